@@ -1,0 +1,117 @@
+"""Clip: a few seconds of video with its skeletons, the unit that every floor above the model works on.
+
+RGB frames and joints share one frame index: `joints[t]` was measured on `frames[t]`. The model multiplies image
+features by joint heatmaps frame by frame (Eq. 1), so two index vectors that drift apart would be a silent error.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+
+from training.skeleton import SkeletonLayout
+
+CauseKind = Literal["pose", "appearance", "time", "pose+appearance", "time+people"]
+
+
+@dataclass(frozen=True, eq=False)
+class Cause:
+    """What decides the label of a clip whose cause is known by construction: the smallest deciding set."""
+
+    kind: CauseKind
+    frames: np.ndarray
+    """[T] bool: the frames that decide."""
+    joints: np.ndarray
+    """[T, M, J] bool: the joints that decide, where and when they do."""
+    pixels: np.ndarray
+    """[T, H, W] bool: the pixels that decide."""
+
+
+@dataclass(frozen=True, eq=False)
+class Clip:
+    """Frames and joints of one video. Arrays are read-only by convention: nothing in the project writes to them.
+
+    Joint places are pixels of `frames`, (x, y), with integer coordinates at pixel centres. Absent people and
+    joints have score 0 and any finite place. `M` may be 0: a clip without a skeleton.
+    """
+
+    frames: np.ndarray
+    """[T, H, W, 3] uint8, RGB."""
+    joints: np.ndarray
+    """[T, M, J, 2] float32, pixels of `frames`, (x, y)."""
+    score: np.ndarray
+    """[T, M, J] float32 in [0, 1]; 0 means not there."""
+    layout: SkeletonLayout
+    time: np.ndarray
+    """[T] float64, seconds in the source."""
+    label: str | None = None
+    name: str = ""
+    source: str = ""
+    person_mask: np.ndarray | None = field(default=None, repr=False)
+    """[T, H, W] bool, or None when no mask is known."""
+    cause: Cause | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        if self.frames.ndim != 4 or self.frames.shape[-1] != 3 or self.frames.dtype != np.uint8:
+            raise ValueError(f"A clip needs frames [T, H, W, 3] of uint8, not {self.frames.shape} of {self.frames.dtype}.")
+        length, height, width = self.frames.shape[:3]
+        if length == 0:
+            raise ValueError("A clip needs at least one frame, and this one has none.")
+        if self.joints.ndim != 4 or self.joints.shape[0] != length or self.joints.shape[2:] != (len(self.layout), 2):
+            raise ValueError(
+                f"Joints must be [T, M, J, 2] with T = {length} frames and J = {len(self.layout)} joints "
+                f"({self.layout.name}), not {list(self.joints.shape)}."
+            )
+        if self.score.shape != self.joints.shape[:3]:
+            raise ValueError(f"Scores {list(self.score.shape)} do not match joints {list(self.joints.shape[:3])}.")
+        if not np.isfinite(self.joints).all() or not np.isfinite(self.score).all():
+            raise ValueError("Joints and scores must be finite; mark a missing joint with score 0, not with NaN.")
+        if self.score.size and (self.score.min() < 0 or self.score.max() > 1):
+            raise ValueError(f"Scores lie in [0, 1]; these reach from {self.score.min():.3g} to {self.score.max():.3g}.")
+        if self.time.shape != (length,):
+            raise ValueError(f"Time stamps {list(self.time.shape)} do not match {length} frames.")
+        if self.person_mask is not None and self.person_mask.shape != (length, height, width):
+            raise ValueError(f"The person mask {list(self.person_mask.shape)} does not match {length} frames of {width}x{height}.")
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) of the frames in pixels."""
+        return self.frames.shape[1], self.frames.shape[2]
+
+    @property
+    def people(self) -> int:
+        return self.joints.shape[1]
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Sixteen hex digits that name the content (frames, joints, scores, layout), not the file it came from."""
+        digest = hashlib.sha256(self.layout.name.encode())
+        for array in (self.frames, self.joints.astype("<f4"), self.score.astype("<f4")):
+            digest.update(repr(array.shape).encode())
+            digest.update(np.ascontiguousarray(array).tobytes())
+        return digest.hexdigest()[:16]
+
+    def take(self, indices: np.ndarray) -> Clip:
+        """The clip that shows only frames `indices` ([N] int, any order, repeats allowed), everything in step."""
+        indices = np.asarray(indices)
+        cause = self.cause and Cause(
+            self.cause.kind, self.cause.frames[indices], self.cause.joints[indices], self.cause.pixels[indices]
+        )
+        return replace(
+            self,
+            frames=self.frames[indices],
+            joints=self.joints[indices],
+            score=self.score[indices],
+            time=self.time[indices],
+            person_mask=None if self.person_mask is None else self.person_mask[indices],
+            cause=cause,
+        )
+
+

@@ -1,0 +1,97 @@
+"""Explanation: numbers with named axes, a unit, a base rate and the story of how they were made.
+
+`Evidence` is the set of explanations that the 3D deformable transformer gives of itself in one forward pass:
+where it sampled, which joints its tokens read, which frames, who read whom, and the exact split of the logits.
+Both are saved as `.npz` (arrays) with a JSON header inside, and load without pickle.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO, Literal
+
+import numpy as np
+
+Normalisation = Literal["raw", "per clip", "per frame"]
+FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One dimension of `Explanation.values`: its name and, where entries have names, one label for each."""
+
+    name: str
+    labels: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class MadeBy:
+    """How an explanation came to be; enough to make it again."""
+
+    checkpoint: str
+    """Hash of the network's weights and configuration."""
+    clip: str
+    """`Clip.fingerprint` of the explained clip."""
+    method: str
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    seed: int | None = None
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class Explanation:
+    """Values with named axes. `base_rate` broadcasts to `values` and says what an uninformed picture would give."""
+
+    kind: str
+    values: np.ndarray
+    axes: tuple[Axis, ...]
+    unit: str
+    made_by: MadeBy
+    base_rate: np.ndarray
+    base_rate_of: str
+    """What the base rate stands for, in words: 'uniform attention over the keys of the window'."""
+    normalisation: Normalisation = "raw"
+    companions: Mapping[str, np.ndarray] = field(default_factory=dict)
+    """Arrays that belong to the values (places of points, offsets); each kind documents its own."""
+    trust: Mapping[str, Any] | None = None
+    """Measured numbers about how far this picture can be believed; None means not measured."""
+
+    def __post_init__(self) -> None:
+        if len(self.axes) != self.values.ndim:
+            raise ValueError(f"{self.kind}: {self.values.ndim} dimensions need as many axes, not {len(self.axes)}.")
+        for axis, length in zip(self.axes, self.values.shape, strict=True):
+            if axis.labels and len(axis.labels) != length:
+                raise ValueError(f"{self.kind}: axis {axis.name!r} has {len(axis.labels)} labels for {length} entries.")
+        np.broadcast_shapes(self.base_rate.shape, self.values.shape)
+
+    def axis(self, name: str) -> int:
+        """The dimension called `name`."""
+        return [axis.name for axis in self.axes].index(name)
+
+    def mean(self, *names: str) -> Explanation:
+        """The same explanation averaged over the named axes (heads, layers, queries, ...)."""
+        dimensions = tuple(self.axis(name) for name in names)
+        base = np.broadcast_to(self.base_rate, self.values.shape)
+        return Explanation(
+            **{
+                **self.__dict__,
+                "values": self.values.mean(axis=dimensions),
+                "base_rate": base.mean(axis=dimensions),
+                "axes": tuple(a for i, a in enumerate(self.axes) if i not in dimensions),
+            }
+        )
+
+    def _header(self) -> dict[str, Any]:
+        return {
+            "kind": self.kind,
+            "axes": [asdict(axis) for axis in self.axes],
+            "unit": self.unit,
+            "made_by": asdict(self.made_by),
+            "base_rate_of": self.base_rate_of,
+            "normalisation": self.normalisation,
+            "companions": list(self.companions),
+            "trust": self.trust,
+        }
