@@ -57,7 +57,9 @@ class Clip:
 
     def __post_init__(self) -> None:
         if self.frames.ndim != 4 or self.frames.shape[-1] != 3 or self.frames.dtype != np.uint8:
-            raise ValueError(f"A clip needs frames [T, H, W, 3] of uint8, not {self.frames.shape} of {self.frames.dtype}.")
+            raise ValueError(
+                f"A clip needs frames [T, H, W, 3] of uint8, not {self.frames.shape} of {self.frames.dtype}."
+            )
         length, height, width = self.frames.shape[:3]
         if length == 0:
             raise ValueError("A clip needs at least one frame, and this one has none.")
@@ -71,11 +73,15 @@ class Clip:
         if not np.isfinite(self.joints).all() or not np.isfinite(self.score).all():
             raise ValueError("Joints and scores must be finite; mark a missing joint with score 0, not with NaN.")
         if self.score.size and (self.score.min() < 0 or self.score.max() > 1):
-            raise ValueError(f"Scores lie in [0, 1]; these reach from {self.score.min():.3g} to {self.score.max():.3g}.")
+            raise ValueError(
+                f"Scores lie in [0, 1]; these reach from {self.score.min():.3g} to {self.score.max():.3g}."
+            )
         if self.time.shape != (length,):
             raise ValueError(f"Time stamps {list(self.time.shape)} do not match {length} frames.")
         if self.person_mask is not None and self.person_mask.shape != (length, height, width):
-            raise ValueError(f"The person mask {list(self.person_mask.shape)} does not match {length} frames of {width}x{height}.")
+            raise ValueError(
+                f"The person mask {list(self.person_mask.shape)} does not match {length} frames of {width}x{height}."
+            )
 
     def __len__(self) -> int:
         return len(self.frames)
@@ -113,5 +119,3 @@ class Clip:
             person_mask=None if self.person_mask is None else self.person_mask[indices],
             cause=cause,
         )
-
-

@@ -82,7 +82,10 @@ PENN = SkeletonLayout(
         "head", "left shoulder", "right shoulder", "left elbow", "right elbow", "left wrist", "right wrist",
         "left hip", "right hip", "left knee", "right knee", "left ankle", "right ankle",
     ),
-    bones=((0, 1), (0, 2), (1, 2), (1, 3), (2, 4), (3, 5), (4, 6), (1, 7), (2, 8), (7, 8), (7, 9), (8, 10), (9, 11), (10, 12)),
+    bones=(
+        (0, 1), (0, 2), (1, 2), (1, 3), (2, 4), (3, 5), (4, 6), (1, 7), (2, 8), (7, 8), (7, 9), (8, 10), (9, 11),
+        (10, 12),
+    ),
     swaps=((1, 2), (3, 4), (5, 6), (7, 8), (9, 10), (11, 12)),
     limbs=(
         ("head and torso", (0,)), ("left arm", (1, 3, 5)), ("right arm", (2, 4, 6)), ("left leg", (7, 9, 11)),

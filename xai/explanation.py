@@ -7,11 +7,9 @@ Both are saved as `.npz` (arrays) with a JSON header inside, and load without pi
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import Any, Literal
 
 import numpy as np
 
