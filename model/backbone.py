@@ -1,0 +1,109 @@
+"""MC3-18 up to layer3 (mixed 3-D/2-D convolutions, Tran et al. 2018): frames -> F_a, F_b.
+
+    frames 3 x T x H x W
+      stem    3x7x7 / (1,2,2)                  C x T x H/2 x W/2
+      layer1  two blocks of 3x3x3              C x T x H/2 x W/2      = F_a
+      layer2  two blocks of 1x3x3, / (1,2,2)  2C x T x H/4 x W/4
+      layer3  two blocks of 1x3x3, / (1,2,2)  4C x T x H/8 x W/8      = F_b
+
+The paper names the backbone by a citation only; its shapes, with T kept throughout, fit no other ResNet of that work.
+Parameter names are torchvision's, so that a file of `mc3_18` weights can be read.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from model.config import ModelConfig
+
+
+def _norm(kind: str, channels: int) -> nn.Module:
+    return nn.BatchNorm3d(channels) if kind == "batch" else nn.GroupNorm(max(1, channels // 8), channels)
+
+
+class BasicBlock(nn.Module):
+    """relu(conv(relu(conv(x))) + x), with a 1x1x1 convolution on the shortcut where the shape changes."""
+
+    def __init__(self, inputs: int, outputs: int, *, temporal: int, stride: int, norm: str) -> None:
+        super().__init__()
+        kernel, padding = (temporal, 3, 3), (temporal // 2, 1, 1)
+        self.conv1 = nn.Sequential(
+            nn.Conv3d(inputs, outputs, kernel, (1, stride, stride), padding, bias=False),
+            _norm(norm, outputs),
+            nn.ReLU(inplace=True),
+        )
+        self.conv2 = nn.Sequential(
+            nn.Conv3d(outputs, outputs, kernel, 1, padding, bias=False),
+            _norm(norm, outputs),
+        )
+        self.downsample: nn.Module | None = None
+        if stride != 1 or inputs != outputs:
+            self.downsample = nn.Sequential(
+                nn.Conv3d(inputs, outputs, 1, (1, stride, stride), bias=False),
+                _norm(norm, outputs),
+            )
+
+    def forward(self, x: Tensor) -> Tensor:
+        shortcut = x if self.downsample is None else self.downsample(x)
+        return torch.relu_(self.conv2(self.conv1(x)) + shortcut)
+
+
+class Backbone(nn.Module):
+    """frames [B, 3, T, H, W] -> F_a [B, C, T, H/2, W/2], F_b [B, 4C, T, H/8, W/8].
+
+    The receptive field of F_a index i is centred on image pixel 2i, that of F_b index j on pixel 8j.
+    """
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        c, norm = config.width, config.backbone_norm
+        self.fa_from = config.fa_from
+        self.stem = nn.Sequential(
+            nn.Conv3d(3, c, (3, 7, 7), (1, 2, 2), (1, 3, 3), bias=False), _norm(norm, c), nn.ReLU(inplace=True)
+        )
+
+        def stage(inputs: int, outputs: int, temporal: int, stride: int) -> nn.Sequential:
+            return nn.Sequential(
+                BasicBlock(inputs, outputs, temporal=temporal, stride=stride, norm=norm),
+                BasicBlock(outputs, outputs, temporal=temporal, stride=1, norm=norm),
+            )
+
+        self.layer1 = stage(c, c, temporal=3, stride=1)
+        self.layer2 = stage(c, 2 * c, temporal=1, stride=2)
+        self.layer3 = stage(2 * c, 4 * c, temporal=1, stride=2)
+        for module in self.modules():
+            if isinstance(module, nn.Conv3d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+
+    def forward(self, frames: Tensor) -> tuple[Tensor, Tensor]:
+        stem = self.stem(frames)
+        first = self.layer1(stem)
+        features_b = self.layer3(self.layer2(first))
+        return (stem if self.fa_from == "stem" else first), features_b
+
+
+def load_backbone_weights(backbone: Backbone, path: str | Path) -> tuple[list[str], list[str]]:
+    """Read a user's own `mc3_18` state dict (torchvision's names) into `backbone`.
+
+    Returns the names that were read and the names in the file that this trunk has no place for (`layer4`, `fc`).
+    Raises ValueError when the file lacks a tensor of the trunk or one has another shape.
+    """
+    state = torch.load(path, map_location="cpu", weights_only=True)
+    if not isinstance(state, dict):
+        raise ValueError(f"{path} holds a {type(state).__name__}; expected a state dict of mc3_18.")
+    state = {name.removeprefix("module."): value for name, value in state.get("state_dict", state).items()}
+    wanted = backbone.state_dict()
+    optional = {name for name in wanted if name.endswith("num_batches_tracked")}
+    if missing := sorted(set(wanted) - set(state) - optional):
+        raise ValueError(f"{path} lacks {len(missing)} tensors of the trunk, first {missing[0]}; expected mc3_18 weights.")
+    for name, tensor in wanted.items():
+        if name in state and state[name].shape != tensor.shape:
+            raise ValueError(
+                f"{name} is {list(state[name].shape)} in {path} and {list(tensor.shape)} here; "
+                "mc3_18 weights fit width 64 only."
+            )
+    backbone.load_state_dict({name: state.get(name, tensor) for name, tensor in wanted.items()})
+    return sorted(set(wanted) & set(state)), sorted(set(state) - set(wanted))

@@ -1,0 +1,121 @@
+"""Named taps: how the network hands over what happens inside it, without hooks, flags or a second code path.
+
+`tap("blocks.2.joint.attention", ...)` does nothing unless a recorder is open in the current context. The recorder
+lives in a `ContextVar`, so it belongs to one thread or task: two people who run the same network never see each
+other's values, and there is nothing to clean up on the module after an exception.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any
+
+from torch import Tensor
+
+Recorder = Callable[[str, Any], None]
+
+_recorder: ContextVar[Recorder | None] = ContextVar("recorder", default=None)
+
+
+def tapped() -> bool:
+    """Is anyone listening? Lets the network skip building what only a recorder reads."""
+    return _recorder.get() is not None
+
+
+def tap(name: str, value: Any) -> None:
+    """Hand `value` to the recorder of this context, if there is one."""
+    if (recorder := _recorder.get()) is not None:
+        recorder(name, value)
+
+
+@contextmanager
+def recording(recorder: Recorder) -> Iterator[None]:
+    """Within the block, every tap of this thread calls `recorder(name, value)`."""
+    token = _recorder.set(recorder)
+    try:
+        yield
+    finally:
+        _recorder.reset(token)
+
+
+class Kind(IntEnum):
+    """What a token is."""
+
+    PADDING = -1
+    PATCH = 0
+    """A token of Z: one cell of F_b."""
+    POINT = 1
+    """A token of Z~: F_b sampled at a deformed place (Algorithm A3)."""
+    JOINT = 2
+    CLS = 3
+    RGB = 4
+    POSE = 5
+    SHARED = 6
+    """The one token that plays all three roles in the variant `single`."""
+
+
+ROLE_KIND = {"cls": Kind.CLS, "rgb": Kind.RGB, "pose": Kind.POSE, "shared": Kind.SHARED}
+
+
+@dataclass(frozen=True)
+class TokenIds:
+    """Who stands at each place of a token sequence, window by window.
+
+    `kind` [D, N] is a `Kind`; `frame` [D, N] the frame it belongs to (-1 for points, which lie between frames);
+    `place` [D, N] the patch (y * w8 + x), the point, the joint (person * J + joint, in the model's order), or 0.
+    """
+
+    kind: Tensor
+    frame: Tensor
+    place: Tensor
+
+
+@dataclass(frozen=True)
+class AttentionTap:
+    """One attention, in windows, before the softmax. The map itself is never built: at 224 px it is 0.9 GB a layer."""
+
+    query: Tensor
+    """[B, D, heads, N_q, d_head]"""
+    key: Tensor
+    """[B, D, heads, N_k, d_head]"""
+    mask: Tensor | None
+    """[B, D, N_k] bool, True where a key may be read; None when all may."""
+    queries: TokenIds
+    keys: TokenIds
+
+
+@dataclass(frozen=True)
+class PointsTap:
+    """Where the 3D token search looked, normalised to [-1, 1] with cell centres, in (t, y, x) order."""
+
+    reference: Tensor
+    """[T~, H~, W~, 3]"""
+    position: Tensor
+    """[B, T~, H~, W~, 3], clamped to the volume."""
+    clamped: Tensor
+    """[B, T~, H~, W~] bool: the offset led out of the volume."""
+    volume: tuple[int, int, int]
+    """(T, H/8, W/8): the token grid that `position` refers to."""
+
+
+ATTENTIONS = ("deformable", "joint", "temporal")
+
+
+def attention_tap(layer: int, attention: str) -> str:
+    """Name of the tap of one of `ATTENTIONS` in one layer; its value is an `AttentionTap`."""
+    return f"blocks.{layer}.{attention}.attention"
+
+
+def points_tap(layer: int) -> str:
+    """Name of the tap of the 3D token search of one layer; its value is a `PointsTap`."""
+    return f"blocks.{layer}.deformable.points"
+
+
+FEATURES_A = "backbone.features_a"
+FEATURES_B = "backbone.features_b"
+POSE_TOKENS = "tokenizer.pose_tokens"
+HEAD_TOKENS = "head.tokens"

@@ -1,0 +1,126 @@
+"""Frames and joints -> tokens: Z from F_b, P from F_a read at the joints (Eq. 1), and the position embeddings.
+
+Eq. 1 sums F_a under a Gaussian heatmap around each joint. The Gaussian is separable, so the sum is taken over width,
+then over height; the R x H/2 x W/2 heatmaps are never built.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from torch import Tensor, nn
+
+from model.config import ModelConfig
+from model.tap import POSE_TOKENS, tap
+
+
+def resize_time(embedding: Tensor, frames: int) -> Tensor:
+    """[..., T0, d] -> [..., frames, d], linear in time; how one network serves every clip length (Appendix C)."""
+    if embedding.shape[-2] == frames:
+        return embedding
+    flat = embedding.reshape(-1, *embedding.shape[-2:]).transpose(1, 2)
+    resized = F.interpolate(flat, size=frames, mode="linear", align_corners=False)
+    return resized.transpose(1, 2).reshape(*embedding.shape[:-2], frames, embedding.shape[-1])
+
+
+def joint_features(
+    features_a: Tensor, joints: Tensor, score: Tensor, sigma: float, normalise: bool
+) -> Tensor:
+    """Eq. 1: F_a under a Gaussian around each joint.
+
+    Args:
+        features_a: [B, C, T, H/2, W/2].
+        joints: [B, T, R, 2] image pixels (x, y); pixel x is F_a coordinate x / 2.
+        score: [B, T, R] in [0, 1]; scales the result, 0 makes it exactly zero.
+        sigma: standard deviation in F_a pixels.
+        normalise: weighted mean if True, the literal weighted sum if False.
+
+    Returns: [B, T, R, C].
+    """
+    height, width = features_a.shape[-2:]
+    place = joints.to(features_a.dtype) / 2
+
+    def gaussian(centre: Tensor, size: int) -> Tensor:
+        axis = torch.arange(size, device=centre.device, dtype=centre.dtype)
+        return torch.exp(-((axis - centre[..., None]) ** 2) / (2 * sigma**2))  # (B, T, R, size)
+
+    gx, gy = gaussian(place[..., 0], width), gaussian(place[..., 1], height)
+    rows = torch.einsum("bcthw,btrw->btrch", features_a, gx)
+    tokens = torch.einsum("btrch,btrh->btrc", rows, gy)
+    if normalise:
+        tokens = tokens / (gx.sum(-1) * gy.sum(-1)).clamp_min(1e-6)[..., None]
+    return tokens * score[..., None].to(tokens.dtype)
+
+
+def joint_geometry(joints: Tensor, score: Tensor) -> Tensor:
+    """Where each joint is and how it moves: [B, T, M, J, 2] pixels -> [B, T, M, J, 5].
+
+    Place relative to the person's centre over the clip, divided by the person's size; velocity in the same unit per
+    frame (central differences); score. One centre and one size a clip, so that walking across the frame stays visible.
+    """
+    seen = (score > 0).to(joints.dtype)[..., None]
+    count = seen.sum((1, 3), keepdim=True).clamp_min(1)
+    centre = (joints * seen).sum((1, 3), keepdim=True) / count
+    spread = (((joints - centre) * seen) ** 2).sum((1, 3), keepdim=True) / count
+    scale = spread.sum(-1, keepdim=True).sqrt().clamp_min(1.0)
+    place = (joints - centre) / scale * seen
+    velocity = torch.zeros_like(place)
+    if place.shape[1] > 1:
+        both = seen[:, 1:] * seen[:, :-1]
+        step = (place[:, 1:] - place[:, :-1]) * both
+        velocity[:, :-1] += step / 2
+        velocity[:, 1:] += step / 2
+    return torch.cat([place, velocity * 4, seen], dim=-1)
+
+
+class Tokenizer(nn.Module):
+    """F_a, F_b and joints -> Z [B, T, S, d] with S = H/8 * W/8, P [B, T, R, d] with R = people * joints."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        d, side = config.dim, config.size // 8
+        self.config = config
+        self.spatial_embedding = nn.Parameter(torch.zeros(1, d, side, side))
+        self.time_embedding = nn.Parameter(torch.zeros(config.frames, d))
+        self.patch_norm = nn.LayerNorm(d)
+        self.pose_projection = nn.Linear(config.width, d)
+        self.pose_norm = nn.LayerNorm(d)
+        self.joint_embedding = nn.Parameter(torch.zeros(config.joints, d))
+        self.person_embedding = nn.Parameter(torch.zeros(config.people, d))
+        self.geometry = (
+            nn.Sequential(nn.Linear(5, d), nn.GELU(), nn.Linear(d, d)) if config.pose_geometry else None
+        )
+        for embedding in (self.spatial_embedding, self.time_embedding, self.joint_embedding, self.person_embedding):
+            nn.init.trunc_normal_(embedding, std=0.02)
+
+    def patches(self, features_b: Tensor) -> Tensor:
+        """F_b [B, d, T, H/8, W/8] -> Z [B, T, S, d]."""
+        frames, height, width = features_b.shape[-3:]
+        spatial = self.spatial_embedding
+        if spatial.shape[-2:] != (height, width):
+            spatial = F.interpolate(spatial, size=(height, width), mode="bilinear", align_corners=False)
+        z = self.patch_norm(rearrange(features_b, "b d t h w -> b t (h w) d"))
+        z = z + rearrange(spatial, "1 d h w -> 1 1 (h w) d")
+        return z + resize_time(self.time_embedding, frames)[:, None]
+
+    def pose(self, features_a: Tensor, joints: Tensor, score: Tensor) -> Tensor:
+        """F_a and joints [B, T, M, J, 2] (image pixels) -> P [B, T, M * J, d], person by person."""
+        batch, frames, people, count = score.shape
+        sigma = self.config.sigma * 2 * features_a.shape[-2] / 224
+        with torch.autocast(features_a.device.type, enabled=False):
+            read = joint_features(
+                features_a.float(),
+                joints.reshape(batch, frames, people * count, 2),
+                score.reshape(batch, frames, people * count),
+                sigma,
+                self.config.normalise_heatmap,
+            )
+        p = self.pose_norm(self.pose_projection(read)).reshape(batch, frames, people, count, -1)
+        if self.geometry is not None:
+            p = p + self.geometry(joint_geometry(joints, score))
+        person = torch.arange(people, device=p.device).clamp_max(self.config.people - 1)
+        p = p + self.joint_embedding + self.person_embedding[person][:, None]
+        p = (p + resize_time(self.time_embedding, frames)[:, None, None]).flatten(2, 3)
+        tap(POSE_TOKENS, p)
+        return p
