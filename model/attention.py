@@ -70,9 +70,7 @@ class AttentionBlock(nn.Module):
         self.dropout = nn.Dropout(config.dropout)
         self.drop_path = DropPath(drop_path)
 
-    def forward(
-        self, x: Tensor, context: Tensor, mask: Tensor | None, identify: Identify, windows: int = 1
-    ) -> Tensor:
+    def forward(self, x: Tensor, context: Tensor, mask: Tensor | None, identify: Identify, windows: int = 1) -> Tensor:
         """X [B * windows, N_q, d], X~ [B * windows, N_k, d] -> X [B * windows, N_q, d].
 
         Args:

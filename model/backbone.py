@@ -77,9 +77,11 @@ class Backbone(nn.Module):
         for module in self.modules():
             if isinstance(module, nn.Conv3d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        self.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
 
     def forward(self, frames: Tensor) -> tuple[Tensor, Tensor]:
-        stem = self.stem(frames)
+        # Channels last is up to twice as fast on CPU and is what tensor cores want.
+        stem = self.stem(frames.contiguous(memory_format=torch.channels_last_3d))
         first = self.layer1(stem)
         features_b = self.layer3(self.layer2(first))
         return (stem if self.fa_from == "stem" else first), features_b
@@ -98,7 +100,9 @@ def load_backbone_weights(backbone: Backbone, path: str | Path) -> tuple[list[st
     wanted = backbone.state_dict()
     optional = {name for name in wanted if name.endswith("num_batches_tracked")}
     if missing := sorted(set(wanted) - set(state) - optional):
-        raise ValueError(f"{path} lacks {len(missing)} tensors of the trunk, first {missing[0]}; expected mc3_18 weights.")
+        raise ValueError(
+            f"{path} lacks {len(missing)} tensors of the trunk, first {missing[0]}; expected mc3_18 weights."
+        )
     for name, tensor in wanted.items():
         if name in state and state[name].shape != tensor.shape:
             raise ValueError(

@@ -129,7 +129,9 @@ class ModelConfig:
         """The configuration in `values`. Unknown names and wrong types are a `ValueError`."""
         known = {f.name for f in fields(cls)}
         if unknown := sorted(set(values) - known):
-            raise ValueError(f"Unknown model settings {', '.join(unknown)}; this version knows {', '.join(sorted(known))}.")
+            raise ValueError(
+                f"Unknown model settings {', '.join(unknown)}; this version knows {', '.join(sorted(known))}."
+            )
         hints = get_type_hints(cls)
         for name, value in values.items():
             allowed = {int: (int,), float: (int, float), bool: (bool,)}.get(hints[name])

@@ -55,10 +55,7 @@ def windows(
     count = -(-length // size)
     padded = count * size
     shift = 0 if count == 1 else (max(1, size // 2) if stride is None else min(stride, size))
-    if pairing == "slide" and shift:
-        starts = torch.arange(0, padded, shift)
-    else:
-        starts = torch.arange(0, padded, size)
+    starts = torch.arange(0, padded, shift if pairing == "slide" and shift else size)
     step = torch.arange(size)
     query = (starts[:, None] + step) % padded
     if pairing == "self":

@@ -24,9 +24,7 @@ def resize_time(embedding: Tensor, frames: int) -> Tensor:
     return resized.transpose(1, 2).reshape(*embedding.shape[:-2], frames, embedding.shape[-1])
 
 
-def joint_features(
-    features_a: Tensor, joints: Tensor, score: Tensor, sigma: float, normalise: bool
-) -> Tensor:
+def joint_features(features_a: Tensor, joints: Tensor, score: Tensor, sigma: float, normalise: bool) -> Tensor:
     """Eq. 1: F_a under a Gaussian around each joint.
 
     Args:
@@ -88,16 +86,14 @@ class Tokenizer(nn.Module):
         self.pose_norm = nn.LayerNorm(d)
         self.joint_embedding = nn.Parameter(torch.zeros(config.joints, d))
         self.person_embedding = nn.Parameter(torch.zeros(config.people, d))
-        self.geometry = (
-            nn.Sequential(nn.Linear(5, d), nn.GELU(), nn.Linear(d, d)) if config.pose_geometry else None
-        )
+        self.geometry = nn.Sequential(nn.Linear(5, d), nn.GELU(), nn.Linear(d, d)) if config.pose_geometry else None
         for embedding in (self.spatial_embedding, self.time_embedding, self.joint_embedding, self.person_embedding):
             nn.init.trunc_normal_(embedding, std=0.02)
 
     def patches(self, features_b: Tensor) -> Tensor:
         """F_b [B, d, T, H/8, W/8] -> Z [B, T, S, d]."""
         frames, height, width = features_b.shape[-3:]
-        spatial = self.spatial_embedding
+        spatial: Tensor = self.spatial_embedding
         if spatial.shape[-2:] != (height, width):
             spatial = F.interpolate(spatial, size=(height, width), mode="bilinear", align_corners=False)
         z = self.patch_norm(rearrange(features_b, "b d t h w -> b t (h w) d"))

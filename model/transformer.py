@@ -206,7 +206,9 @@ def _check(config: ModelConfig, frames: Tensor, joints: Tensor, score: Tensor) -
     if height % 8 or width % 8 or min(height, width) < 32:
         raise ValueError(f"Frame sides must be multiples of 8 from 32 up; these are {height} x {width}.")
     if joints.ndim != 5 or joints.shape[:2] != (batch, length) or joints.shape[-1] != 2:
-        raise ValueError(f"Joints must be [{batch}, {length}, M, J, 2] like the frames; these are {list(joints.shape)}.")
+        raise ValueError(
+            f"Joints must be [{batch}, {length}, M, J, 2] like the frames; these are {list(joints.shape)}."
+        )
     if joints.shape[3] != config.joints or joints.shape[2] < 1:
         raise ValueError(
             f"This network was built for {config.joints} joints and at least one person (score 0 if absent); "

@@ -1,0 +1,169 @@
+"""Checkpoints: one `.safetensors` file that explains itself. No pickle, ever.
+
+The tensors are the network's; the metadata of the file holds the format version, the architecture, the configuration
+and a `Card`: what the classes and joints are called, how frames are normalised, what it was trained on and how well.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from model.config import ModelConfig
+from model.transformer import DeformableTransformer
+
+FORMAT_VERSION = 1
+ARCHITECTURE = "deformable-transformer-3d"
+
+
+class CheckpointError(ValueError):
+    """A file that is not a checkpoint this version can use; the message says what was found and what to do."""
+
+
+@dataclass(frozen=True)
+class Card:
+    """What a user of the network must know and the tensors do not say."""
+
+    labels: tuple[str, ...]
+    layout: str
+    """Name of the skeleton layout the joints follow; they are read in its window order."""
+    frames: int
+    """T the network was trained with; others run."""
+    size: int
+    """Image side the network was trained with; others run."""
+    mean: tuple[float, float, float] = (0.43216, 0.394666, 0.37645)
+    std: tuple[float, float, float] = (0.22803, 0.22145, 0.216989)
+    name: str = ""
+    trained_on: str = ""
+    licence: str = ""
+    recipe: str = ""
+    limits: str = ""
+    metrics: Mapping[str, float] = field(default_factory=dict)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Card:
+        known = {f.name for f in fields(cls)}
+        if unknown := sorted(set(values) - known):
+            raise ValueError(f"unknown card entries {', '.join(unknown)}")
+        lists = {name: tuple(values[name]) for name in ("labels", "mean", "std") if name in values}
+        return cls(**{**values, **lists})
+
+
+def save(path: str | Path, network: DeformableTransformer, card: Card, half: bool = False) -> None:
+    """Write network and card to `path` (.safetensors), atomically: the old file stays until the new one is complete.
+
+    `half` stores floating point tensors in float16 (half the size; `load` converts back).
+    """
+    path = Path(path)
+    if len(card.labels) != network.config.classes:
+        raise ValueError(f"The card names {len(card.labels)} labels, the network has {network.config.classes} classes.")
+    state = {
+        name: (value.half() if half and value.is_floating_point() else value).detach().cpu().contiguous()
+        for name, value in network.state_dict().items()
+    }
+    metadata = {
+        "format_version": str(FORMAT_VERSION),
+        "architecture": ARCHITECTURE,
+        "config": json.dumps(network.config.to_dict()),
+        "card": json.dumps(asdict(card)),
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    os.close(handle)
+    try:
+        save_file(state, temporary, metadata)
+        with open(temporary, "rb+") as file:
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def load(path: str | Path, device: torch.device | str = "cpu") -> tuple[DeformableTransformer, Card]:
+    """Read a checkpoint: the network in evaluation mode on `device`, and its card.
+
+    Nothing in the file is executed. Raises CheckpointError for anything but a complete checkpoint of this version.
+    """
+    config, card = read_card(path)
+    with torch.device("meta"):  # costs no memory, whatever the file asks for
+        network = DeformableTransformer(config)
+    wanted = network.state_dict()
+    state = _read_tensors(Path(path), wanted)
+    network.load_state_dict(state, assign=True)
+    network.backbone.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+    return network.eval().to(device), card
+
+
+def read_card(path: str | Path) -> tuple[ModelConfig, Card]:
+    """Configuration and card of a checkpoint, without reading its tensors."""
+    path = Path(path)
+    metadata = _metadata(path)
+    version, architecture = metadata.get("format_version"), metadata.get("architecture")
+    if version != str(FORMAT_VERSION):
+        found = f"format version {version}" if version else "no format version"
+        raise CheckpointError(
+            f"{path.name} has {found}; this program reads version {FORMAT_VERSION} as `train` writes it."
+        )
+    if architecture != ARCHITECTURE:
+        raise CheckpointError(f"{path.name} holds a network of kind {architecture!r}; expected {ARCHITECTURE!r}.")
+    try:
+        config = ModelConfig.from_dict(json.loads(metadata["config"]))
+        card = Card.from_dict(json.loads(metadata["card"]))
+        if len(card.labels) != config.classes:
+            raise ValueError(f"{len(card.labels)} labels for {config.classes} classes")
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(
+            f"{path.name} describes its network in a way this program cannot read: {error}."
+        ) from error
+    return config, card
+
+
+def checkpoint_hash(path: str | Path) -> str:
+    """Sixteen hex digits that name the content of the file."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()[:16]
+
+
+def _metadata(path: Path) -> dict[str, str]:
+    if not path.is_file():
+        raise CheckpointError(f"There is no checkpoint at {path}.")
+    try:
+        with safe_open(path, framework="pt") as file:
+            return file.metadata() or {}
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(
+            f"{path.name} is not a safetensors file; other formats can run code when opened and are refused. "
+            "Save the network with model.save."
+        ) from error
+
+
+def _read_tensors(path: Path, wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    with safe_open(path, framework="pt") as file:
+        found = set(file.keys())
+        if missing := sorted(set(wanted) - found):
+            raise CheckpointError(f"{path.name} lacks {len(missing)} tensors of its network, first {missing[0]}.")
+        if extra := sorted(found - set(wanted)):
+            raise CheckpointError(
+                f"{path.name} has {len(extra)} tensors its network has no place for, first {extra[0]}."
+            )
+        for name, tensor in wanted.items():
+            shape = file.get_slice(name).get_shape()
+            if list(shape) != list(tensor.shape):
+                raise CheckpointError(f"{path.name}: {name} is {shape}, its network needs {list(tensor.shape)}.")
+        return {name: file.get_tensor(name).to(tensor.dtype) for name, tensor in wanted.items()}
