@@ -17,17 +17,32 @@ fractional), x and y are pixels of the ORIGINAL clip. `sampling_points.companion
 
 from __future__ import annotations
 
+import json
+import os
+import tempfile
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from training.clip import Clip
-from xai.explanation import Explanation
+from training.recognizer import Recognizer
+from training.skeleton import layout_named
+from xai.explanation import Explanation, MadeBy
+from xai.joints import joint_curves
+from xai.ledger import ledger
+from xai.sampling import sampling_points
+from xai.temporal import temporal_windows
+from xai.tokens import token_flow
+from xai.trace import Trace
 
 FORMAT_VERSION = 1
 PARTS = ("sampling_points", "joint_curves", "temporal_windows", "token_flow", "ledger")
+LARGEST_FILE = 256 << 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,3 +69,128 @@ class Evidence:
     @property
     def top(self) -> int:
         return int(self.probabilities.argmax())
+
+    def save(self, path: str | Path) -> None:
+        """One `.npz`: the arrays and a JSON header. Written to a temporary name first, so never half there."""
+        path = Path(path)
+        arrays: dict[str, np.ndarray] = {
+            "frames": self.clip.frames,
+            "joints": self.clip.joints,
+            "score": self.clip.score,
+            "time": self.clip.time,
+            "frame_index": self.frame_index,
+            "box": self.box,
+            "probabilities": self.probabilities,
+        }
+        header: dict[str, Any] = {
+            "format_version": FORMAT_VERSION,
+            "labels": self.labels,
+            "model": dict(self.model),
+            "clip": {
+                "layout": self.clip.layout.name,
+                "name": self.clip.name,
+                "source": self.clip.source,
+                "label": self.clip.label,
+            },
+            "parts": {},
+        }
+        for name in PARTS:
+            part: Explanation | None = getattr(self, name)
+            if part is not None:
+                header["parts"][name], packed = part.pack()
+                arrays |= {f"{name}/{key}": array for key, array in packed.items()}
+        arrays["header"] = np.frombuffer(json.dumps(header).encode(), np.uint8)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".npz")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
+            os.replace(temporary, path)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+
+    @classmethod
+    def load(cls, path: str | Path) -> Evidence:
+        """Read what `save` wrote. Raises ValueError in one sentence for anything else; runs nothing of the file."""
+        path = Path(path)
+        try:
+            with zipfile.ZipFile(path) as archive:
+                size = sum(entry.file_size for entry in archive.infolist())
+            if size > LARGEST_FILE:
+                raise ValueError(f"it unpacks to {size >> 20} MB, more than the {LARGEST_FILE >> 20} MB that are read")
+            with np.load(path, allow_pickle=False) as file:
+                arrays = dict(file)
+            header = json.loads(arrays.pop("header").tobytes())
+            if header["format_version"] != FORMAT_VERSION:
+                raise ValueError(
+                    f"its format version is {header['format_version']}, this program reads {FORMAT_VERSION}"
+                )
+            about = header["clip"]
+            clip = Clip(
+                *(arrays[name] for name in ("frames", "joints", "score")),
+                layout_named(about["layout"]),
+                arrays["time"],
+                label=about["label"],
+                name=about["name"],
+                source=about["source"],
+            )
+            parts = {
+                name: Explanation.unpack(
+                    header["parts"][name],
+                    {key.split("/", 1)[1]: array for key, array in arrays.items() if key.startswith(f"{name}/")},
+                )
+                if name in header["parts"]
+                else None
+                for name in PARTS
+            }
+            return cls(
+                clip=clip,
+                frame_index=arrays["frame_index"],
+                box=arrays["box"],
+                labels=tuple(header["labels"]),
+                probabilities=arrays["probabilities"],
+                model=header["model"],
+                **parts,  # type: ignore[arg-type]
+            )
+        except (KeyError, TypeError, ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+            raise ValueError(f"{path.name} cannot be read as evidence: {error}.") from error
+
+
+def gather_evidence(recognizer: Recognizer, clip: Clip) -> Evidence:
+    """Classify `clip` once and keep what the network did on the way."""
+    view = recognizer.view(clip)
+    config = recognizer.network.config
+    with Trace() as trace:
+        prediction = recognizer(clip, view)
+    seen = clip.take(view.frame_index)
+    people = max(1, clip.people)
+    layout = layout_named(recognizer.card.layout)
+    made_by = MadeBy(
+        checkpoint=recognizer.checkpoint,
+        clip=clip.fingerprint,
+        method="own evidence",
+        parameters={"patch_readers": trace.patch_readers, "frames": len(seen), "size": list(view.size)},
+        versions={"torch": torch.__version__, "numpy": np.__version__},
+    )
+    return Evidence(
+        clip=seen,
+        frame_index=np.asarray(view.frame_index),
+        box=view.box(),
+        labels=prediction.labels,
+        probabilities=prediction.probabilities,
+        model={
+            "name": recognizer.card.name,
+            "token_mode": config.token_mode,
+            "layers": config.layers,
+            "heads": config.heads,
+            "queries": list(config.roles),
+            "trained_on": recognizer.card.trained_on,
+            "checkpoint": recognizer.checkpoint,
+        },
+        sampling_points=sampling_points(trace, view, config.layers, made_by),
+        joint_curves=joint_curves(trace, layout, len(seen), people, config.layers, made_by),
+        temporal_windows=temporal_windows(trace, len(seen), config.layers, made_by),
+        token_flow=token_flow(trace, config.layers, made_by),
+        ledger=ledger(prediction, made_by),
+    )

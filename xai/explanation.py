@@ -2,7 +2,6 @@
 
 `Evidence` is the set of explanations that the 3D deformable transformer gives of itself in one forward pass:
 where it sampled, which joints its tokens read, which frames, who read whom, and the exact split of the logits.
-Both are saved as `.npz` (arrays) with a JSON header inside, and load without pickle.
 """
 
 from __future__ import annotations
@@ -14,7 +13,6 @@ from typing import Any, Literal
 import numpy as np
 
 Normalisation = Literal["raw", "per clip", "per frame"]
-FORMAT_VERSION = 1
 
 
 @dataclass(frozen=True)
@@ -82,14 +80,35 @@ class Explanation:
             }
         )
 
-    def _header(self) -> dict[str, Any]:
-        return {
+    def pack(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        """Header (JSON) and arrays; `unpack` is the inverse."""
+        header = {
             "kind": self.kind,
             "axes": [asdict(axis) for axis in self.axes],
             "unit": self.unit,
-            "made_by": asdict(self.made_by),
+            "made_by": {**asdict(self.made_by), "parameters": dict(self.made_by.parameters)},
             "base_rate_of": self.base_rate_of,
             "normalisation": self.normalisation,
-            "companions": list(self.companions),
-            "trust": self.trust,
+            "trust": None if self.trust is None else dict(self.trust),
         }
+        arrays = {"values": self.values, "base_rate": self.base_rate}
+        return header, arrays | {f"companion.{name}": array for name, array in self.companions.items()}
+
+    @classmethod
+    def unpack(cls, header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Explanation:
+        """The explanation that `pack` took apart. Raises ValueError when the parts do not fit together."""
+        try:
+            return cls(
+                kind=header["kind"],
+                values=arrays["values"],
+                axes=tuple(Axis(axis["name"], tuple(axis["labels"])) for axis in header["axes"]),
+                unit=header["unit"],
+                made_by=MadeBy(**header["made_by"]),
+                base_rate=arrays["base_rate"],
+                base_rate_of=header["base_rate_of"],
+                normalisation=header["normalisation"],
+                companions={n.removeprefix("companion."): a for n, a in arrays.items() if n.startswith("companion.")},
+                trust=header["trust"],
+            )
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"This is no explanation: {error}.") from error

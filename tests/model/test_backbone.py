@@ -1,0 +1,75 @@
+"""MC3-18: torchvision's names and shapes, the paper's F_a and F_b, and reading a user's own weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from model.backbone import Backbone, load_backbone_weights
+from model.config import paper
+from tests.model.networks import small
+
+
+def golden() -> dict[str, tuple[int, ...]]:
+    """Names and shapes of torchvision 0.28's mc3_18, stem to layer3, written down from its state dict."""
+    table: dict[str, tuple[int, ...]] = {"stem.0.weight": (64, 3, 3, 7, 7)}
+
+    def norm(prefix: str, channels: int) -> None:
+        table.update({f"{prefix}.{name}": (channels,) for name in ("weight", "bias", "running_mean", "running_var")})
+        table[f"{prefix}.num_batches_tracked"] = ()
+
+    norm("stem.1", 64)
+    for stage, (inputs, outputs, depth) in enumerate([(64, 64, 3), (64, 128, 1), (128, 256, 1)], start=1):
+        for block in range(2):
+            first = inputs if block == 0 else outputs
+            table[f"layer{stage}.{block}.conv1.0.weight"] = (outputs, first, depth, 3, 3)
+            norm(f"layer{stage}.{block}.conv1.1", outputs)
+            table[f"layer{stage}.{block}.conv2.0.weight"] = (outputs, outputs, depth, 3, 3)
+            norm(f"layer{stage}.{block}.conv2.1", outputs)
+        if inputs != outputs:
+            table[f"layer{stage}.0.downsample.0.weight"] = (outputs, inputs, 1, 1, 1)
+            norm(f"layer{stage}.0.downsample.1", outputs)
+    return table
+
+
+def test_names_shapes_and_size_are_torchvisions() -> None:
+    with torch.device("meta"):
+        backbone = Backbone(paper())
+    assert {name: tuple(value.shape) for name, value in backbone.state_dict().items()} == golden()
+    assert sum(p.numel() for p in backbone.parameters()) == 3_096_512
+
+
+@pytest.mark.parametrize("frames", [1, 2, 7, 12, 16])
+def test_time_is_kept_and_space_is_halved_and_eighthed(frames: int) -> None:
+    features_a, features_b = Backbone(small())(torch.randn(2, 3, frames, 40, 64))
+    assert features_a.shape == (2, 4, frames, 20, 32)
+    assert features_b.shape == (2, 16, frames, 5, 8)
+
+
+@pytest.mark.parametrize(("stage", "stride"), [(0, 2), (1, 8)])
+def test_receptive_fields_are_centred_on_pixel_2i_and_8j(stage: int, stride: int) -> None:
+    torch.manual_seed(0)
+    backbone = Backbone(small()).eval()
+    frames = torch.randn(1, 3, 1, 96, 96, requires_grad=True)
+    centre = 24 if stage == 0 else 6
+    backbone(frames)[stage][0, :, 0, centre, centre].sum().backward()
+    touched = frames.grad.abs().sum((0, 1, 2)).nonzero().float()
+    assert touched.mean(0).tolist() == pytest.approx([stride * centre] * 2, abs=0.75)
+
+
+def test_own_weights_are_read_and_wrong_ones_refused(tmp_path: Path) -> None:
+    config = small(width=64)
+    source, target = Backbone(config), Backbone(config)
+    state = {**source.state_dict(), "layer4.0.conv1.0.weight": torch.zeros(1), "fc.weight": torch.zeros(1)}
+    torch.save(state, tmp_path / "mc3_18.pth")
+    read, unused = load_backbone_weights(target, tmp_path / "mc3_18.pth")
+    assert len(read) == len(source.state_dict())
+    assert unused == ["fc.weight", "layer4.0.conv1.0.weight"]
+    assert torch.equal(target.layer2[0].conv1[0].weight, source.layer2[0].conv1[0].weight)
+    with pytest.raises(ValueError, match="width 64 only"):
+        load_backbone_weights(Backbone(small()), tmp_path / "mc3_18.pth")
+    torch.save({"stem.0.weight": torch.zeros(64, 3, 3, 7, 7)}, tmp_path / "part.pth")
+    with pytest.raises(ValueError, match="lacks"):
+        load_backbone_weights(target, tmp_path / "part.pth")

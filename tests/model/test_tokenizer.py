@@ -1,0 +1,85 @@
+"""Joint tokens: Eq. 1 by hand, where joints are read, and what an unseen joint is worth."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from model.tokenizer import joint_features, joint_geometry, resize_time
+from tests.model.networks import build, inputs
+
+
+def dense(features: torch.Tensor, joint: tuple[float, float], sigma: float) -> torch.Tensor:
+    """Eq. 1 with the heatmap written out: features [C, h, w], joint in image pixels (x, y)."""
+    _, height, width = features.shape
+    total = torch.zeros(features.shape[0])
+    for j in range(height):
+        for i in range(width):
+            squared = (i - joint[0] / 2) ** 2 + (j - joint[1] / 2) ** 2
+            total += features[:, j, i] * math.exp(-squared / (2 * sigma**2))
+    return total
+
+
+def test_separable_sum_equals_the_heatmap_sum() -> None:
+    features = torch.randn(1, 3, 2, 9, 13)
+    joints = torch.tensor([[[[7.3, 11.9], [20.0, 2.2]], [[0.0, 0.0], [25.0, 17.0]]]])
+    read = joint_features(features, joints, torch.ones(1, 2, 2), 1.3, normalise=False)
+    for t in range(2):
+        for r in range(2):
+            expected = dense(features[0, :, t], tuple(joints[0, t, r].tolist()), 1.3)
+            assert torch.allclose(read[0, t, r], expected, atol=1e-5)
+
+
+def test_a_constant_map_gives_two_pi_sigma_squared_or_the_constant() -> None:
+    features = torch.full((1, 1, 1, 60, 80), 3.0)
+    joint, score = torch.tensor([[[[80.0, 60.0]]]]), torch.ones(1, 1, 1)
+    literal = joint_features(features, joint, score, 2.0, normalise=False).item()
+    assert literal == pytest.approx(3 * 2 * math.pi * 4, rel=1e-4)
+    assert joint_features(features, joint, score, 2.0, normalise=True).item() == pytest.approx(3, rel=1e-5)
+
+
+def test_a_painted_dot_is_read_by_the_joint_on_it_and_by_no_other() -> None:
+    features = torch.zeros(1, 1, 3, 12, 20)
+    features[0, 0, 1, 5, 14] = 1  # frame 1, image pixel (28, 10)
+    joints = torch.tensor([28.0, 10.0]).expand(1, 3, 1, 2).clone()
+    read = joint_features(features, joints, torch.ones(1, 3, 1), 0.5, normalise=True).flatten()
+    assert read.argmax().item() == 1
+    assert read[1] > 0.5
+    assert read[0] == read[2] == 0
+    swapped = joint_features(features, joints.flip(-1), torch.ones(1, 3, 1), 0.5, normalise=True)
+    assert swapped.max() < 1e-6
+
+
+def test_score_scales_and_zero_silences() -> None:
+    features, joints = torch.rand(1, 2, 1, 8, 8), torch.full((1, 1, 3, 2), 6.0)
+    read = joint_features(features, joints, torch.tensor([[[1.0, 0.5, 0.0]]]), 1.0, normalise=True)
+    assert torch.allclose(read[0, 0, 1], read[0, 0, 0] / 2)
+    assert (read[0, 0, 2] == 0).all()
+
+
+def test_geometry_by_hand() -> None:
+    joints = torch.tensor([[[[[0.0, 0.0], [10.0, 0.0]]], [[[0.0, 0.0], [10.0, 4.0]]]]])  # (1, 2, 1, 2, 2)
+    out = joint_geometry(joints, torch.ones(1, 2, 1, 2))
+    scale = math.sqrt(25 + 3)  # variances over four points: x 25, y 3
+    assert out.shape == (1, 2, 1, 2, 5)
+    assert out[0, 0, 0, 0].tolist() == pytest.approx([-5 / scale, -1 / scale, 0, 0, 1], abs=1e-5)
+    assert out[0, 1, 0, 1].tolist() == pytest.approx([5 / scale, 3 / scale, 0, 4 * 2 / scale, 1], abs=1e-5)
+    shifted = joint_geometry(joints * 3 + 7, torch.ones(1, 2, 1, 2))
+    assert torch.allclose(out, shifted, atol=1e-5)
+
+
+def test_unseen_joints_change_nothing_wherever_they_are() -> None:
+    network = build(pose_geometry=True)
+    video, joints, score = inputs()
+    moved = torch.where(score[..., None] == 0, joints + 1000.0, joints)
+    with torch.no_grad():
+        assert torch.equal(network(video, joints, score), network(video, moved, score))
+
+
+def test_time_is_resized_linearly() -> None:
+    ramp = torch.arange(4.0)[:, None].expand(4, 3)
+    assert torch.equal(resize_time(ramp, 4), ramp)
+    assert torch.allclose(resize_time(ramp, 8)[:, 0], torch.tensor([0, 0.25, 0.75, 1.25, 1.75, 2.25, 2.75, 3]))
+    assert resize_time(ramp[None], 1).shape == (1, 1, 3)
