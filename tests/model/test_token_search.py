@@ -90,9 +90,13 @@ def test_offset_range_has_the_unit_it_says(mode: str, largest: float) -> None:
 def test_points_are_tapped_inside_the_volume_and_stay_float32_under_autocast() -> None:
     taps: list[PointsTap] = []
     network = build()
-    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
-        with recording(lambda _, value: taps.append(value) if isinstance(value, PointsTap) else None):
-            network(*inputs())
+
+    def record(_: str, value: object) -> None:
+        if isinstance(value, PointsTap):
+            taps.append(value)
+
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16), recording(record):
+        network(*inputs())
     assert len(taps) == 2
     for points in taps:
         assert points.position.dtype is torch.float32

@@ -1,0 +1,31 @@
+# make app: the dashboard on http://localhost:8501 (PORT=... for another). make test: every test, browser included.
+PYTHON ?= python3
+PORT ?= 8501
+BIN := .venv/bin
+
+.PHONY: app test check bench clean
+app: .venv/app
+	$(BIN)/streamlit run app.py --server.port $(PORT)
+
+test: .venv/test
+	$(BIN)/python -m tests.browser.chromium
+	$(BIN)/python -m pytest
+
+check: .venv/test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: .venv/test
+	$(BIN)/python -m tests.benchmarks
+
+clean:
+	rm -rf .venv
+
+.venv/pip:
+	$(PYTHON) -m venv .venv
+	touch $@
+
+.venv/app .venv/test: .venv/%: pyproject.toml constraints.txt | .venv/pip
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[$*]"
+	touch $@
