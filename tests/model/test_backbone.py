@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 
-from model.backbone import Backbone, load_backbone_weights
+from model.backbone import Backbone, ConvNorm, load_backbone_weights
 from model.config import paper
 from tests.model.networks import small
 
@@ -57,6 +58,25 @@ def test_receptive_fields_are_centred_on_pixel_2i_and_8j(stage: int, stride: int
     backbone(frames)[stage][0, :, 0, centre, centre].sum().backward()
     touched = frames.grad.abs().sum((0, 1, 2)).nonzero().float()
     assert touched.mean(0).tolist() == pytest.approx([stride * centre] * 2, abs=0.75)
+
+
+@pytest.mark.parametrize("batch", [1, 2])
+@pytest.mark.parametrize("norm", ["batch", "group"])
+def test_folding_the_normalisation_changes_nothing(batch: int, norm: str) -> None:
+    torch.manual_seed(0)
+    backbone = Backbone(small(backbone_norm=norm))
+    frames = torch.randn(batch, 3, 4, 40, 48)
+    for _ in range(3):
+        backbone(torch.randn(4, 3, 4, 40, 48) * 2 + 1)  # statistics worth folding
+    backbone.eval()
+    with torch.no_grad():
+        folded = backbone(frames)
+        for module in backbone.modules():
+            if isinstance(module, ConvNorm):
+                module.forward = nn.Sequential.forward.__get__(module)  # layer after layer, as written
+        plain = backbone(frames)
+    for a, b in zip(folded, plain, strict=True):
+        assert torch.allclose(a, b, atol=1e-4)
 
 
 def test_own_weights_are_read_and_wrong_ones_refused(tmp_path: Path) -> None:
