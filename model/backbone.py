@@ -28,15 +28,8 @@ def _norm(kind: str, channels: int) -> nn.Module:
 def _convolve(conv: nn.Conv3d, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     if x.device.type == "cpu" and len(x) == 1 and x.dtype == weight.dtype == torch.float32 and _onednn():
         # For a single small clip F.conv3d leaves oneDNN for a loop that is up to 18 times slower.
-        return torch.mkldnn_convolution(
-            x,
-            weight,
-            bias,
-            tuple(conv.padding),
-            conv.stride,
-            conv.dilation,
-            conv.groups,  # type: ignore[arg-type]
-        )
+        padding = [int(size) for size in conv.padding]
+        return torch.mkldnn_convolution(x, weight, bias, padding, conv.stride, conv.dilation, conv.groups)
     return F.conv3d(x, weight, bias, conv.stride, conv.padding, conv.dilation, conv.groups)
 
 

@@ -128,9 +128,11 @@ class Evidence:
                 )
             about = header["clip"]
             clip = Clip(
-                *(arrays[name] for name in ("frames", "joints", "score")),
-                layout_named(about["layout"]),
-                arrays["time"],
+                frames=arrays["frames"],
+                joints=arrays["joints"],
+                score=arrays["score"],
+                layout=layout_named(about["layout"]),
+                time=arrays["time"],
                 label=about["label"],
                 name=about["name"],
                 source=about["source"],

@@ -15,7 +15,7 @@ def token_flow(trace: Trace, layers: int, made_by: MadeBy, index: int = 0) -> Ex
     Patches are many: they are represented by `Trace.patch_readers` of them a window, spread evenly. The base rate is
     the share of each kind among the keys of that attention.
     """
-    kinds = [kind for kind in Kind if kind is not Kind.PADDING]
+    kinds: list[Kind] = [kind for kind in Kind if kind != Kind.PADDING]
     shape = (layers, len(ATTENTIONS), len(kinds), len(kinds))
     values, base = np.full(shape, np.nan, np.float32), np.full(shape, np.nan, np.float32)
     for layer in range(layers):

@@ -113,7 +113,9 @@ def _check(evidence: Evidence) -> None:
             f"{list(clip.score.shape)}; explain the clip that the model read."
         )
     if curves is not None and (names := curves.axes[-1].labels) and names != clip.layout.joints:
-        raise ValueError(f"Joint curves name {names[0]!r} first, and layout {clip.layout.name} {clip.layout.joints[0]!r}.")
+        raise ValueError(
+            f"Joint curves name {names[0]!r} first, and layout {clip.layout.name} {clip.layout.joints[0]!r}."
+        )
 
 
 def _is_plain(value: Any) -> bool:

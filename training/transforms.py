@@ -1,0 +1,108 @@
+"""Augmentation, and tensors as the network wants them.
+
+What is random about a clip is drawn once a clip, from a generator that is passed in: frames, crop, scale, mirror and
+colour. Geometry is one `View` for frames and joints together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from training.clip import Clip
+from training.skeleton import SkeletonLayout
+from training.view import View, fit_matrix
+
+Sample = tuple[np.ndarray, np.ndarray, np.ndarray]
+"""frames [T, h, w, 3] uint8, joints [T, M, J, 2], score [T, M, J]."""
+
+
+@dataclass(frozen=True)
+class Normalisation:
+    """Channel statistics of frames in [0, 1]; the defaults are those of Kinetics."""
+
+    mean: tuple[float, float, float] = (0.43216, 0.394666, 0.37645)
+    std: tuple[float, float, float] = (0.22803, 0.22145, 0.216989)
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """How much a training clip is varied."""
+
+    smallest: float = 0.75
+    """Smallest side of the crop, as a part of the largest square in the frame."""
+    aspect: float = 1.15
+    """Largest ratio of width to height of the crop, and its inverse."""
+    outside: float = 0.05
+    """How far the crop may leave the frame, as a part of its side."""
+    flip: bool = False
+    """Mirror half of the clips. Only for data whose labels carry no side."""
+    jitter_frames: bool = True
+    """A random frame of each segment instead of its middle."""
+    brightness: float = 0.25
+    contrast: float = 0.25
+    saturation: float = 0.25
+    joint_noise: float = 0.005
+    """Standard deviation of joint places, as a part of the image side."""
+    joint_dropout: float = 0.02
+    """Probability that a joint is not seen in a frame."""
+
+
+def random_view(clip: Clip, frames: int, size: int, augmentation: Augmentation, generator: np.random.Generator) -> View:
+    """A random crop of a random frame of each of `frames` equal segments."""
+    height, width = clip.size
+    edges = np.arange(frames) * len(clip) / frames
+    offset = generator.random(frames) if augmentation.jitter_frames else np.full(frames, 0.5)
+    index = np.minimum((edges + offset * len(clip) / frames).astype(int), len(clip) - 1)
+    side = min(height, width) * generator.uniform(augmentation.smallest, 1)
+    stretch = np.exp(generator.uniform(-1, 1) * np.log(augmentation.aspect) / 2)
+    wide, high = side * stretch, side / stretch
+    slack = augmentation.outside * side
+    left = generator.uniform(-slack, max(width - wide, 0) + slack)
+    top = generator.uniform(-slack, max(height - high, 0) + slack)
+    mirrored = augmentation.flip and bool(generator.random() < 0.5)
+    return View(index, fit_matrix((left - 0.5, top - 0.5, wide, high), (size, size), mirrored), (size, size), mirrored)
+
+
+def vary(sample: Sample, augmentation: Augmentation, generator: np.random.Generator) -> Sample:
+    """Colour of the frames, noise and dropout of the joints; the sample is not changed, a new one is returned."""
+    frames, joints, score = sample
+    gain = 1 + generator.uniform(-1, 1) * augmentation.contrast
+    shift = 255 * generator.uniform(-1, 1) * augmentation.brightness / 2 + 128 * (1 - gain)
+    saturation = 1 + generator.uniform(-1, 1) * augmentation.saturation
+    grey = np.array([0.299, 0.587, 0.114])
+    mix = gain * (saturation * np.eye(3) + (1 - saturation) * np.tile(grey, (3, 1)))
+    matrix = np.concatenate([mix, np.full((3, 1), shift)], axis=1)
+    length, height, width = frames.shape[:3]
+    coloured = cv2.transform(frames.reshape(length * height, width, 3), matrix).reshape(frames.shape)
+    noise = generator.normal(0, augmentation.joint_noise * width, joints.shape)
+    kept = generator.random(score.shape) >= augmentation.joint_dropout
+    return coloured, (joints + noise).astype(np.float32), (score * kept).astype(np.float32)
+
+
+def batch(
+    samples: Sequence[Sample], layout: SkeletonLayout, normalisation: Normalisation
+) -> tuple[Tensor, Tensor, Tensor]:
+    """What the network reads.
+
+    Returns: frames [B, 3, T, h, w] float32, normalised; joints [B, T, M, J, 2] float32, pixels of the frames, in the
+    layout's window order; score [B, T, M, J]. M is the largest in the batch and at least 1; the rest has score 0.
+    """
+    people = max(1, *(joints.shape[1] for _, joints, _ in samples))
+    order = list(layout.window_order)
+    length, count = len(samples[0][0]), len(layout)
+    joints = np.zeros((len(samples), length, people, count, 2), np.float32)
+    score = np.zeros(joints.shape[:-1], np.float32)
+    for slot, (_, places, seen) in enumerate(samples):
+        joints[slot, :, : places.shape[1]] = places[:, :, order]
+        score[slot, :, : seen.shape[1]] = seen[:, :, order]
+    frames = torch.from_numpy(np.stack([frames for frames, _, _ in samples])).permute(0, 4, 1, 2, 3)
+    mean = torch.tensor(normalisation.mean).view(1, 3, 1, 1, 1) * 255
+    std = torch.tensor(normalisation.std).view(1, 3, 1, 1, 1) * 255
+    pixels = frames.to(torch.float32, memory_format=torch.channels_last_3d)
+    return pixels.sub_(mean).div_(std), torch.from_numpy(joints), torch.from_numpy(score)

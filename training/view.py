@@ -1,0 +1,101 @@
+"""View: which frames and which region of a clip the model reads, as one affine map that is used both ways.
+
+Frames and joints go through the same matrix, and every place the model speaks of comes back through its inverse, so a
+point is drawn where it was read. Pixel centres have integer coordinates: resizing by s maps x to s (x + 0.5) - 0.5.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+import cv2
+import numpy as np
+
+from training.clip import Clip
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """The part of a clip that the model reads."""
+
+    frame_index: np.ndarray
+    """[T] int: the frames of the clip, in order; repeats are allowed."""
+    matrix: np.ndarray
+    """[2, 3]: pixel (x, y, 1) of the clip -> pixel (x, y) of the model's input."""
+    size: tuple[int, int]
+    """(height, width) of the model's input."""
+    mirrored: bool = False
+    """Left and right are exchanged, in the matrix and in the names of the joints."""
+
+    @cached_property
+    def inverse(self) -> np.ndarray:
+        return cv2.invertAffineTransform(self.matrix.astype(np.float64))
+
+    def to_model(self, xy: np.ndarray) -> np.ndarray:
+        """[..., 2] pixels of the clip -> pixels of the model's input."""
+        return xy @ self.matrix[:, :2].T + self.matrix[:, 2]
+
+    def to_clip(self, xy: np.ndarray) -> np.ndarray:
+        """[..., 2] pixels of the model's input -> pixels of the clip."""
+        return xy @ self.inverse[:, :2].T + self.inverse[:, 2]
+
+    def box(self) -> np.ndarray:
+        """[4, 2] corners, in pixels of the clip, of the region that the model sees."""
+        height, width = self.size
+        corners = np.array([[-0.5, -0.5], [width - 0.5, -0.5], [width - 0.5, height - 0.5], [-0.5, height - 0.5]])
+        return self.to_clip(corners)
+
+    def apply(self, clip: Clip) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """frames [T, h, w, 3] uint8, joints [T, M, J, 2] and score [T, M, J] as the model reads them.
+
+        Joints that left the view get score 0.
+        """
+        height, width = self.size
+        frames = np.empty((len(self.frame_index), height, width, 3), np.uint8)
+        shrink = 1 / np.sqrt(abs(np.linalg.det(self.matrix[:, :2])))
+        for slot, index in enumerate(self.frame_index):
+            frame = clip.frames[index]
+            if shrink > 1.2:
+                # Bilinear reading skips pixels when it shrinks; this blur is what an area average would remove.
+                frame = cv2.GaussianBlur(frame, (0, 0), 0.5 * np.sqrt(shrink**2 - 1))
+            cv2.warpAffine(frame, self.matrix, (width, height), frames[slot], cv2.INTER_LINEAR, cv2.BORDER_CONSTANT)
+        joints = self.to_model(clip.joints[self.frame_index]).astype(np.float32)
+        x, y = joints[..., 0], joints[..., 1]
+        inside = (x >= -0.5) & (x <= width - 0.5) & (y >= -0.5) & (y <= height - 0.5)
+        score = clip.score[self.frame_index] * inside
+        if self.mirrored:
+            order = list(clip.layout.mirrored)
+            joints, score = joints[:, :, order], score[:, :, order]
+        return frames, joints, score.astype(np.float32)
+
+
+def segment_middles(length: int, frames: int) -> np.ndarray:
+    """The middle frame of each of `frames` equal segments of `length` frames; short clips repeat frames."""
+    return np.minimum(((np.arange(frames) + 0.5) * length / frames).astype(int), length - 1)
+
+
+def fit_matrix(source: tuple[float, float, float, float], size: tuple[int, int], mirrored: bool = False) -> np.ndarray:
+    """The matrix that shows the rectangle (left, top, width, height) of the clip as an image of `size` (h, w).
+
+    Edges lie half a pixel outside the outer pixel centres, so (-0.5, -0.5, W, H) is the whole frame.
+    """
+    left, top, wide, high = source
+    sx, sy = size[1] / wide, size[0] / high
+    # x' + 0.5 = sx (x - left), and likewise in y
+    matrix = np.array([[sx, 0, -sx * left - 0.5], [0, sy, -sy * top - 0.5]])
+    if mirrored:
+        matrix[0] = [-sx, 0, size[1] - 1 + sx * left + 0.5]
+    return matrix
+
+
+def centre_view(clip: Clip, frames: int, size: int, fit: Literal["crop", "pad"] = "crop") -> View:
+    """The view for testing: the middle frame of `frames` segments, and the centre square of the frame.
+
+    `crop` scales the short side to `size` and crops the rest (the paper's test protocol); `pad` shows the whole frame.
+    """
+    height, width = clip.size
+    side = min(height, width) if fit == "crop" else max(height, width)
+    source = ((width - side) / 2 - 0.5, (height - side) / 2 - 0.5, float(side), float(side))
+    return View(segment_middles(len(clip), frames), fit_matrix(source, (size, size)), (size, size))
