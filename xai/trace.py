@@ -96,7 +96,7 @@ def summarise(tap: AttentionTap, patch_readers: int) -> AttentionSummary:
         weight = real / real.sum(2, keepdim=True).clamp_min(1)
         by_frame = torch.einsum("bdhwnk,dwn->bdhwk", by_frame.unflatten(3, positions.shape), weight)
         where = tap.queries.frame[:, positions[:, 0]].masked_fill(real.sum(2) == 0, -1)
-        flow[kind] = _flow(by_frame, where, tap)
+        flow[kind] = _flow(by_frame, real.sum(2), tap)
         if kind in readers:
             rows.append(by_frame)
             frames = where
@@ -119,10 +119,10 @@ def _positions(tap: AttentionTap, kind: Kind, limit: int | None) -> Tensor:
     return found
 
 
-def _flow(rows: Tensor, frames: Tensor, tap: AttentionTap) -> dict[Kind, Tensor]:
-    """Mean mass [B] that these readers (`rows` [B, D, h, w, N_k]) give to each kind of key."""
-    real = (frames >= 0).to(rows.dtype)
-    read = torch.einsum("bdhwn,dw->bdn", rows, real) / (real.sum() * rows.shape[2])
+def _flow(rows: Tensor, count: Tensor, tap: AttentionTap) -> dict[Kind, Tensor]:
+    """Mean mass [B] that readers give to each kind of key, from rows [B, D, h, w, N_k] that stand for `count` [D, w]
+    tokens each."""
+    read = torch.einsum("bdhwn,dw->bdn", rows, count) / (count.sum() * rows.shape[2])
     return {
         Kind(kind): torch.einsum("bdn,dn->b", read, (tap.keys.kind == kind).to(rows.dtype))
         for kind in torch.unique(tap.keys.kind).tolist()
