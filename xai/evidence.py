@@ -18,9 +18,6 @@ fractional), x and y are pixels of the ORIGINAL clip. `sampling_points.companion
 from __future__ import annotations
 
 import json
-import os
-import tempfile
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +27,7 @@ import numpy as np
 import torch
 
 from training.clip import Clip
+from training.npz import read_npz, write_npz
 from training.recognizer import Recognizer
 from training.skeleton import layout_named
 from xai.explanation import Explanation, MadeBy
@@ -100,27 +98,14 @@ class Evidence:
                 header["parts"][name], packed = part.pack()
                 arrays |= {f"{name}/{key}": array for key, array in packed.items()}
         arrays["header"] = np.frombuffer(json.dumps(header).encode(), np.uint8)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".npz")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
-            os.replace(temporary, path)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
+        write_npz(path, arrays)
 
     @classmethod
     def load(cls, path: str | Path) -> Evidence:
         """Read what `save` wrote. Raises ValueError in one sentence for anything else; runs nothing of the file."""
         path = Path(path)
         try:
-            with zipfile.ZipFile(path) as archive:
-                size = sum(entry.file_size for entry in archive.infolist())
-            if size > LARGEST_FILE:
-                raise ValueError(f"it unpacks to {size >> 20} MB, more than the {LARGEST_FILE >> 20} MB that are read")
-            with np.load(path, allow_pickle=False) as file:
-                arrays = dict(file)
+            arrays = read_npz(path, LARGEST_FILE)
             header = json.loads(arrays.pop("header").tobytes())
             if header["format_version"] != FORMAT_VERSION:
                 raise ValueError(
@@ -155,7 +140,7 @@ class Evidence:
                 model=header["model"],
                 **parts,  # type: ignore[arg-type]
             )
-        except (KeyError, TypeError, ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+        except (KeyError, TypeError, ValueError) as error:
             raise ValueError(f"{path.name} cannot be read as evidence: {error}.") from error
 
 

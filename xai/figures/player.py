@@ -65,8 +65,9 @@ def size(payload: Mapping[str, Any]) -> int:
 
 def player_payload(evidence: Evidence, *, budget: int = 2_000_000, longest_side: int = 480) -> Payload:
     """The whole evidence of one prediction, at most `budget` bytes of JSON."""
-    _check(evidence)
     seen = bool(evidence.clip.people and (evidence.clip.score > 0).any())
+    if seen:
+        _check_joints(evidence)
     payload: Payload = {
         "version": FORMAT_VERSION,
         "name": evidence.clip.name,
@@ -104,7 +105,7 @@ def player_payload(evidence: Evidence, *, budget: int = 2_000_000, longest_side:
     return payload
 
 
-def _check(evidence: Evidence) -> None:
+def _check_joints(evidence: Evidence) -> None:
     clip = evidence.clip
     curves = evidence.joint_curves
     if curves is not None and curves.values.shape[3:] != clip.score.shape:
@@ -212,15 +213,14 @@ def _about(explanation: Explanation) -> Payload:
 
 
 def _joints(curves: Explanation) -> Payload:
-    """`uniform` [layer, query, frame]: the base rate of the joints that could be read."""
+    """`uniform` [layer, frame, person, joint]: the base rate, which depends on how many joints share a window."""
     base = np.broadcast_to(curves.base_rate, curves.values.shape)
-    readable = (base > 0).sum((1, 4, 5)).clip(1)
-    return _about(curves) | {"mass": pack(curves.values, low=0.0), "uniform": _round(base.sum((1, 4, 5)) / readable)}
+    return _about(curves) | {"mass": pack(curves.values, low=0.0), "uniform": pack(base.mean((1, 2)), low=0.0)}
 
 
 def _windows(windows: Explanation) -> Payload:
     base = np.broadcast_to(windows.base_rate, windows.values.shape)
-    return _about(windows) | {"mass": pack(windows.values, low=0.0), "uniform": _round(base.mean((1, 3)))}
+    return _about(windows) | {"mass": pack(windows.values, low=0.0), "uniform": pack(base.mean((1, 2)), low=0.0)}
 
 
 def _flow(flow: Explanation) -> Payload:

@@ -1,0 +1,14 @@
+"""Kinescope: see what a video transformer looks at. Run with `streamlit run app.py`, or `make app`."""
+
+import streamlit as st
+
+st.set_page_config(page_title="Kinescope", layout="wide", initial_sidebar_state="collapsed")
+
+PAGES = "xai/dashboard/pages"
+st.navigation(
+    [
+        st.Page(f"{PAGES}/explore.py", title="Explore", default=True),
+        st.Page(f"{PAGES}/tokens.py", title="Tokens"),
+    ],
+    position="top",
+).run()

@@ -1,0 +1,76 @@
+"""JHMDB: the official splits, joints that lie on the person, and damage that is named."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from training.datasets import open_dataset
+from training.datasets.jhmdb import Jhmdb, _source
+from training.errors import ClipError
+
+
+def test_split_sizes_and_no_leak(data_dir: Path) -> None:
+    for split, (train, test) in {1: (433, 176), 2: (433, 176), 3: (434, 175)}.items():
+        data = open_dataset(f"jhmdb:{data_dir / 'jhmdb'}?split={split}")
+        sizes = {name: len(members) for name, members in data.splits.items()}
+        assert sizes["train"] + sizes["val"] == train
+        assert sizes["test"] == test
+        assert 30 <= sizes["val"] <= 70
+        assert len(data) == 609
+        assert len({i for members in data.splits.values() for i in members}) == 609
+        sources = {
+            name: {(data.clips[i][0], _source(data.clips[i][1], data.clips[i][0])) for i in members}
+            for name, members in data.splits.items()
+        }
+        assert not sources["train"] & sources["val"]
+    assert len(data.labels) == 14
+    assert len(data.near_ties) == 38
+
+
+def test_joints_lie_on_the_person(data_dir: Path) -> None:
+    data = Jhmdb(data_dir / "jhmdb")
+    inside = []
+    for index in range(0, len(data), 40):
+        clip = data.clip(index)
+        assert clip.label == data.labels[data.label(index)]
+        assert clip.size == (240, 320)
+        t, m, j = np.nonzero(clip.score > 0)
+        x, y = np.rint(clip.joints[t, m, j]).astype(int).T
+        near = np.stack([cv2.dilate(mask.astype(np.uint8), np.ones((9, 9))) for mask in clip.person_mask])
+        inside.append(near[t, y.clip(0, 239), x.clip(0, 319)].mean())
+    assert np.mean(inside) > 0.98
+
+
+def test_damage_is_named_and_does_not_spread(data_dir: Path, tmp_path: Path) -> None:
+    source = data_dir / "jhmdb"
+    for part in ("joint_positions", "videos", "puppet_mask"):
+        for label in ("golf", "wave"):
+            first = sorted((source / part / label).iterdir())[0]
+            target = tmp_path / part / label / first.name
+            target.parent.mkdir(parents=True)
+            (shutil.copytree if first.is_dir() else shutil.copy)(first, target)
+    shutil.copytree(source / "splits", tmp_path / "splits")
+    data = Jhmdb(tmp_path)
+    assert len(data) == 2
+    video = next((tmp_path / "videos" / "golf").iterdir())
+    video.chmod(0o644)
+    video.write_bytes(b"nothing")
+    with pytest.raises(ClipError, match="does not look like a video"):
+        data.clip(0)
+    assert data.clip(1).label == "wave"
+
+
+def test_wrong_names_get_one_sentence(tmp_path: Path) -> None:
+    for text, sentence in [
+        ("jhmdb:" + str(tmp_path), "is no JHMDB folder"),
+        ("imagenet", "Unknown data set"),
+        ("gym?size=big", "Options of a data set"),
+        ("gym?colour=1", "does not take"),
+    ]:
+        with pytest.raises(ClipError, match=sentence):
+            open_dataset(text)

@@ -1,0 +1,169 @@
+"""`python -m training train | evaluate | pack | describe`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from training.config import PRESETS, TrainConfig, resolve
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a sub-command; returns the exit status. Bad input is one sentence on stderr and status 2."""
+    options = _parser().parse_args(arguments)
+    try:
+        return options.run(options)
+    except (ValueError, OSError) as error:
+        print(f"{type(error).__name__}: {error}" if isinstance(error, OSError) else str(error), file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("Interrupted.", file=sys.stderr)
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m training", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def command(name: str, run: object, text: str) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, help=text, description=text)
+        sub.set_defaults(run=run)
+        return sub
+
+    def add_config(sub: argparse.ArgumentParser, required: bool) -> None:
+        sub.add_argument(
+            "--config", required=required, metavar="NAME|FILE", help=f"a YAML file or one of {', '.join(PRESETS)}"
+        )
+        sub.add_argument(
+            "--set", action="append", default=[], metavar="A.B=C", help="change one value; may be repeated"
+        )
+
+    train = command("train", _train, "Train a network.")
+    add_config(train, required=False)
+    train.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="the folder of the run")
+    train.add_argument("--resume", action="store_true", help="go on with the run in FOLDER, with its configuration")
+    train.add_argument("--quiet", action="store_true", help="no progress bar")
+
+    test = command("evaluate", _evaluate, "Score a checkpoint on a split of a data set.")
+    test.add_argument("--checkpoint", type=Path, required=True, metavar="FILE", help="a .safetensors checkpoint")
+    test.add_argument("--data", required=True, metavar="SOURCE", help="gym, jhmdb:FOLDER, pack:FILE, ...")
+    test.add_argument("--split", default="test", choices=("train", "val", "test"))
+    test.add_argument("--clips", type=int, default=0, help="use so many clips only, spread over the labels")
+    test.add_argument("--size", type=int, help="image side; default: that of the checkpoint")
+    test.add_argument("--frames", type=int, help="frames of a clip; default: those of the checkpoint")
+    test.add_argument("--mute", choices=("joints", "frames"), help="hide one modality from the network")
+    test.add_argument("--batch", type=int, default=16)
+    test.add_argument("--device", default="auto")
+    test.add_argument("--json", type=Path, metavar="FILE", help="write all scores there")
+    test.add_argument("--quiet", action="store_true", help="no progress bar")
+
+    pack = command("pack", _pack, "Decode or render a data set once, for fast training.")
+    pack.add_argument("data", metavar="SOURCE", help="gym, jhmdb:FOLDER, ...")
+    pack.add_argument("--size", type=int, default=128, help="short side of the packed frames in pixels")
+    pack.add_argument("--out", type=Path, required=True, metavar="FILE", help="name of the pack")
+    pack.add_argument("--splits", default="train,val,test", help="comma-separated; absent ones are left out")
+    pack.add_argument("--clips", type=int, default=0, help="at most so many clips of each split")
+    pack.add_argument("--workers", type=int, default=0, help="processes that decode or render")
+    pack.add_argument("--quiet", action="store_true", help="no progress bar")
+
+    describe = command("describe", _describe, "Print a configuration in full, with the size and cost of its network.")
+    add_config(describe, required=True)
+    return parser
+
+
+def _train(options: argparse.Namespace) -> int:
+    from training.checkpointing import RunError
+    from training.engine import Run
+    from training.sources import training_data
+
+    saved = options.out / "config.yaml"
+    if options.resume:
+        if options.config or options.set:
+            raise RunError("--resume goes on with the configuration of the run; leave out --config and --set.")
+        if not saved.is_file():
+            raise RunError(f"There is no run in {options.out}; start it with --config and without --resume.")
+    elif not options.config:
+        raise RunError(f"Give --config: a YAML file or one of {', '.join(PRESETS)}.")
+    config = resolve(str(saved) if options.resume else options.config, options.set)
+    train, val = training_data(config.data, progress=not options.quiet)
+    run = Run(config, options.out, train, val, resume=options.resume, progress=not options.quiet)
+    if not run.train():
+        return 130
+    if run.best:
+        print(f"Best validation accuracy {run.best['accuracy']:.1%}; {options.out / 'best.safetensors'}")
+    return 0
+
+
+def _evaluate(options: argparse.Namespace) -> int:
+    import torch
+
+    import model
+    from training.checkpointing import write_atomically
+    from training.evaluate import evaluate
+    from training.sources import choose, for_labels, open_data, spread
+    from training.transforms import Normalisation
+
+    device = options.device
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    network, card = model.load(options.checkpoint, device)
+    data = for_labels(open_data(options.data, options.split), card.labels)
+    data = choose(data, spread(data.targets, options.clips))
+    scores = evaluate(
+        network,
+        data,
+        size=options.size or card.size,
+        frames=options.frames or card.frames,
+        normalisation=Normalisation(card.mean, card.std),
+        batch_size=options.batch,
+        muted=options.mute,
+        progress=not options.quiet,
+    )
+    print(scores)
+    if options.json:
+        about = {
+            "checkpoint": str(options.checkpoint),
+            "hash": model.checkpoint_hash(options.checkpoint),
+            "data": options.data,
+            "split": options.split,
+            "muted": options.mute,
+        }
+        write_atomically(options.json, (json.dumps(about | scores.to_dict(), indent=2) + "\n").encode())
+    return 0
+
+
+def _pack(options: argparse.Namespace) -> int:
+    from training.pack import write_pack
+    from training.sources import choose, open_source, split_of, spread
+
+    dataset = open_source(options.data)
+    splits = {}
+    for split in options.splits.split(","):
+        if dataset.splits.get(split):
+            data = split_of(dataset, split)
+            splits[split] = choose(data, spread(data.targets, options.clips)).clips.indices
+    path = write_pack(
+        options.out, dataset, splits, options.size, workers=options.workers, progress=not options.quiet
+    )
+    print(f"{path}: {', '.join(f'{len(indices)} {split}' for split, indices in splits.items())} clips")
+    return 0
+
+
+def _describe(options: argparse.Namespace) -> int:
+    from training.engine import model_cost
+
+    config: TrainConfig = resolve(options.config, options.set)
+    parameters, flops = model_cost(config.model)
+    print(config.to_yaml(), end="")
+    print(f"# {parameters:,} parameters ({parameters / 1e6:.2f} M)")
+    print(
+        f"# {flops / 1e9:.1f} GFLOP a clip of {config.model.frames} frames at {config.model.size} px, forward "
+        "(two for a multiply-add)"
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

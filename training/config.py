@@ -1,0 +1,314 @@
+"""One frozen dataclass tree that says everything about a run; the YAML file of a run maps onto it one to one.
+
+    gym-cross                        a preset
+    my.yaml                          a file; `base: gym-cross` in it starts from a preset
+    --set optimiser.lr=1e-3          changes one value of either, checked against its type
+
+jsonargparse reads values and checks them against the type hints; unknown keys are found here, to name their neighbours.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
+from pathlib import Path
+from typing import Any, Literal, get_args, get_type_hints
+
+import yaml
+
+from model import ModelConfig
+from model.config import demo, paper, tiny
+from training.errors import ClipError
+from training.optimiser import OptimiserConfig
+from training.schedule import Stage
+from training.transforms import Augmentation
+
+
+class ConfigError(ClipError):
+    """A configuration that cannot be used; the message names the key and what it should be."""
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Which clips."""
+
+    source: str = "gym"
+    """`gym`, `gym?train=4000&size=112`, `jhmdb:FOLDER?split=2`, or `pack:FILE`."""
+    train_clips: int = 0
+    """Use so many training clips only, spread evenly over the labels; 0 is all."""
+    val_clips: int = 0
+    """The same for validation."""
+    labels: tuple[str, ...] = ()
+    """Use only these labels; empty is all."""
+    pack: bool = True
+    """Decode or render once, into `cache`."""
+    pack_size: int = 128
+    """Short side of packed frames in pixels."""
+    pack_workers: int = 0
+    """Processes that decode or render for the pack."""
+    cache: str = "~/.cache/kinescope"
+    workers: int = -1
+    """Processes that prepare batches; -1 is one less than there are processors with CUDA, and none without."""
+
+
+@dataclass(frozen=True)
+class ScheduleConfig:
+    """When."""
+
+    stages: tuple[Stage, ...] = (Stage(),)
+    """One after the other, with the same weights; the last one decides what the checkpoint is for."""
+    warmup_epochs: float = 5
+    final_lr: float = 0.01
+    """Learning rate of the last step, as a part of the peak."""
+    validate_every: int = 1
+    """Epochs from one validation to the next. The last epoch of each stage is always validated."""
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """How and where."""
+
+    seed: int = 0
+    device: str = "auto"
+    """`auto` is CUDA if there is one, else the CPU."""
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    """`auto` is bf16 on CUDA and fp32 on the CPU, where bf16 is slow without hardware for it."""
+    threads: int = 0
+    """Threads of one operation on the CPU; 0 is torch's choice, all cores."""
+    deterministic: bool = True
+    """Algorithms that give the same sums every time, where torch has them."""
+    log_every: int = 20
+    """Steps from one line of the log to the next."""
+    checkpoint_minutes: float = 5
+    """Minutes from one checkpoint to the next within an epoch."""
+    backbone_weights: str = ""
+    """A state dict of `mc3_18` to start the trunk from."""
+    init_from: str = ""
+    """A `.safetensors` checkpoint to start from. Unlike --resume, it brings weights only."""
+
+    def __post_init__(self) -> None:
+        for name, low in (("seed", 0), ("threads", 0), ("log_every", 1), ("checkpoint_minutes", 0)):
+            if getattr(self, name) < low:
+                raise ValueError(f"run.{name} is {getattr(self, name)}; it must be at least {low}.")
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Everything about a run."""
+
+    name: str = "paper"
+    """Name on the card of the checkpoint."""
+    model: ModelConfig = field(default_factory=ModelConfig)
+    """The network. Classes and joints are taken from the data, size and frames from the last stage."""
+    data: DataConfig = field(default_factory=DataConfig)
+    augmentation: Augmentation = field(default_factory=Augmentation)
+    optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
+    schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
+    run: RunConfig = field(default_factory=RunConfig)
+    limits: str = ""
+    """What the network should not be used for; printed on its card."""
+    licence: str = ""
+    """Licence of the weights; printed on the card."""
+
+    def to_dict(self) -> dict[str, Any]:
+        return _plain(asdict(self))
+
+    def to_yaml(self) -> str:
+        return yaml.safe_dump(self.to_dict(), sort_keys=False, allow_unicode=True)
+
+
+def gym(token_mode: Literal["cross", "single", "none"]) -> TrainConfig:
+    """The recipe of the shipped gym checkpoints: about an hour on two CPU cores.
+
+    Small clips first: a step at 56 px and 8 frames costs a seventh of one at 112 px and 12 frames. Dropout is off,
+    because drawing its noise is a fifth of a step on the CPU and rendered clips are many.
+    """
+    return TrainConfig(
+        name=f"gym-{token_mode}",
+        model=demo(classes=18, token_mode=token_mode, dropout=0.0),
+        data=DataConfig(source="gym?train=3600&val=360", pack_size=112, pack_workers=2),
+        optimiser=OptimiserConfig(lr=2e-3, ema=0.998, label_smoothing=0.05),
+        schedule=ScheduleConfig(
+            stages=(
+                Stage(epochs=14, size=56, frames=8, batch=24),
+                Stage(epochs=3, size=80, frames=12, batch=24),
+                Stage(epochs=1, size=112, frames=12, batch=16),
+            ),
+            warmup_epochs=1,
+        ),
+        limits="Rendered figures only; says nothing about people.",
+        licence="Apache-2.0",
+    )
+
+
+def jhmdb() -> TrainConfig:
+    """JHMDB, split 1: few clips, so many epochs and more augmentation. Set `data.source` to your folder."""
+    return TrainConfig(
+        name="jhmdb-cross",
+        model=demo(classes=21, people=1, dropout=0.1, pose_geometry=True),
+        data=DataConfig(source="jhmdb:data/jhmdb"),
+        augmentation=Augmentation(flip=True, smallest=0.7, outside=0.1, joint_noise=0.01, joint_dropout=0.05),
+        optimiser=OptimiserConfig(lr=1.5e-3, ema=0.998, weight_decay=0.1),
+        schedule=ScheduleConfig(
+            stages=(
+                Stage(epochs=100, size=56, frames=8, batch=16),
+                Stage(epochs=10, size=112, frames=12, batch=16),
+            ),
+            warmup_epochs=5,
+            validate_every=2,
+        ),
+        limits="Trained on 14 classes of JHMDB: one person, staged or sports clips.",
+        licence="CC BY 4.0",
+    )
+
+
+def tiny_run() -> TrainConfig:
+    """For tests and examples: two labels of the gym, under a minute on two cores."""
+    return TrainConfig(
+        name="tiny",
+        model=tiny(classes=2, dropout=0.0, drop_path=0.0),
+        data=DataConfig(source="gym", labels=("raise cup", "raise phone"), train_clips=64, val_clips=32, pack_size=64),
+        optimiser=OptimiserConfig(lr=3e-3, ema=0.95, label_smoothing=0.0),
+        schedule=ScheduleConfig(stages=(Stage(epochs=12, size=48, frames=8, batch=8),), warmup_epochs=1),
+        run=RunConfig(log_every=4),
+    )
+
+
+PRESETS: dict[str, TrainConfig] = {
+    "paper": TrainConfig(model=paper(), augmentation=Augmentation(flip=True), schedule=ScheduleConfig()),
+    "demo": TrainConfig(
+        name="demo", model=demo(), schedule=ScheduleConfig(stages=(Stage(epochs=30, size=112, frames=12, batch=16),))
+    ),
+    "tiny": tiny_run(),
+    "gym-cross": gym("cross"),
+    "gym-single": gym("single"),
+    "gym-none": gym("none"),
+    "jhmdb-cross": jhmdb(),
+}
+
+
+def resolve(config: str, changes: Sequence[str] = ()) -> TrainConfig:
+    """The preset or YAML file called `config`, with `a.b=c` changes applied.
+
+    Raises ConfigError for unknown names and keys and for values of the wrong type or size.
+    """
+    if config in PRESETS:
+        values = PRESETS[config].to_dict()
+    elif Path(config).suffix in (".yaml", ".yml"):
+        values = _read_file(Path(config))
+    else:
+        raise ConfigError(f"There is no preset {config!r}{_near(config, PRESETS)}; give one of them or a .yaml file.")
+    for change in changes:
+        key, found, text = change.partition("=")
+        if not found:
+            raise ConfigError(f"--set {change!r} holds no '='; write it as a.b=value.")
+        try:
+            value = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise ConfigError(f"--set {change!r} is not a YAML value ({str(error).splitlines()[0]}).") from error
+        nested: Any = value
+        for part in reversed(key.strip().split(".")):
+            nested = {part: nested}
+        values = _merge(values, nested)
+    return from_dict(values)
+
+
+def from_dict(values: Mapping[str, Any]) -> TrainConfig:
+    """The configuration in nested plain values, checked."""
+    # Imported here: it takes a second, and `import training.config` should not.
+    from jsonargparse import ArgumentParser
+
+    _check_keys(values, TrainConfig, "")
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_class_arguments(TrainConfig, None)
+    try:
+        parsed = parser.parse_object(_plain(values))
+        result = TrainConfig(**vars(parser.instantiate(parsed)))
+    except ConfigError:
+        raise
+    except Exception as error:  # jsonargparse raises its own kinds for values and ours from __post_init__
+        raise ConfigError(f"This configuration cannot be used: {_one_line(error)}") from error
+    last = result.schedule.stages[-1] if result.schedule.stages else None
+    if last is None:
+        raise ConfigError("schedule.stages is empty; give at least one stage.")
+    if (result.model.size, result.model.frames) != (last.size, last.frames):
+        return replace(result, model=replace(result.model, size=last.size, frames=last.frames))
+    return result
+
+
+def _read_file(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise ConfigError(f"There is no configuration {path}; give a YAML file or one of {', '.join(PRESETS)}.")
+    try:
+        values = yaml.safe_load(path.read_text()) or {}
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path} is not YAML: {_one_line(error)}") from error
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path} holds a {type(values).__name__}; expected keys such as model, data and schedule.")
+    base = values.pop("base", None)
+    if base is None:
+        return values
+    if base not in PRESETS:
+        raise ConfigError(f"{path} has base {base!r}{_near(str(base), PRESETS)}; it must be a preset.")
+    _check_keys(values, TrainConfig, "")
+    return _merge(PRESETS[base].to_dict(), values)
+
+
+def _merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in over.items():
+        both = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
+        merged[key] = _merge(merged[key], value) if both else value
+    return merged
+
+
+def known_keys(cls: type = TrainConfig, prefix: str = "") -> Iterator[str]:
+    """Every dotted key of a configuration."""
+    hints = get_type_hints(cls)
+    for entry in fields(cls):
+        hint = hints[entry.name]
+        yield prefix + entry.name
+        if is_dataclass(hint) and isinstance(hint, type):
+            yield from known_keys(hint, f"{prefix}{entry.name}.")
+
+
+def _check_keys(values: Mapping[str, Any], cls: type, prefix: str) -> None:
+    hints = get_type_hints(cls)
+    for key, value in values.items():
+        if key not in hints or key not in {entry.name for entry in fields(cls)}:
+            known = [*known_keys(), *(prefix + entry.name for entry in fields(cls))]
+            # the right key may stand in another section, so compare both whole keys and last parts
+            near = difflib.get_close_matches(prefix + str(key), known, 3, 0.6)
+            near += [name for name in known if name.rsplit(".", 1)[-1] == str(key).rsplit(".", 1)[-1]]
+            names = ", ".join(dict.fromkeys(near)) or ", ".join(prefix + entry.name for entry in fields(cls))
+            raise ConfigError(f"Unknown key {prefix}{key}; did you mean one of {names}?")
+        hint = hints[key]
+        for entry in get_args(hint) if isinstance(value, (list, tuple)) else ():
+            if is_dataclass(entry) and isinstance(entry, type):
+                for number, item in enumerate(value):
+                    _check_keys(item if isinstance(item, Mapping) else {}, entry, f"{prefix}{key}[{number}].")
+        if is_dataclass(hint) and isinstance(hint, type):
+            if not isinstance(value, Mapping):
+                raise ConfigError(f"{prefix}{key} is {value!r}; expected the keys of {hint.__name__}.")
+            _check_keys(value, hint, f"{prefix}{key}.")
+
+
+def _near(name: str, known: Mapping[str, Any]) -> str:
+    near = difflib.get_close_matches(name, known, 1)
+    return f"; did you mean {near[0]!r}? Known are {', '.join(known)}" if near else f"; known are {', '.join(known)}"
+
+
+def _plain(value: Any) -> Any:
+    """Tuples as lists, so that YAML and JSON hold nothing of Python."""
+    if isinstance(value, Mapping):
+        return {key: _plain(entry) for key, entry in value.items()}
+    return [_plain(entry) for entry in value] if isinstance(value, (list, tuple)) else value
+
+
+def _one_line(error: BaseException) -> str:
+    text = " ".join(str(error).split())
+    # jsonargparse: Parser key "a.b": Expected a <class 'int'>. Got value: wide
+    text = re.sub(r"<class '([\w.]+)'>|typing\.", r"\1", text)
+    return re.sub(r'^Parser key "([^"]+)": Expected an? (.*)\. Got value: (.*)$', r"\1 is \3; expected \2.", text)

@@ -1,0 +1,58 @@
+"""`.npz` files that may come from strangers: bounded before anything is allocated, never a pickle, atomic to write."""
+
+from __future__ import annotations
+
+import math
+import os
+import tempfile
+import zipfile
+from pathlib import Path
+
+import numpy as np
+from numpy.lib import format as npy
+
+LARGEST = 512 << 20
+
+
+def read_npz(path: str | Path, largest: int = LARGEST) -> dict[str, np.ndarray]:
+    """All arrays of the file, at most `largest` bytes of them.
+
+    Raises ValueError for anything else: no zip archive, object arrays, headers that claim more than the file holds.
+    """
+    arrays = {}
+    try:
+        with zipfile.ZipFile(path) as archive:
+            entries = archive.infolist()
+            total = sum(entry.file_size for entry in entries)
+            if total > largest:
+                raise ValueError(f"it unpacks to {total >> 20} MB, and at most {largest >> 20} MB are read")
+            for entry in entries:
+                with archive.open(entry) as file:
+                    version = npy.read_magic(file)  # type: ignore[arg-type]
+                    read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+                    shape, _, dtype = read(file)  # type: ignore[arg-type]
+                    if dtype.hasobject:
+                        raise ValueError("it holds Python objects, which are never unpacked")
+                    if math.prod(shape) * dtype.itemsize > entry.file_size:
+                        raise ValueError(f"{entry.filename} claims more values than it holds")
+                with archive.open(entry) as file:
+                    name = entry.filename.removesuffix(".npy")
+                    arrays[name] = npy.read_array(file, allow_pickle=False)  # type: ignore[arg-type]
+    except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError, RuntimeError) as error:
+        raise ValueError(f"it is no .npz archive ({error})") from error
+    return arrays
+
+
+def write_npz(path: str | Path, arrays: dict[str, np.ndarray]) -> None:
+    """Write compressed arrays; the file appears complete or not at all."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise

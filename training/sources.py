@@ -1,0 +1,148 @@
+"""Where clips come from: a data set by name, a pack, and the training and validation clips of a configuration.
+
+    gym                      the gym, rendered
+    jhmdb:FOLDER?split=2     a data set in its own layout (`training.datasets`)
+    pack:FILE                a pack (`training.pack`)
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from tqdm import tqdm
+
+from training.config import ConfigError, DataConfig
+from training.datasets import Dataset, open_dataset
+from training.datasets.gym import Gym
+from training.evaluate import Chosen, ClipSet
+from training.gym.labels import pair_of
+from training.pack import PackedDataset, write_pack
+
+
+def choose(data: ClipSet, positions: Sequence[int]) -> ClipSet:
+    """The clips of `data` at `positions`."""
+    return replace(
+        data,
+        clips=Chosen(data.clips.dataset, tuple(data.clips.indices[i] for i in positions)),
+        targets=tuple(data.targets[i] for i in positions),
+        kinds=tuple(data.kinds[i] for i in positions) if data.kinds else (),
+    )
+
+
+def with_labels(data: ClipSet, labels: Sequence[str]) -> ClipSet:
+    """Only the clips of `labels`, whose classes are numbered in that order; every label if `labels` is empty.
+
+    The mirror of a clip must keep its place in the new numbering; otherwise mirroring is not allowed.
+    """
+    if not labels:
+        return data
+    if unknown := sorted(set(labels) - set(data.labels)):
+        raise ConfigError(f"{data.name} has no label {', '.join(unknown)}; it has {', '.join(data.labels)}.")
+    new_class = {data.labels.index(label): number for number, label in enumerate(labels)}
+    chosen = choose(data, [i for i, target in enumerate(data.targets) if target in new_class])
+    mirrored = None
+    if data.mirrored is not None and all(data.mirrored[old] in new_class for old in new_class):
+        mirrored = tuple(new_class[data.mirrored[old]] for old in new_class)
+    return replace(
+        chosen, targets=tuple(new_class[t] for t in chosen.targets), labels=tuple(labels), mirrored=mirrored
+    )
+
+
+def spread(targets: Sequence[int], count: int) -> list[int]:
+    """Indices of `count` clips, as evenly over the classes as they allow, in their order; all of them for 0."""
+    if not count or count >= len(targets):
+        return list(range(len(targets)))
+    turn: dict[int, int] = {}
+    ranked = []
+    for index, target in enumerate(targets):
+        ranked.append((turn.get(target, 0), index))
+        turn[target] = turn.get(target, 0) + 1
+    return sorted(index for _, index in sorted(ranked)[:count])
+
+
+def for_labels(data: ClipSet, labels: Sequence[str]) -> ClipSet:
+    """The same clips with the classes of a network that knows `labels`; ConfigError if it lacks one of theirs."""
+    if unknown := sorted({data.labels[target] for target in data.targets} - set(labels)):
+        raise ConfigError(
+            f"The network does not know {len(unknown)} labels of {data.name}, first {unknown[0]!r}; "
+            "evaluate it on the data set it was trained on."
+        )
+    targets = tuple(labels.index(data.labels[target]) for target in data.targets)
+    return replace(data, targets=targets, labels=tuple(labels), mirrored=None)
+
+
+def open_source(source: str) -> Dataset:
+    """The data set or pack called `source`. Raises ClipError in one sentence."""
+    kind, _, path = source.partition(":")
+    return PackedDataset(path) if kind == "pack" else open_dataset(source)
+
+
+def open_data(source: str, split: str) -> ClipSet:
+    """One split of a data set; clips are read when they are asked for."""
+    return split_of(open_source(source), split)
+
+
+def split_of(dataset: Dataset, split: str) -> ClipSet:
+    """One split of an open data set."""
+    if not dataset.splits.get(split):
+        raise ConfigError(f"{dataset.name} has no clips of split {split!r}; it has {', '.join(dataset.splits)}.")
+    indices = tuple(dataset.splits[split])
+    targets = tuple(dataset.label(i) for i in indices)
+    kinds: tuple[str | None, ...] = ()
+    if isinstance(dataset, PackedDataset):
+        kinds = tuple(dataset.kind(i) for i in indices)
+    elif isinstance(dataset, Gym):
+        kinds = tuple(pair_of(dataset.labels[target]).kind for target in targets)
+    mirrored: tuple[int, ...] | None = None
+    flipped = [dataset.flipped(label) for label in dataset.labels]
+    if all(label in dataset.labels for label in flipped):
+        mirrored = tuple(dataset.labels.index(label) for label in flipped if label is not None)
+    return ClipSet(
+        Chosen(dataset, indices), targets, dataset.labels, dataset.layout, kinds, mirrored, dataset.name
+    )
+
+
+def training_data(
+    config: DataConfig, *, progress: bool = False, say: Callable[[str], None] = tqdm.write
+) -> tuple[ClipSet, ClipSet]:
+    """The training and validation clips of a configuration; never those of the test split."""
+    source = config.source
+    if config.pack and not source.startswith("pack:"):
+        path = cached_pack(config)
+        if not path.is_file():
+            say(f"Packing {source} into {path}; this is done once.")
+            dataset = open_dataset(source)
+            chosen = {split: _chosen(split_of(dataset, split), config, split) for split in ("train", "val")}
+            splits = {split: data.clips.indices for split, data in chosen.items()}
+            write_pack(
+                path,
+                dataset,
+                splits,
+                config.pack_size,
+                labels=config.labels or None,
+                workers=config.pack_workers,
+                progress=progress,
+            )
+        source = f"pack:{path}"
+    opened = open_source(source)
+    train, val = (_chosen(split_of(opened, split), config, split) for split in ("train", "val"))
+    return train, val
+
+
+def cached_pack(config: DataConfig) -> Path:
+    """Where the pack of a configuration lies in the cache: its name says what is in it."""
+    head, _, options = config.source.partition("?")
+    kind, _, path = head.partition(":")
+    key = [kind, str(Path(path).expanduser().resolve()) if path else "", options, config.train_clips]
+    key += [config.val_clips, list(config.labels), config.pack_size]
+    digest = hashlib.sha256(json.dumps(key).encode()).hexdigest()[:10]
+    return Path(config.cache).expanduser() / f"{kind}-{config.pack_size}px-{digest}.npz"
+
+
+def _chosen(data: ClipSet, config: DataConfig, split: str) -> ClipSet:
+    data = with_labels(data, config.labels)
+    return choose(data, spread(data.targets, config.train_clips if split == "train" else config.val_clips))

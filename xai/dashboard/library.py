@@ -1,0 +1,83 @@
+"""What ships with the dashboard: checkpoints, clips and their precomputed traces, listed in `assets/index.json`.
+
+Reading the list and drawing a bundled trace needs neither torch nor a checkpoint: the first screen is never empty and
+never waits. `python -m xai bundle` writes the index.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+ASSETS = Path(__file__).resolve().parents[2] / "assets"
+
+
+@dataclass(frozen=True)
+class BundledClip:
+    """A clip of `assets/clips`."""
+
+    key: str
+    name: str
+    label: str
+    cause: str
+    path: Path
+
+
+@dataclass(frozen=True)
+class BundledCheckpoint:
+    """A checkpoint of `assets/checkpoints`, with what its card says."""
+
+    key: str
+    name: str
+    token_mode: str
+    card: Mapping[str, Any]
+    path: Path
+
+
+@dataclass(frozen=True)
+class Library:
+    clips: tuple[BundledClip, ...]
+    checkpoints: tuple[BundledCheckpoint, ...]
+    traces: Mapping[tuple[str, str], Path]
+    """(checkpoint key, clip key) -> payload of the player, gzipped JSON."""
+
+    def clip(self, key: str) -> BundledClip:
+        return next(clip for clip in self.clips if clip.key == key)
+
+    def checkpoint(self, key: str) -> BundledCheckpoint:
+        return next(checkpoint for checkpoint in self.checkpoints if checkpoint.key == key)
+
+    def payload(self, checkpoint: str, clip: str) -> dict[str, Any] | None:
+        """The precomputed payload, or None when this pair was not bundled."""
+        path = self.traces.get((checkpoint, clip))
+        return None if path is None else _read_payload(path)
+
+
+@lru_cache(maxsize=64)
+def _read_payload(path: Path) -> dict[str, Any]:
+    return dict(json.loads(gzip.decompress(path.read_bytes())))
+
+
+@lru_cache(maxsize=4)
+def open_library(folder: Path = ASSETS) -> Library:
+    """The library that `folder/index.json` lists; empty when there is none."""
+    index_path = folder / "index.json"
+    if not index_path.is_file():
+        return Library((), (), {})
+    index = json.loads(index_path.read_text(encoding="utf-8"))
+    return Library(
+        clips=tuple(
+            BundledClip(entry["key"], entry["name"], entry["label"], entry["cause"], folder / entry["file"])
+            for entry in index["clips"]
+        ),
+        checkpoints=tuple(
+            BundledCheckpoint(entry["key"], entry["name"], entry["token_mode"], entry["card"], folder / entry["file"])
+            for entry in index["checkpoints"]
+        ),
+        traces={(entry["checkpoint"], entry["clip"]): folder / entry["file"] for entry in index["traces"]},
+    )

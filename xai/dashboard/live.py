@@ -1,0 +1,127 @@
+"""Live computation: checkpoints, uploads and predictions, shared by all sessions and bounded.
+
+Imported only when something must be computed: the first screen is drawn from bundled traces without torch. Everything
+cached is immutable and keyed by content, so sessions that ask for the same get the same, and nobody gets another's.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+
+from model import CheckpointError, checkpoint_hash, read_card
+from training.clip import Clip
+from training.clip_file import load_clip, read_clip
+from training.recognizer import Recognizer
+from xai.evidence import Evidence, gather_evidence
+from xai.figures.player import player_payload
+
+
+@st.cache_resource(show_spinner=False)
+def _turnstile() -> threading.Semaphore:
+    """Two predictions at a time: more would only slow each other down."""
+    return threading.Semaphore(2)
+
+
+@st.cache_resource(max_entries=6, show_spinner=False)
+def _recognizer(path: str, digest: str) -> Recognizer:
+    return Recognizer.load(path)
+
+
+def recognizer(path: Path) -> Recognizer:
+    """The network of a checkpoint file, loaded once for everyone."""
+    return _recognizer(str(path), checkpoint_hash(path))
+
+
+@st.cache_resource(max_entries=64, show_spinner=False)
+def _bundled_clip(path: str) -> Clip:
+    return load_clip(path)
+
+
+def bundled_clip(path: Path) -> Clip:
+    return _bundled_clip(str(path))
+
+
+@st.cache_resource(max_entries=48, show_spinner=False)
+def _evidence(checkpoint: str, clip: str, _recognizer: Recognizer, _clip: Clip) -> Evidence:
+    with _turnstile():
+        return gather_evidence(_recognizer, _clip)
+
+
+def evidence(network: Recognizer, clip: Clip) -> Evidence:
+    """What a checkpoint did on a clip; computed once for everyone who asks."""
+    return _evidence(network.checkpoint, clip.fingerprint, network, clip)
+
+
+@st.cache_resource(max_entries=48, show_spinner=False)
+def _payload(checkpoint: str, clip: str, _evidence: Evidence) -> dict[str, Any]:
+    return player_payload(_evidence)
+
+
+def payload(network: Recognizer, clip: Clip) -> dict[str, Any]:
+    """What the player shows of a checkpoint on a clip."""
+    return _payload(network.checkpoint, clip.fingerprint, evidence(network, clip))
+
+
+@dataclass(frozen=True)
+class Upload:
+    """The bytes of one uploaded file, named by their hash."""
+
+    name: str
+    data: bytes
+
+    @property
+    def digest(self) -> str:
+        return hashlib.sha256(self.data).hexdigest()[:16]
+
+    def spool(self, folder: Path) -> Path:
+        """Write the bytes under a name of our own: the user's name decides the suffix and nothing else."""
+        suffix = Path(self.name).suffix.lower()
+        path = folder / f"upload{suffix if suffix[1:].isalnum() else ''}"
+        path.write_bytes(self.data)
+        return path
+
+
+@st.cache_resource(max_entries=8, show_spinner=False)
+def _uploaded_clip(video: str, joints: str | None, _video: Upload, _joints: Upload | None) -> Clip:
+    with tempfile.TemporaryDirectory(prefix="kinescope-") as folder:
+        first, second = Path(folder) / "video", Path(folder) / "joints"
+        first.mkdir()
+        second.mkdir()
+        return read_clip(_video.spool(first), None if _joints is None else _joints.spool(second))
+
+
+def uploaded_clip(video: Upload, joints: Upload | None) -> Clip:
+    """The clip of an uploaded video and joints. Raises ClipError in one sentence; nothing stays on disk."""
+    return _uploaded_clip(video.digest, joints and joints.digest, video, joints)
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)
+def _uploaded_checkpoint(digest: str, _upload: Upload) -> Recognizer:
+    with tempfile.TemporaryDirectory(prefix="kinescope-") as folder:
+        path = _upload.spool(Path(folder))
+        read_card(path)
+        return Recognizer.load(path)
+
+
+def uploaded_checkpoint(upload: Upload) -> Recognizer:
+    """The network in an uploaded file. Raises CheckpointError in one sentence; nothing in the file is run."""
+    return _uploaded_checkpoint(upload.digest, upload)
+
+
+__all__ = [
+    "CheckpointError",
+    "Upload",
+    "bundled_clip",
+    "evidence",
+    "payload",
+    "recognizer",
+    "uploaded_checkpoint",
+    "uploaded_clip",
+]
