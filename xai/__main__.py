@@ -1,8 +1,9 @@
 """Command line of the explanations.
 
     python -m xai explain CLIP --checkpoint F --out DIR [--joints FILE]
+    python -m xai bundle [--assets DIR]
 
-CLIP is a video file, a saved clip (.npz), `gym:LABEL:SEED`, or `jhmdb:FOLDER:NAME`.
+CLIP is a video file, a saved clip (.npz), `gym:LABEL:SEED`, or `jhmdb:FOLDER:CLASS/CLIP`.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ def explain(arguments: argparse.Namespace) -> int:
     from xai.figures.paper import save_figures
 
     recognizer = Recognizer.load(arguments.checkpoint, arguments.device)
-    clip = open_clip(arguments.clip, arguments.joints, recognizer)
+    clip = open_clip(arguments.clip, arguments.joints)
     evidence = gather_evidence(recognizer, clip)
     out = Path(arguments.out)
     out.mkdir(parents=True, exist_ok=True)
@@ -63,11 +64,19 @@ def explain(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def bundle(arguments: argparse.Namespace) -> int:
+    from xai.bundle import build
+
+    counts = build(Path(arguments.assets))
+    print(f"{arguments.assets} holds " + ", ".join(f"{count} {name}" for name, count in counts.items()) + ".")
+    return 0
+
+
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m xai", description="Explain what a checkpoint did on a clip.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     one = commands.add_parser("explain", help="one clip: numbers (.npz, .json) and pictures (.png, .pdf)")
-    one.add_argument("clip", metavar="CLIP", help="video, saved clip, gym:LABEL:SEED or jhmdb:FOLDER:NAME")
+    one.add_argument("clip", metavar="CLIP", help="video, saved clip, gym:LABEL:SEED or jhmdb:FOLDER:CLASS/CLIP")
     one.add_argument("--checkpoint", required=True, metavar="F")
     one.add_argument("--out", required=True, metavar="DIR")
     one.add_argument(
@@ -75,6 +84,9 @@ def main(argv: list[str] | None = None) -> int:
     )
     one.add_argument("--device", default="auto")
     one.set_defaults(run=explain)
+    assets = commands.add_parser("bundle", help="rebuild the clips, traces and index that the dashboard opens with")
+    assets.add_argument("--assets", default="assets", metavar="DIR")
+    assets.set_defaults(run=bundle)
     arguments = parser.parse_args(argv)
     try:
         return int(arguments.run(arguments))

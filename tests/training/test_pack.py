@@ -1,6 +1,7 @@
 """Packs: what is written is what is read, in place and in pixels; a pack is complete or absent."""
 
 import io
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 
 from training.clip import Cause, Clip
 from training.pack import PackedDataset, PackError, pack_files, shrink, verify, write_pack
-from training.skeleton import JHMDB
+from training.skeleton import JHMDB, SkeletonLayout
 
 LABELS = ("left", "right")
 
@@ -34,36 +35,61 @@ def clip(number: int, length: int = 3, height: int = 20, width: int = 30, people
     )
 
 
-SPLITS = {
-    "train": [clip(0), clip(1, length=5, height=24, width=24, people=2), clip(2, people=0)],
-    "val": [clip(3)],
-}
+CLIPS = [clip(0), clip(1, length=5, height=24, width=24, people=2), clip(2, people=0), clip(3)]
+
+
+class Made:
+    """The four clips as a data set."""
+
+    name = "made up"
+    labels: tuple[str, ...] = LABELS
+    layout: SkeletonLayout = JHMDB
+    splits: Mapping[str, Sequence[int]] = {"train": (0, 1, 2), "val": (3,)}  # noqa: RUF012
+
+    def __len__(self) -> int:
+        return len(CLIPS)
+
+    def clip(self, index: int) -> Clip:
+        return CLIPS[index]
+
+    def label(self, index: int) -> int:
+        return index % 2
+
+    def flipped(self, label: str) -> str | None:
+        return "right" if label == "left" else None
 
 
 def write(path: Path, size: int = 64, workers: int = 0) -> Path:
-    return write_pack(
-        path, SPLITS, LABELS, JHMDB, size, mirrored=(1, 0), about={"source": "x"}, workers=workers, progress=False
-    )
+    return write_pack(path, Made(), Made.splits, size, workers=workers, progress=False)
 
 
 def test_clips_come_back_as_they_were(tmp_path: Path) -> None:
     path = write(tmp_path / "pack")
-    for split, clips in SPLITS.items():
-        packed = PackedDataset(path, split)
-        assert len(packed) == len(clips)
-        assert packed.targets == tuple(LABELS.index(c.label or "") for c in clips)
-        assert packed.names == tuple(c.name for c in clips)
-        assert packed.kinds == ("time",) * len(clips)
-        for read, written in zip((packed[i] for i in range(len(packed))), clips, strict=True):
-            assert read.fingerprint == written.fingerprint
-            assert (read.label, read.name, read.source) == (written.label, written.name, written.source)
-            np.testing.assert_array_equal(read.time, written.time)
-    assert (packed.labels, packed.layout, packed.mirrored, packed.about) == (LABELS, JHMDB, (1, 0), {"source": "x"})
+    packed = PackedDataset(path)
+    assert (packed.name, packed.labels, packed.layout, len(packed)) == ("made up", LABELS, JHMDB, 4)
+    assert packed.splits == {"train": (0, 1, 2), "val": (3,)}
+    assert (packed.flipped("left"), packed.flipped("right")) == ("right", None)
+    for index, written in enumerate(CLIPS):
+        read = packed.clip(index)
+        assert read.fingerprint == written.fingerprint
+        assert (read.label, read.name, read.source) == (written.label, written.name, written.source)
+        np.testing.assert_array_equal(read.time, written.time)
+        assert (packed.label(index), packed.kind(index)) == (index % 2, "time")
     verify(path)
 
 
+def test_a_pack_may_hold_a_part_in_another_order(tmp_path: Path) -> None:
+    path = write_pack(tmp_path / "pack", Made(), {"val": (2, 0)}, 64, labels=("left",), progress=False)
+    packed = PackedDataset(path)
+    assert [packed.clip(i).name for i in packed.splits["val"]] == ["clip 2", "clip 0"]
+    assert packed.labels == ("left",)
+    with pytest.raises(PackError, match="'clip 1' has label 'right'"):
+        write_pack(tmp_path / "other", Made(), Made.splits, 64, labels=("left",), progress=False)
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["pack.npy", "pack.npz"]
+
+
 def test_packed_frames_are_not_writable(tmp_path: Path) -> None:
-    frames = PackedDataset(write(tmp_path / "pack"), "val")[0].frames
+    frames = PackedDataset(write(tmp_path / "pack")).clip(0).frames
     with pytest.raises(ValueError, match="read-only"):
         frames[0] = 0
 
@@ -87,7 +113,7 @@ def test_a_painted_joint_stays_under_its_paint_when_shrunk() -> None:
 
 
 def test_small_clips_are_not_enlarged() -> None:
-    assert shrink(SPLITS["train"][0], 64).frames.shape == (3, 20, 30, 3)
+    assert shrink(CLIPS[0], 64).frames.shape == (3, 20, 30, 3)
 
 
 def test_an_unfinished_pack_leaves_the_old_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -113,10 +139,10 @@ def test_damage_is_found(tmp_path: Path) -> None:
         verify(index)
     frames.write_bytes(bytes(content[:-7]))
     with pytest.raises(PackError, match="pack again"):
-        PackedDataset(index, "train")
+        PackedDataset(index)
     index.write_bytes(b"PK nonsense")
     with pytest.raises(PackError, match="not the index of a pack"):
-        PackedDataset(index, "train")
+        PackedDataset(index)
 
 
 def test_an_index_with_pickled_objects_is_refused(tmp_path: Path) -> None:
@@ -124,11 +150,9 @@ def test_an_index_with_pickled_objects_is_refused(tmp_path: Path) -> None:
     np.savez(buffer, header=np.array([object()], dtype=object))
     (tmp_path / "bad.npz").write_bytes(buffer.getvalue())
     with pytest.raises(PackError, match="not the index of a pack"):
-        PackedDataset(tmp_path / "bad", "train")
+        PackedDataset(tmp_path / "bad")
 
 
-def test_unknown_split_names_the_known_ones(tmp_path: Path) -> None:
-    with pytest.raises(PackError, match="no clips of split 'test'; it has train, val"):
-        PackedDataset(write(tmp_path / "pack"), "test")
-    with pytest.raises(PackError, match="There is no pack"):
-        PackedDataset(tmp_path / "nothing", "train")
+def test_a_missing_pack_says_how_to_write_one(tmp_path: Path) -> None:
+    with pytest.raises(PackError, match="python -m training pack"):
+        PackedDataset(tmp_path / "nothing")

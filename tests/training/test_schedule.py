@@ -1,5 +1,6 @@
 """Stages, epochs, batches and the learning rate; the groups of the optimiser and the moving average."""
 
+import itertools
 import math
 
 import pytest
@@ -33,7 +34,7 @@ def test_rate_does_not_jump_between_stages() -> None:
     rates = [plan.rate(step) for step in range(plan.steps)]
     assert plan.warmup == 50
     assert all(0 < rate <= 1 for rate in rates)
-    assert max(abs(a - b) for a, b in zip(rates, rates[1:], strict=False)) <= 1 / 50 + 1e-9
+    assert max(abs(a - b) for a, b in itertools.pairwise(rates)) <= 1 / 50 + 1e-9
 
 
 def test_warmup_may_be_longer_than_the_run() -> None:
@@ -42,7 +43,7 @@ def test_warmup_may_be_longer_than_the_run() -> None:
 
 
 def test_a_run_that_cannot_fill_a_step_says_what_to_lower() -> None:
-    with pytest.raises(ValueError, match="lower optimiser.accumulate"):
+    with pytest.raises(ValueError, match=r"lower optimiser\.accumulate"):
         make_plan((Stage(batch=4),), clips=6, accumulate=2)
     with pytest.raises(ValueError, match="no stages"):
         make_plan((), clips=6)
@@ -54,7 +55,7 @@ def test_batches_visit_every_clip_once_in_an_order_that_epochs_do_not_share() ->
     plan = make_plan((Stage(epochs=2, batch=4),), clips=12)
     first, second = (epoch_batches(epoch, 12, 1, seed=3) for epoch in plan.epochs)
     assert [len(batch) for batch in first] == [4, 4, 4]
-    assert sorted(sum(first, [])) == list(range(12))
+    assert sorted(itertools.chain(*first)) == list(range(12))
     assert first != second
     assert first == epoch_batches(plan.epochs[0], 12, 1, seed=3)
     assert first != epoch_batches(plan.epochs[0], 12, 1, seed=4)

@@ -15,10 +15,12 @@ from typing import Any
 
 import streamlit as st
 
-from model import CheckpointError, checkpoint_hash, read_card
+from model import checkpoint_hash, read_card
 from training.clip import Clip
 from training.clip_file import load_clip, read_clip
+from training.datasets.jhmdb import Jhmdb
 from training.recognizer import Recognizer
+from xai.dashboard.choose import jhmdb_folder
 from xai.evidence import Evidence, gather_evidence
 from xai.figures.player import player_payload
 
@@ -69,6 +71,39 @@ def payload(network: Recognizer, clip: Clip) -> dict[str, Any]:
     return _payload(network.checkpoint, clip.fingerprint, evidence(network, clip))
 
 
+def figure(network: Recognizer, clip: Clip, name: str, kind: str) -> bytes:
+    """One of the figures for print, as the bytes of a file."""
+    from xai.figures.paper import FIGURES, render
+
+    return render(FIGURES[name](evidence(network, clip)), kind)
+
+
+def numbers(network: Recognizer, clip: Clip) -> bytes:
+    """The evidence as the bytes of an `.npz`."""
+    with tempfile.TemporaryDirectory(prefix="kinescope-") as folder:
+        path = Path(folder) / "evidence.npz"
+        evidence(network, clip).save(path)
+        return path.read_bytes()
+
+
+@st.cache_resource(show_spinner=False)
+def _jhmdb() -> Jhmdb:
+    folder = jhmdb_folder()
+    assert folder is not None
+    return Jhmdb(folder, masks=False)
+
+
+def jhmdb_names() -> list[str]:
+    """`class/clip` of every test clip of split 1."""
+    data = _jhmdb()
+    return ["/".join(data.clips[i]) for i in data.splits["test"]]
+
+
+@st.cache_resource(max_entries=16, show_spinner=False)
+def jhmdb_clip(label: str, name: str) -> Clip:
+    return _jhmdb().named(label, name)
+
+
 @dataclass(frozen=True)
 class Upload:
     """The bytes of one uploaded file, named by their hash."""
@@ -113,15 +148,3 @@ def _uploaded_checkpoint(digest: str, _upload: Upload) -> Recognizer:
 def uploaded_checkpoint(upload: Upload) -> Recognizer:
     """The network in an uploaded file. Raises CheckpointError in one sentence; nothing in the file is run."""
     return _uploaded_checkpoint(upload.digest, upload)
-
-
-__all__ = [
-    "CheckpointError",
-    "Upload",
-    "bundled_clip",
-    "evidence",
-    "payload",
-    "recognizer",
-    "uploaded_checkpoint",
-    "uploaded_clip",
-]

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
 import numpy as np
 import plotly.graph_objects as go
+
+from xai.figures.player import unpack
 
 
 def cube_figure(
@@ -92,3 +98,57 @@ def cube_figure(
         },
     )
     return figure
+
+
+@dataclass(frozen=True, eq=False)
+class CubeArrays:
+    """The points of a player payload, unpacked: what the cube needs of any layer and query."""
+
+    layers: int
+    queries: tuple[str, ...]
+    heads: int
+    reference: np.ndarray
+    """[layer, P, 3] (t, x, y)."""
+    place: np.ndarray
+    mass: np.ndarray
+    """[layer, head, query, P]."""
+    uniform: tuple[float, ...]
+    joints: np.ndarray
+    score: np.ndarray
+    bones: tuple[tuple[int, int], ...]
+    size: tuple[int, int]
+
+    def of(self, layer: int, query: int) -> dict[str, Any]:
+        """Arguments of `cube_figure` for one layer and query, mean of heads."""
+        return {
+            "reference": self.reference[layer],
+            "place": self.place[layer],
+            "mass": self.mass[layer, :, query].mean(0),
+            "joints": self.joints,
+            "score": self.score,
+            "bones": self.bones,
+            "size": self.size,
+            "base": self.uniform[layer],
+        }
+
+
+def cube_arrays(payload: Mapping[str, Any]) -> CubeArrays | None:
+    """Unpack the points of a player payload; None for a variant without a token search."""
+    points, skeleton = payload["points"], payload["skeleton"]
+    if points is None:
+        return None
+    mass = unpack(points["mass"])
+    frames = len(payload["clip"]["time"])
+    return CubeArrays(
+        layers=mass.shape[0],
+        queries=tuple(points["queries"]),
+        heads=mass.shape[1],
+        reference=unpack(points["reference"]),
+        place=unpack(points["place"]),
+        mass=mass,
+        uniform=tuple(points["uniform"]),
+        joints=unpack(skeleton["place"]) if skeleton else np.zeros((frames, 0, 0, 2)),
+        score=unpack(skeleton["score"]) if skeleton else np.zeros((frames, 0, 0)),
+        bones=tuple((a, b) for a, b in skeleton["bones"]) if skeleton else (),
+        size=(payload["clip"]["height"], payload["clip"]["width"]),
+    )

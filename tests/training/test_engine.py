@@ -1,0 +1,268 @@
+"""The loop: it learns, it validates on the right clips, it writes what it says, and it refuses what it cannot do."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import model
+from model import ModelConfig
+from tests.training.squares import Squares
+from training.checkpointing import RunError, load_state, read_log, save_state
+from training.config import ConfigError, DataConfig, RunConfig, ScheduleConfig, TrainConfig
+from training.engine import Run, TrainingViews, initialise, model_cost
+from training.evaluate import evaluate, predict
+from training.optimiser import OptimiserConfig
+from training.schedule import Stage, make_plan
+from training.sources import for_labels, split_of, with_labels
+from training.transforms import Augmentation
+
+STILL = Augmentation(
+    smallest=1, aspect=1, outside=0, jitter_frames=False, brightness=0, contrast=0, saturation=0, joint_noise=0,
+    joint_dropout=0,
+)  # fmt: skip
+
+
+def small(**changes: object) -> TrainConfig:
+    """A network of a few thousand weights, for clips of 32 px."""
+    config = TrainConfig(
+        name="squares",
+        model=ModelConfig(
+            width=4, layers=1, heads=1, offset_kernel=3, dropout=0.1, drop_path=0.1, people=1, ffn_ratio=1
+        ),
+        data=DataConfig(source="", pack=False, workers=0),
+        optimiser=OptimiserConfig(lr=0.01, ema=0.9, label_smoothing=0),
+        schedule=ScheduleConfig(stages=(Stage(epochs=1, size=32, frames=4, batch=4),), warmup_epochs=0),
+        run=RunConfig(threads=1, log_every=2, device="cpu"),
+    )
+    return replace(config, **changes)  # type: ignore[arg-type]
+
+
+def start(config: TrainConfig, folder: Path, data: Squares | None = None, resume: bool = False) -> Run:
+    data = data or Squares()
+    said: list[str] = []
+    run = Run(config, folder, split_of(data, "train"), split_of(data, "val"), resume=resume, say=said.append)
+    run.said = said  # type: ignore[attr-defined]
+    return run
+
+
+def test_a_batch_can_be_learnt_by_heart_and_the_average_has_learnt_it_too(tmp_path: Path) -> None:
+    config = small(
+        augmentation=STILL,
+        schedule=ScheduleConfig(
+            stages=(Stage(epochs=25, size=32, frames=4, batch=4),), warmup_epochs=2, validate_every=25
+        ),
+    )
+    config = replace(config, model=replace(config.model, dropout=0.0, drop_path=0.0))
+    data = Squares(train=4, val=4)
+    run = start(config, tmp_path / "x", data)
+    run.train()
+    log = [entry for entry in read_log(tmp_path / "x" / "log.jsonl") if entry["kind"] == "epoch"]
+    assert log[-1]["train_loss"] < 0.1 < 0.3 < log[0]["train_loss"]
+    network, card = model.load(tmp_path / "x" / "last.safetensors")
+    # four clips a step: batch statistics are noise, and only their average serves evaluation
+    assert evaluate(network, split_of(data, "train"), size=card.size, frames=card.frames).top1 == 1.0
+
+
+def test_run_folder_holds_what_it_promises(tmp_path: Path) -> None:
+    run = start(small(), tmp_path / "x")
+    assert run.train()
+    names = {file.name for file in (tmp_path / "x").iterdir()}
+    assert names == {
+        "config.yaml", "env.json", "log.jsonl", "last.pt", "best.pt", "last.safetensors", "best.safetensors"
+    }  # fmt: skip
+    log = read_log(tmp_path / "x" / "log.jsonl")
+    assert [entry["kind"] for entry in log] == ["start", "step", "step", "step", "epoch"]
+    assert [entry["step"] for entry in log[1:]] == [2, 4, 6, 6]
+    assert log[1]["lr"] == pytest.approx(0.01 * run.plan.rate(1))
+    assert {"val_accuracy", "val_loss", "train_accuracy", "train_loss", "clips_per_s"} <= set(log[-1])
+    state = load_state(tmp_path / "x" / "best.pt")
+    assert state["step"] == 6
+    network, card = model.load(tmp_path / "x" / "best.safetensors")
+    assert card.labels == Squares.labels
+    assert (card.layout, card.size, card.frames, card.name) == ("jhmdb15", 32, 4, "squares")
+    assert card.metrics["val_top1"] == log[-1]["val_accuracy"]
+    assert card.trained_on == "squares, 24 clips"
+    assert (network.config.classes, network.config.joints, network.config.size) == (2, 15, 32)
+    average = {k.removeprefix("module."): v for k, v in state["average"].items() if k != "n_averaged"}
+    for name, value in network.state_dict().items():
+        assert torch.equal(value, average[name]), name
+
+
+def test_stages_change_size_and_the_last_one_names_the_best(tmp_path: Path) -> None:
+    stages = (Stage(epochs=1, size=32, frames=4, batch=4), Stage(epochs=1, size=40, frames=6, batch=3))
+    run = start(small(schedule=ScheduleConfig(stages=stages, warmup_epochs=0)), tmp_path / "x")
+    seen: list[tuple[int, ...]] = []
+    forward = run.network.forward
+
+    def watch(frames: torch.Tensor, joints: torch.Tensor, score: torch.Tensor) -> torch.Tensor:
+        seen.append(tuple(frames.shape))
+        return forward(frames, joints, score)
+
+    run.network.forward = watch  # type: ignore[method-assign]
+    run.train()
+    assert seen == [(4, 3, 4, 32, 32)] * 6 + [(3, 3, 6, 40, 40)] * 8
+    assert run.best["stage"] == 1
+    assert model.read_card(tmp_path / "x" / "best.safetensors")[0].size == 40
+
+
+def test_accumulated_batches_are_one_large_batch(tmp_path: Path) -> None:
+    """Without batch statistics and noise, 2 x 4 clips give the gradient that 1 x 8 clips give."""
+    found = []
+    for name, batch, accumulate in (("one", 8, 1), ("two", 4, 2)):
+        config = small(
+            augmentation=STILL,
+            schedule=ScheduleConfig(stages=(Stage(epochs=1, size=32, frames=4, batch=batch),)),
+            optimiser=OptimiserConfig(accumulate=accumulate),
+        )
+        quiet = replace(config.model, backbone_norm="group", dropout=0.0, drop_path=0.0)
+        run = start(replace(config, model=quiet), tmp_path / name, Squares(train=8))
+        for part, data in enumerate(run._batches(run.plan.epochs[0])):
+            run._backward(data, part)
+        found.append(torch.cat([p.grad.flatten() for p in run.network.parameters() if p.grad is not None]))
+    assert found[0].abs().max() > 1e-3
+    assert torch.allclose(found[0], found[1], atol=1e-5)
+
+
+def test_views_depend_on_seed_epoch_and_clip_alone() -> None:
+    data = split_of(Squares(), "train")
+    first, second = make_plan((Stage(epochs=2, size=32, frames=4, batch=4),), clips=24).epochs
+
+    def frames(epoch: object, seed: int, index: int) -> np.ndarray:
+        return TrainingViews(data, epoch, Augmentation(), seed)[index][0][0]  # type: ignore[arg-type]
+
+    once = frames(first, 0, 3)
+    assert np.array_equal(once, frames(first, 0, 3))
+    assert not np.array_equal(once, frames(second, 0, 3))
+    assert not np.array_equal(once, frames(first, 1, 3))
+
+
+def test_a_mirrored_clip_has_the_mirrored_label() -> None:
+    data = split_of(Squares(), "train")
+    (epoch,) = make_plan((Stage(epochs=1, size=32, frames=4, batch=4),), clips=24).epochs
+    views = TrainingViews(data, epoch, replace(STILL, flip=True), seed=0)
+    directions, targets = [], []
+    for index in range(24):
+        (_, joints, _), target = views[index]
+        directions.append(int(joints[-1, 0, 0, 0] > joints[0, 0, 0, 0]))
+        targets.append(target)
+    assert directions == targets
+    assert targets != list(data.targets)  # some were mirrored
+
+
+def test_mirroring_needs_labels_that_can_be_mirrored(tmp_path: Path) -> None:
+    data = Squares()
+    data.flipped = lambda label: None  # type: ignore[method-assign]
+    with pytest.raises(ConfigError, match=r"set augmentation\.flip=false"):
+        start(small(augmentation=Augmentation(flip=True)), tmp_path / "x", data)
+    one_side = with_labels(split_of(Squares(), "train"), ("goes left",))
+    assert one_side.mirrored is None
+
+
+def test_a_full_disk_costs_no_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "last.pt"
+    save_state(path, {"step": 1})
+
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        save_state(path, {"step": 2})
+    assert load_state(path)["step"] == 1
+    assert [file.name for file in tmp_path.iterdir()] == ["last.pt"]
+
+
+def test_a_checkpoint_that_runs_code_is_refused(tmp_path: Path) -> None:
+    torch.save({"format_version": 1, "config": small()}, tmp_path / "last.pt")
+    with pytest.raises(RunError, match="not a checkpoint of a run"):
+        load_state(tmp_path / "last.pt")
+    torch.save({"format_version": 99}, tmp_path / "last.pt")
+    with pytest.raises(RunError, match="format version 99"):
+        load_state(tmp_path / "last.pt")
+
+
+def test_a_run_that_diverges_stops_with_a_sentence_and_keeps_its_checkpoint(tmp_path: Path) -> None:
+    run = start(small(), tmp_path / "x")
+    with torch.no_grad():
+        run.network.head.bias.fill_(float("nan"))
+    with pytest.raises(RunError, match=r"lower optimiser\.lr"):
+        run.train()
+    assert load_state(tmp_path / "x" / "last.pt")["step"] == 0
+
+
+def test_a_folder_is_not_trained_into_twice(tmp_path: Path) -> None:
+    start(small(), tmp_path / "x")
+    with pytest.raises(RunError, match="--resume"):
+        start(small(), tmp_path / "x")
+    with pytest.raises(RunError, match="another configuration"):
+        start(small(optimiser=OptimiserConfig(lr=0.5)), tmp_path / "x", resume=True)
+    with pytest.raises(RunError, match="clips are not those"):
+        start(small(), tmp_path / "x", Squares(train=20), resume=True)
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp32"])
+def test_precisions_run_on_the_cpu(tmp_path: Path, precision: str) -> None:
+    config = small(run=RunConfig(threads=1, device="cpu", precision=precision))  # type: ignore[arg-type]
+    assert start(config, tmp_path / "x", Squares(train=4, val=2)).train()
+
+
+def test_starting_weights_are_resized_and_said(tmp_path: Path) -> None:
+    start(small(), tmp_path / "x", Squares(train=4, val=2)).train()
+    source, _ = model.load(tmp_path / "x" / "last.safetensors")
+    larger = model.DeformableTransformer(replace(source.config, size=64, frames=8))
+    said = initialise(larger, tmp_path / "x" / "last.safetensors", Squares.labels)
+    assert "with its head" in said
+    assert "tokenizer.spatial_embedding" in said
+    assert torch.equal(larger.backbone.stem[0].weight, source.backbone.stem[0].weight)
+    rng = torch.Generator().manual_seed(0)
+    frames, joints = torch.randn(1, 3, 8, 64, 64, generator=rng), torch.rand(1, 8, 1, 15, 2, generator=rng) * 64
+    inputs = (frames, joints, torch.ones(1, 8, 1, 15))
+    # the network resizes by itself at run time, so storing the embeddings at another size changes nothing
+    assert torch.allclose(source.eval()(*inputs), larger.eval()(*inputs), atol=1e-4)
+
+    fresh = model.DeformableTransformer(replace(source.config, classes=3))
+    head = fresh.head.weight.detach().clone()
+    assert "fresh head" in initialise(fresh, tmp_path / "x" / "last.safetensors", ("a", "b", "c"))
+    assert torch.equal(fresh.head.weight, head)
+    wider = model.DeformableTransformer(replace(source.config, width=8))
+    with pytest.raises(ConfigError, match="width 4 instead of 8"):
+        initialise(wider, tmp_path / "x" / "last.safetensors", Squares.labels)
+
+
+def test_evaluation_counts_every_clip_once_and_can_mute() -> None:
+    torch.manual_seed(0)
+    network = model.DeformableTransformer(replace(small().model, classes=2, joints=15, size=32, frames=4)).train()
+    data = split_of(Squares(test=7), "test")
+    logits = predict(network, data, size=32, frames=4, batch_size=3)
+    assert logits.shape == (7, 2)
+    assert network.training  # left as it was
+    assert torch.allclose(logits, predict(network, data, size=32, frames=4, batch_size=7), atol=1e-5)
+    scores = evaluate(network, data, size=32, frames=4)
+    assert scores.clips == 7
+    assert sum(map(sum, scores.confusion)) == 7
+    blind = predict(network, data, size=32, frames=4, muted="frames")
+    deaf = predict(network, data, size=32, frames=4, muted="joints")
+    assert not torch.allclose(blind, logits)
+    assert not torch.allclose(deaf, logits)
+
+
+def test_labels_are_matched_by_name() -> None:
+    data = split_of(Squares(), "test")
+    turned = for_labels(data, ("other", "goes right", "goes left"))
+    assert turned.targets == tuple(2 - target for target in data.targets)
+    with pytest.raises(ConfigError, match="does not know 1 labels of squares, first 'goes right'"):
+        for_labels(data, ("goes left",))
+
+
+def test_cost_counts_two_flops_a_multiply_add() -> None:
+    config = replace(small().model, classes=2, joints=15, size=32, frames=4)
+    parameters, flops = model_cost(config)
+    assert parameters == sum(p.numel() for p in model.DeformableTransformer(config).parameters())
+    stem = 2 * 4 * (3 * 3 * 7 * 7) * (4 * 16 * 16)  # outputs x kernel x places
+    assert stem < flops < 100 * stem
+    assert model_cost(config, batch_size=2)[1] == pytest.approx(2 * flops, rel=0.01)

@@ -1,0 +1,117 @@
+"""The two choices every page starts with: which clip, which checkpoint. Bundled, from a folder, or uploaded."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import streamlit as st
+
+from xai.dashboard.library import BundledCheckpoint, BundledClip, Library
+
+if TYPE_CHECKING:
+    from training.clip import Clip
+    from training.recognizer import Recognizer
+
+OWN = "upload"
+
+
+@dataclass(frozen=True)
+class ClipChoice:
+    """What the user chose to look at: one of these is set, or none yet."""
+
+    bundled: BundledClip | None = None
+    jhmdb: tuple[str, str] | None = None
+    upload: Any = None
+
+    def open(self) -> Clip:
+        """The clip itself. Raises ClipError in one sentence."""
+        from xai.dashboard import live
+
+        if self.bundled:
+            return live.bundled_clip(self.bundled.path)
+        if self.jhmdb:
+            return live.jhmdb_clip(*self.jhmdb)
+        return live.uploaded_clip(*self.upload)
+
+
+def jhmdb_folder() -> Path | None:
+    """The JHMDB folder of this server, named by KINESCOPE_DATA (a folder with jhmdb/ in it)."""
+    folder = os.environ.get("KINESCOPE_DATA")
+    path = Path(folder) / "jhmdb" if folder else None
+    return path if path and (path / "joint_positions").is_dir() else None
+
+
+def choose_clip(library: Library) -> ClipChoice:
+    """The clip selector, with sources beside it; bundled clips first."""
+    sources = ["Gym"] + (["JHMDB"] if jhmdb_folder() else []) + ["Upload"]
+    left, right = st.columns([1, 2], vertical_alignment="bottom")
+    source = left.selectbox(
+        "Source", sources, key="source", bind="query-params",
+        help="Gym clips are drawn so that what decides is known. Upload takes your own video and joints.",
+    )  # fmt: skip
+    if source == "JHMDB":
+        from xai.dashboard import live
+
+        names = live.jhmdb_names()
+        chosen = right.selectbox("Clip", names, key="jhmdb", bind="query-params")
+        label, _, name = str(chosen).partition("/")
+        return ClipChoice(jhmdb=(label, name))
+    if source == "Upload":
+        return _upload(right)
+    titles = {clip.key: f"{clip.name}  ·  {clip.cause}" for clip in library.clips}
+    key = right.selectbox(
+        "Clip", list(titles), format_func=titles.__getitem__, key="clip", bind="query-params",
+        help="After the dot: what tells this class from its twin, by construction.",
+    )  # fmt: skip
+    return ClipChoice(bundled=library.clip(str(key)))
+
+
+def _upload(place: Any) -> ClipChoice:
+    with place.popover("Video and joints", width="stretch"):
+        video = st.file_uploader("Video", ["mp4", "mov", "webm", "mkv", "avi", "gif", "webp"], key="video")
+        joints = st.file_uploader(
+            "Joints of every frame (optional)", ["npz", "json", "mat"], key="joints",
+            help="`.npz` with joints [T, M, J, 2] in pixels, COCO keypoints `.json`, or JHMDB `joint_positions.mat`.",
+        )  # fmt: skip
+        st.caption("At most 900 frames. Files stay in memory for this session and are not stored.")
+    if video is None:
+        return ClipChoice()
+    from xai.dashboard import live
+
+    return ClipChoice(
+        upload=(
+            live.Upload(video.name, video.getvalue()),
+            live.Upload(joints.name, joints.getvalue()) if joints else None,
+        )
+    )
+
+
+def choose_checkpoint(library: Library) -> BundledCheckpoint | Any:
+    """The checkpoint selector: a bundled one, or an `Upload`, or None while nothing was uploaded."""
+    titles = {checkpoint.key: checkpoint.name for checkpoint in library.checkpoints} | {OWN: "Upload a checkpoint"}
+    key = str(
+        st.selectbox("Checkpoint", list(titles), format_func=titles.__getitem__, key="checkpoint", bind="query-params")
+    )
+    if key != OWN:
+        return library.checkpoint(key)
+    file = st.file_uploader(
+        "Checkpoint", ["safetensors"], key="own_checkpoint",
+        help="A `.safetensors` file written by `python -m training train`. Pickles can run code and are refused.",
+    )  # fmt: skip
+    if file is None:
+        return None
+    from xai.dashboard import live
+
+    return live.Upload(file.name, file.getvalue())
+
+
+def open_checkpoint(chosen: Any) -> Recognizer:
+    """The network behind a choice. Raises CheckpointError in one sentence."""
+    from xai.dashboard import live
+
+    if isinstance(chosen, BundledCheckpoint):
+        return live.recognizer(chosen.path)
+    return live.uploaded_checkpoint(chosen)

@@ -1,0 +1,28 @@
+"""The cube of sampling points on a page, in a fragment of its own so that the camera survives other changes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import streamlit as st
+
+
+@st.fragment
+def show_cube(payload: dict[str, Any]) -> None:
+    """The points of one layer in space and time; the controls redraw the cube and nothing else."""
+    from xai.figures.cube import cube_arrays, cube_figure
+
+    st.subheader("The points in space and time", anchor=False)
+    arrays = cube_arrays(payload)
+    if arrays is None:
+        st.info("This variant searches no tokens, so there are no sampling points to draw.")
+        return
+    left, right = st.columns(2)
+    layer = left.segmented_control("Layer", list(range(1, arrays.layers + 1)), default=arrays.layers, key="cube_layer")
+    query = right.segmented_control("Query", list(arrays.queries), default=arrays.queries[0], key="cube_query")
+    figure = cube_figure(**arrays.of((layer or arrays.layers) - 1, arrays.queries.index(query or arrays.queries[0])))
+    st.plotly_chart(figure, key="cube", config={"displaylogo": False})
+    st.caption(
+        "One dot a sampled place, a hair from its reference on the regular lattice; area is attention mass (mean of "
+        "heads, raw), colour the frames between the two. The grey lines are the skeleton through time."
+    )

@@ -1,0 +1,84 @@
+"""Explore: one clip through one checkpoint. The bundled pairs are drawn from their traces, without torch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import streamlit as st
+
+from xai.dashboard.choose import ClipChoice, choose_checkpoint, choose_clip, open_checkpoint
+from xai.dashboard.cube import show_cube
+from xai.dashboard.library import BundledCheckpoint, open_library
+from xai.dashboard.player import player
+
+
+def payload_of(clip: ClipChoice, checkpoint: Any) -> dict[str, Any] | None:
+    """What the player shows, or None after a sentence that says what is missing."""
+    if checkpoint is None:
+        st.info("Upload a checkpoint (.safetensors) to run it on a clip.")
+        return None
+    if clip == ClipChoice():
+        st.info("Upload a video, and its joints if you have them, to see what the model does with it.")
+        return None
+    if isinstance(checkpoint, BundledCheckpoint) and clip.bundled:
+        bundled = open_library().payload(checkpoint.key, clip.bundled.key)
+        if bundled is not None:
+            return bundled
+    from xai.dashboard import live
+
+    try:
+        with st.spinner("Running the clip through the transformer", show_time=True):
+            return live.payload(open_checkpoint(checkpoint), clip.open())
+    except ValueError as error:
+        st.error(str(error))
+        return None
+
+
+def downloads(clip: ClipChoice, checkpoint: Any) -> None:
+    """Figures and numbers of what is shown; computed when asked for."""
+    st.subheader("Take it with you", anchor=False)
+    st.caption("Figures are 6.75 in wide with embedded fonts; the numbers hold every layer, head and query, raw.")
+
+    def figure(name: str, kind: str) -> bytes:
+        from xai.dashboard import live
+
+        return live.figure(open_checkpoint(checkpoint), clip.open(), name, kind)
+
+    def numbers() -> bytes:
+        from xai.dashboard import live
+
+        return live.numbers(open_checkpoint(checkpoint), clip.open())
+
+    names = {"sampling_points": "Sampling points", "joint_curves": "Joint curves", "ledger": "Ledger"}
+    for name, title in names.items():
+        left, png, pdf = st.columns([2, 1, 1], vertical_alignment="center")
+        left.write(title)
+        for place, kind in ((png, "png"), (pdf, "pdf")):
+            place.download_button(
+                kind.upper(), lambda name=name, kind=kind: figure(name, kind), f"{name}.{kind}",
+                key=f"{name}.{kind}", on_click="ignore", width="stretch",
+            )  # fmt: skip
+    left, right = st.columns([2, 2], vertical_alignment="center")
+    left.write("All numbers")
+    right.download_button("NPZ", numbers, "evidence.npz", key="evidence.npz", on_click="ignore", width="stretch")
+
+
+def page() -> None:
+    library = open_library()
+    left, right = st.columns([2, 1], vertical_alignment="bottom")
+    with left:
+        clip = choose_clip(library)
+    with right:
+        checkpoint = choose_checkpoint(library)
+    payload = payload_of(clip, checkpoint)
+    if payload is None:
+        return
+    player([payload], key="player")
+    cube, figures = st.columns([3, 2], gap="large")
+    with cube:
+        show_cube(payload)
+    with figures:
+        downloads(clip, checkpoint)
+
+
+page()
