@@ -144,9 +144,7 @@ def _pack(options: argparse.Namespace) -> int:
         if dataset.splits.get(split):
             data = split_of(dataset, split)
             splits[split] = choose(data, spread(data.targets, options.clips)).clips.indices
-    path = write_pack(
-        options.out, dataset, splits, options.size, workers=options.workers, progress=not options.quiet
-    )
+    path = write_pack(options.out, dataset, splits, options.size, workers=options.workers, progress=not options.quiet)
     print(f"{path}: {', '.join(f'{len(indices)} {split}' for split, indices in splits.items())} clips")
     return 0
 

@@ -451,16 +451,24 @@ def initialise(network: DeformableTransformer, path: Path, labels: tuple[str, ..
     return f"{path}, {len(wanted)} tensors {head}" + (f", resized {', '.join(resized)}" if resized else "")
 
 
-def model_cost(config: ModelConfig, batch_size: int = 1, people: int = 1) -> tuple[int, int]:
-    """(parameters, multiply-adds x 2 of one forward pass of `batch_size` clips) at the size the network is stored at."""
-    from torch.utils.flop_counter import FlopCounterMode
+def model_cost(config: ModelConfig, people: int = 1) -> tuple[int, int]:
+    """(parameters, floating point operations of the forward pass of one clip), at the size of `config`.
 
-    network = DeformableTransformer(config).eval()
-    frames = torch.zeros(batch_size, 3, config.frames, config.size, config.size)
-    joints = torch.zeros(batch_size, config.frames, people, config.joints, 2)
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
+    A multiply-add is two operations. Convolutions, matrix products and attentions are counted.
+    """
+    from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
+
+    def attention(query: torch.Size, key: torch.Size, value: torch.Size, *_: Any, **__: Any) -> int:
+        return sdpa_flop_count(query, key, value)
+
+    fused = {torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: attention}  # unknown to the counter
+    network = DeformableTransformer(config).eval().requires_grad_(False)
+    # two clips: a single one takes a path through oneDNN that the counter does not know
+    frames = torch.zeros(2, 3, config.frames, config.size, config.size)
+    joints = torch.zeros(2, config.frames, people, config.joints, 2)
+    with FlopCounterMode(display=False, custom_mapping=fused) as counter:
         network(frames, joints, torch.ones(joints.shape[:-1]))
-    return sum(p.numel() for p in network.parameters()), counter.get_total_flops()
+    return sum(p.numel() for p in network.parameters()), counter.get_total_flops() // 2
 
 
 def _lasting(values: dict[str, Any]) -> dict[str, Any]:

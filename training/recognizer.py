@@ -74,8 +74,8 @@ class Recognizer:
         if clip.layout.name != layout.name:
             if clip.score.any():
                 raise ClipError(
-                    f"The joints of {clip.name or 'the clip'} follow the layout {clip.layout.name}; this checkpoint was "
-                    f"trained on {layout.name}: bring joints of that layout, or a clip without joints."
+                    f"The joints of {clip.name or 'the clip'} follow the layout {clip.layout.name}; this checkpoint "
+                    f"was trained on {layout.name}: bring joints of that layout, or a clip without joints."
                 )
             empty = np.zeros((len(clip), 0, len(layout)), np.float32)
             clip = Clip(clip.frames, np.zeros((*empty.shape, 2), np.float32), empty, layout, clip.time, name=clip.name)

@@ -1,8 +1,8 @@
 """Where clips come from: a data set by name, a pack, and the training and validation clips of a configuration.
 
-    gym                      the gym, rendered
-    jhmdb:FOLDER?split=2     a data set in its own layout (`training.datasets`)
-    pack:FILE                a pack (`training.pack`)
+gym                      the gym, rendered
+jhmdb:FOLDER?split=2     a data set in its own layout (`training.datasets`)
+pack:FILE                a pack (`training.pack`)
 """
 
 from __future__ import annotations
@@ -47,9 +47,7 @@ def with_labels(data: ClipSet, labels: Sequence[str]) -> ClipSet:
     mirrored = None
     if data.mirrored is not None and all(data.mirrored[old] in new_class for old in new_class):
         mirrored = tuple(new_class[data.mirrored[old]] for old in new_class)
-    return replace(
-        chosen, targets=tuple(new_class[t] for t in chosen.targets), labels=tuple(labels), mirrored=mirrored
-    )
+    return replace(chosen, targets=tuple(new_class[t] for t in chosen.targets), labels=tuple(labels), mirrored=mirrored)
 
 
 def spread(targets: Sequence[int], count: int) -> list[int]:
@@ -101,9 +99,7 @@ def split_of(dataset: Dataset, split: str) -> ClipSet:
     flipped = [dataset.flipped(label) for label in dataset.labels]
     if all(label in dataset.labels for label in flipped):
         mirrored = tuple(dataset.labels.index(label) for label in flipped if label is not None)
-    return ClipSet(
-        Chosen(dataset, indices), targets, dataset.labels, dataset.layout, kinds, mirrored, dataset.name
-    )
+    return ClipSet(Chosen(dataset, indices), targets, dataset.labels, dataset.layout, kinds, mirrored, dataset.name)
 
 
 def training_data(

@@ -33,7 +33,7 @@ def write_atomically(path: Path, data: bytes) -> None:
 
 def build(assets: Path) -> dict[str, int]:
     """Write clips, traces and index; returns how many of each."""
-    clips = []
+    clips: list[dict[str, object]] = []
     for label in gym.LABELS:
         clip = gym.clip(label, BUNDLE_SEED, split="test")
         key = label.replace(" ", "-")
@@ -41,7 +41,8 @@ def build(assets: Path) -> dict[str, int]:
         save_clip(path, clip)
         cause = clip.cause.kind if clip.cause else ""
         clips.append({"key": key, "name": label, "label": label, "cause": cause, "file": str(path.relative_to(assets))})
-    checkpoints, traces = [], []
+    checkpoints: list[dict[str, object]] = []
+    traces: list[dict[str, object]] = []
     for path in sorted((assets / "checkpoints").glob("*.safetensors")):
         recognizer = Recognizer.load(path, "cpu")
         card = recognizer.card
@@ -57,13 +58,13 @@ def build(assets: Path) -> dict[str, int]:
         if tuple(card.labels) != tuple(gym.LABELS):
             continue
         for entry in tqdm(clips, desc=path.stem, unit="clip"):
-            evidence = gather_evidence(recognizer, load_clip(assets / entry["file"]))
+            evidence = gather_evidence(recognizer, load_clip(assets / str(entry["file"])))
             trace = Path("traces") / path.stem / f"{entry['key']}.json.gz"
             data = json.dumps(player_payload(evidence), separators=(",", ":")).encode()
             write_atomically(assets / trace, gzip.compress(data, mtime=0))
             traces.append({"checkpoint": path.stem, "clip": entry["key"], "file": str(trace)})
     # The variant that the paper proposes comes first: it is what the first screen shows.
-    checkpoints.sort(key=lambda entry: (entry["token_mode"] != "cross", entry["key"]))
-    index = {"clips": clips, "checkpoints": checkpoints, "traces": traces}
+    checkpoints.sort(key=lambda entry: (entry["token_mode"] != "cross", str(entry["key"])))
+    index: dict[str, list[dict[str, object]]] = {"clips": clips, "checkpoints": checkpoints, "traces": traces}
     write_atomically(assets / "index.json", (json.dumps(index, indent=1) + "\n").encode())
     return {name: len(entries) for name, entries in index.items()}

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from training.view import View
 
 from model.tap import Kind, PointsTap, attention_tap, points_tap
 from model.token_search import to_index
+from training.view import View
 from xai.explanation import Axis, Explanation, MadeBy
 from xai.trace import Trace
 

@@ -31,7 +31,7 @@ def open_dataset(text: str) -> Dataset:
         if kind == "jhmdb" and path:
             from training.datasets.jhmdb import Jhmdb
 
-            return Jhmdb(path, **options)
+            return Jhmdb(path, **options)  # type: ignore[arg-type]
     except TypeError as error:
         raise ClipError(f"{kind} does not take all of the options {', '.join(options)}.") from error
     raise ClipError(f"Unknown data set {text!r}; known are gym and jhmdb:FOLDER.")

@@ -27,7 +27,7 @@ class Easel:
         self.scale = float(size)
         """Pixels per frame."""
         self.side = round(size * (1 + 2 * MARGIN))
-        self.rgb = np.zeros((self.side, self.side, 3), np.uint8)
+        self.rgb: np.ndarray = np.zeros((self.side, self.side, 3), np.uint8)
 
     def place(self, points: np.ndarray | Points) -> np.ndarray:
         return np.round(((np.asarray(points, float) + MARGIN) * self.scale - 0.5) * (1 << SHIFT)).astype(np.int32)
@@ -90,9 +90,13 @@ def _plant(easel: Easel, rng: np.random.Generator, x: float, y: float, size: flo
         angle = -np.pi / 2 + (index - 4) * 0.3 + rng.uniform(-0.1, 0.1)
         reach = size * rng.uniform(0.55, 0.8)
         tip = (x + reach * 0.5 * np.cos(angle), y - 0.3 * size + reach * 0.5 * np.sin(angle))
-        easel.ellipse(tip[0], tip[1], reach * 0.5, reach * 0.13, shade(green, float(rng.uniform(0.7, 1.15))), np.degrees(angle))
+        easel.ellipse(
+            tip[0], tip[1], reach * 0.5, reach * 0.13, shade(green, float(rng.uniform(0.7, 1.15))), np.degrees(angle)
+        )
     half = 0.2 * size
-    easel.polygon([(x - half, y - 0.34 * size), (x + half, y - 0.34 * size), (x + 0.7 * half, y), (x - 0.7 * half, y)], pot)
+    easel.polygon(
+        [(x - half, y - 0.34 * size), (x + half, y - 0.34 * size), (x + 0.7 * half, y), (x - 0.7 * half, y)], pot
+    )
     easel.box(x - 1.1 * half, y - 0.4 * size, x + 1.1 * half, y - 0.31 * size, shade(pot, 1.15))
 
 
@@ -102,7 +106,9 @@ def _window(easel: Easel, x0: float, y0: float, x1: float, y1: float, frame: Col
         a, b = y0 + (y1 - y0) * index / 12, y0 + (y1 - y0) * (index + 1) / 12
         easel.box(x0, a, x1, b, blend((168, 206, 238), (234, 242, 244), index / 11))
     for index, weight in enumerate((0.1, 0.42, 0.8)):
-        easel.ellipse(x0 + weight * (x1 - x0) + 0.02, y1 - 0.01, 0.045, 0.05 + 0.012 * index, blend(green, (226, 238, 240), 0.35))
+        easel.ellipse(
+            x0 + weight * (x1 - x0) + 0.02, y1 - 0.01, 0.045, 0.05 + 0.012 * index, blend(green, (226, 238, 240), 0.35)
+        )
     easel.box(x0 - 0.018, y1, x1 + 0.018, y1 + 0.024, frame)
     middle = (x0 + x1) / 2
     easel.box(middle - 0.006, y0, middle + 0.006, y1, frame)
@@ -132,9 +138,15 @@ def living_room(easel: Easel, rng: np.random.Generator, scene: Scene) -> None:
     curtain = cloths[int(rng.integers(len(cloths)))]
     for x in (left - 0.055, left + 0.245):
         for fold in range(3):
-            easel.box(x + 0.018 * fold, 0.05, x + 0.018 * (fold + 1), 0.56, shade(blend(curtain, scene.wall, 0.3), 0.92 + 0.08 * (fold % 2)))
+            easel.box(
+                x + 0.018 * fold,
+                0.05,
+                x + 0.018 * (fold + 1),
+                0.56,
+                shade(blend(curtain, scene.wall, 0.45), 0.92 + 0.08 * (fold % 2)),
+            )
     easel.line([(left - 0.08, 0.05), (left + 0.33, 0.05)], (120, 96, 76), 0.009)
-    sofa = blend(cloths[int(rng.integers(len(cloths)))], scene.wall, 0.25)
+    sofa = blend(cloths[int(rng.integers(len(cloths)))], scene.wall, 0.4)
     x = right - 0.02
     easel.box(x - 0.02, horizon - 0.15, x + 0.3, horizon + 0.005, shade(sofa, 0.88))
     easel.box(x + 0.005, horizon - 0.085, x + 0.135, horizon - 0.02, sofa)
@@ -147,8 +159,16 @@ def living_room(easel: Easel, rng: np.random.Generator, scene: Scene) -> None:
         easel.box(px - half, py - half * 1.2, px + half, py + half * 1.2, (92, 78, 68))
         easel.box(px - half * 0.85, py - half * 1.05, px + half * 0.85, py + half * 1.05, (244, 238, 226))
         easel.ellipse(px, py + 0.01, half * 0.5, half * 0.5, blend(frame, scene.green, index * 0.8))
-    _plant(easel, rng, left + (0.35 if left < 0.3 else -0.1), horizon + 0.03, 0.24, scene.green, blend(curtain, scene.floor, 0.4))
-    rug = blend(cloths[int(rng.integers(len(cloths)))], scene.floor, 0.35)
+    _plant(
+        easel,
+        rng,
+        left + (0.35 if left < 0.3 else -0.1),
+        horizon + 0.03,
+        0.24,
+        scene.green,
+        blend(curtain, scene.floor, 0.4),
+    )
+    rug = blend(cloths[int(rng.integers(len(cloths)))], scene.floor, 0.5)
     easel.ellipse(0.5, 0.935, 0.46, 0.085, shade(rug, 0.9))
     easel.ellipse(0.5, 0.935, 0.42, 0.073, shade(rug, 1.14))
 
@@ -156,7 +176,15 @@ def living_room(easel: Easel, rng: np.random.Generator, scene: Scene) -> None:
 def _tree(easel: Easel, rng: np.random.Generator, x: float, y: float, size: float, green: Colour, haze: float) -> None:
     sky: Colour = (206, 224, 234)
     bark = blend((104, 78, 60), sky, haze)
-    easel.polygon([(x - 0.05 * size, y), (x - 0.03 * size, y - 0.6 * size), (x + 0.03 * size, y - 0.6 * size), (x + 0.05 * size, y)], bark)
+    easel.polygon(
+        [
+            (x - 0.05 * size, y),
+            (x - 0.03 * size, y - 0.6 * size),
+            (x + 0.03 * size, y - 0.6 * size),
+            (x + 0.05 * size, y),
+        ],
+        bark,
+    )
     for layer, (tone, lift) in enumerate(((0.68, 0.0), (0.86, 0.04), (1.06, 0.09))):
         for _ in range(9):
             angle, away = rng.uniform(0, 2 * np.pi), rng.uniform(0, 0.27) * size
@@ -180,7 +208,15 @@ def park(easel: Easel, rng: np.random.Generator, scene: Scene) -> None:
         hill = np.concatenate([np.stack([x, crest], 1), [[1 + MARGIN, horizon + 0.02], [-MARGIN, horizon + 0.02]]])
         easel.polygon(hill, blend(shade(scene.green, 0.85), (196, 216, 230), haze))
     for _ in range(7):
-        _tree(easel, rng, float(rng.uniform(-0.1, 1.1)), horizon + 0.015, float(rng.uniform(0.16, 0.24)), scene.green, 0.38)
+        _tree(
+            easel,
+            rng,
+            float(rng.uniform(-0.1, 1.1)),
+            horizon + 0.015,
+            float(rng.uniform(0.16, 0.24)),
+            scene.green,
+            0.38,
+        )
     easel.ramp(horizon, bottom, shade(scene.green, 1.22), shade(scene.green, 0.96))
     easel.grain(rng, horizon, bottom, (9, 7), 0.07)
     easel.grain(rng, horizon, bottom, (70, 90), 0.06)
@@ -235,7 +271,7 @@ def sports_hall(easel: Easel, rng: np.random.Generator, scene: Scene) -> None:
         easel.line([(x - 0.04 + 0.02 * index, 0.34), (x - 0.024 + 0.012 * index, 0.395)], (250, 250, 248), 0.004)
     _floor(easel, rng, scene, horizon, 22)
     a, b = easel.row(horizon), easel.side
-    mirror = easel.rgb[max(0, 2 * a - b) : a][::-1][: b - a].astype(np.float32)
+    mirror: np.ndarray = easel.rgb[max(0, 2 * a - b) : a][::-1][: b - a].astype(np.float32)
     mirror = cv2.GaussianBlur(mirror, (0, 0), 0.02 * easel.scale)
     fade = np.linspace(0.34, 0.05, len(mirror))[:, None, None]
     strip = easel.rgb[a : a + len(mirror)]
@@ -243,7 +279,9 @@ def sports_hall(easel: Easel, rng: np.random.Generator, scene: Scene) -> None:
     tape = cloths[int(rng.integers(len(cloths)))]
     y = horizon + 0.09
     easel.line([(-MARGIN, y), (1 + MARGIN, y)], (246, 246, 242), 0.010)
-    easel.line([(0.5 + rng.uniform(-0.3, 0.3), horizon), (float(rng.choice([-0.2, 1.2])), bottom)], shade(tape, 0.95), 0.012)
+    easel.line(
+        [(0.5 + rng.uniform(-0.3, 0.3), horizon), (float(rng.choice([-0.2, 1.2])), bottom)], shade(tape, 0.95), 0.012
+    )
     easel.box(-MARGIN, horizon - 0.004, 1 + MARGIN, horizon + 0.004, shade(scene.floor, 0.55))
 
 
@@ -262,15 +300,20 @@ def town_square(easel: Easel, rng: np.random.Generator, scene: Scene) -> None:
                 y = top + 0.03 + row * 0.026
                 if y < horizon:
                     easel.line([(x, y), (x + width, y)], shade(plaster, 0.93), 0.003)
-        easel.polygon([(x - 0.012, top + 0.012), (x + width + 0.012, top + 0.012), (x + width, top - 0.03), (x, top - 0.03)], shade(plaster, 0.72))
+        easel.polygon(
+            [(x - 0.012, top + 0.012), (x + width + 0.012, top + 0.012), (x + width, top - 0.03), (x, top - 0.03)],
+            shade(plaster, 0.72),
+        )
         columns = 3 if width > 0.36 else 2
-        glass, shutter = (124, 152, 172), blend(cloths[int(rng.integers(len(cloths)))], plaster, 0.3)
+        glass, shutter = (124, 152, 172), blend(cloths[int(rng.integers(len(cloths)))], plaster, 0.5)
         for row in range(2):
             for column in range(columns):
                 cx, cy = x + width * (column + 0.5) / columns, top + 0.13 + 0.2 * row
                 easel.box(cx - 0.036, cy - 0.058, cx + 0.036, cy + 0.058, (244, 240, 230))
                 easel.box(cx - 0.028, cy - 0.05, cx + 0.028, cy + 0.05, glass)
-                easel.polygon([(cx - 0.028, cy - 0.05), (cx + 0.01, cy - 0.05), (cx - 0.028, cy + 0.02)], shade(glass, 1.3))
+                easel.polygon(
+                    [(cx - 0.028, cy - 0.05), (cx + 0.01, cy - 0.05), (cx - 0.028, cy + 0.02)], shade(glass, 1.3)
+                )
                 for side in (-1, 1):
                     sx = cx + side * 0.048
                     easel.box(sx - 0.012, cy - 0.058, sx + 0.012, cy + 0.058, shutter)
@@ -282,7 +325,15 @@ def town_square(easel: Easel, rng: np.random.Generator, scene: Scene) -> None:
         for index in range(8):
             stripe = (246, 242, 234) if index % 2 else shutter
             ax = other - 0.09 + index * 0.0225
-            easel.polygon([(ax, horizon - 0.2), (ax + 0.0225, horizon - 0.2), (ax + 0.0225, horizon - 0.15), (ax, horizon - 0.15)], stripe)
+            easel.polygon(
+                [
+                    (ax, horizon - 0.2),
+                    (ax + 0.0225, horizon - 0.2),
+                    (ax + 0.0225, horizon - 0.15),
+                    (ax, horizon - 0.15),
+                ],
+                stripe,
+            )
         x += width + 0.004
     easel.grain(rng, -MARGIN, horizon, (40, 40), 0.025)
     stone = blend(scene.floor, (196, 190, 182), 0.72)
@@ -294,7 +345,15 @@ def town_square(easel: Easel, rng: np.random.Generator, scene: Scene) -> None:
         easel.line([(-MARGIN, y), (1 + MARGIN, y)], shade(stone, 0.86), 0.003)
     easel.box(-MARGIN, horizon - 0.004, 1 + MARGIN, horizon + 0.006, shade(stone, 0.66))
     for side in (-1, 1):
-        _plant(easel, rng, 0.5 + side * float(rng.uniform(0.40, 0.48)), horizon + 0.05, 0.2, scene.green, blend(scene.floor, (120, 80, 60), 0.3))
+        _plant(
+            easel,
+            rng,
+            0.5 + side * float(rng.uniform(0.40, 0.48)),
+            horizon + 0.05,
+            0.2,
+            scene.green,
+            blend(scene.floor, (120, 80, 60), 0.3),
+        )
 
 
 PAINTERS: dict[Place, Callable[[Easel, np.random.Generator, Scene], None]] = {
@@ -305,55 +364,15 @@ PAINTERS: dict[Place, Callable[[Easel, np.random.Generator, Scene], None]] = {
 }
 
 
-def solid_box(easel: Easel, corners: np.ndarray, colour: Colour) -> None:
-    """A box from its 8 corners [8, 3] (x, y in frame fractions, depth); corner bits: 1 right, 2 up, 4 front."""
-    faces = ((0, 1, 3, 2), (4, 6, 7, 5), (0, 2, 6, 4), (1, 5, 7, 3), (2, 3, 7, 6))
-    tones = (0.8, 0.9, 0.76, 0.84, 1.12)
-    centre = corners.mean(axis=0)
-    middle = [corners[list(face)].mean(axis=0) for face in faces]
-    for index in sorted(range(len(faces)), key=lambda face: middle[face][2]):
-        if middle[index][2] >= centre[2] - 1e-9:
-            easel.polygon(corners[list(faces[index])][:, :2], shade(colour, tones[index]))
-
-
 def paint(scene: Scene, size: int, furniture: Callable[[Easel], None]) -> np.ndarray:
     """[S, S, 3] uint8 over [-MARGIN, 1 + MARGIN] with S = round(size * (1 + 2 MARGIN)), at the frame's own scale."""
-    fine = 2 if size < 200 else 1
+    fine = 2 if size < 80 else 1
     easel = Easel(size * fine)
     rng = np.random.default_rng(scene.backdrop_seed)
     PAINTERS[scene.place](easel, rng, scene)
-    focus = cv2.GaussianBlur(easel.rgb, (0, 0), 0.0045 * easel.scale)
+    focus: np.ndarray = cv2.GaussianBlur(easel.rgb, (0, 0), 0.0045 * easel.scale)
     pale = cv2.addWeighted(focus, 0.86, np.full_like(focus, 232), 0.14, 0)
     easel.rgb = pale
     furniture(easel)
     side = round(size * (1 + 2 * MARGIN))
-    return cv2.resize(easel.rgb, (side, side), interpolation=cv2.INTER_AREA)
-
-
-def occluder(scene: Scene, size: int) -> np.ndarray | None:
-    """[S, S, 4] float32 (premultiplied, opacity 0 to 1) of what stands in front of everybody, or None."""
-    if scene.occluder is None:
-        return None
-    thing, fine = scene.occluder, 2 if size < 200 else 1
-    rng = np.random.default_rng(thing.seed)
-    easel, cover = Easel(size * fine), Easel(size * fine)
-    both = ((easel, None), (cover, (255, 255, 255)))
-    if thing.kind == "pole":
-        half = 0.016 * thing.size
-        for index in range(6):
-            tone = (0.72, 1.0, 1.12, 0.98, 0.8, 0.62)[index]
-            for target, colour in both:
-                x = thing.x - half + index * half / 3
-                target.box(x, -MARGIN, x + half / 3, 1 + MARGIN, colour or shade(blend(thing.colour, (120, 124, 130), 0.6), tone))
-    else:
-        corner = -0.02 if thing.x < 0.5 else 1.02
-        for _ in range(26):
-            angle, reach = rng.uniform(0, 2 * np.pi), rng.uniform(0.05, 0.2) * thing.size
-            x, y = corner + reach * np.cos(angle), 1.0 - abs(reach * np.sin(angle)) * 1.2
-            tone = float(rng.uniform(0.5, 0.95))
-            for target, colour in both:
-                target.ellipse(x, y, 0.055, 0.018, colour or shade(scene.green, tone), float(np.degrees(angle)) + 40)
-    side = round(size * (1 + 2 * MARGIN))
-    opacity = cv2.GaussianBlur(cover.rgb[..., :1].astype(np.float32) / 255, (0, 0), 0.006 * easel.scale)[..., None]
-    colours = cv2.GaussianBlur(easel.rgb.astype(np.float32), (0, 0), 0.006 * easel.scale)
-    return cv2.resize(np.concatenate([colours, opacity], axis=2), (side, side), interpolation=cv2.INTER_AREA)
+    return easel.rgb if side == easel.side else cv2.resize(easel.rgb, (side, side), interpolation=cv2.INTER_AREA)

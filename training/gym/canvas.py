@@ -22,12 +22,14 @@ class Canvas:
         self.part = np.zeros(frames.shape[:3], np.uint8)
         self.light = light.astype(np.float32)
         """Unit vector towards the light: right, down, towards the viewer."""
-        self.length, self.height, self.width = self.part.shape
+        self.length: int = frames.shape[0]
+        self.height: int = frames.shape[1]
+        self.width: int = frames.shape[2]
         self.soft = max(1.2, 0.02 * self.height)
         """Reach in pixels of the soft contact shadow that a near limb casts on the body behind it."""
 
     def _boxes(self, low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Boxes of one size that cover [low, high] ([N, 2] x, y) in each frame: (x [N,1,w], y [N,h,1], origins [N,2])."""
+        """Boxes of one size over [low, high] ([N, 2] x, y) in each frame: x [N,1,w], y [N,h,1], origins [N,2]."""
         low = np.floor(low).astype(np.int64)
         extent = (np.ceil(high).astype(np.int64) - low).max(axis=0) + 1
         w, h = min(int(extent[0]), self.width), min(int(extent[1]), self.height)
@@ -36,23 +38,32 @@ class Canvas:
         y = (origin[:, 1, None] + np.arange(h)).astype(np.float32)[:, :, None]
         return x, y, origin
 
-    def _flat(self, at: np.ndarray, origin: np.ndarray, n: np.ndarray, i: np.ndarray, j: np.ndarray) -> np.ndarray:
-        return (at[n] * self.height + origin[n, 1] + i) * self.width + origin[n, 0] + j
-
     def _lay(
-        self, flat: np.ndarray, distance: np.ndarray, colour: np.ndarray, alpha: np.ndarray, part: int, parent: int
-    ) -> None:
-        """Composite `colour` [K, 3] at pixels `flat` [K]; darken the body in the soft rim outside the shape."""
+        self, flat: np.ndarray, distance: np.ndarray, colour: np.ndarray, alpha: np.ndarray, part: int,
+        friends: tuple[int, ...], strength: np.ndarray | None = None,
+    ) -> None:  # fmt: skip
+        """Composite `colour` [K, 3] at pixels `flat` [K]; darken other parts in the soft rim outside the shape."""
         rgb, parts = self.rgb.reshape(-1, 3), self.part.reshape(-1)
-        under = rgb[flat]
-        if parent >= 0:
-            below = parts[flat]
-            near = np.clip(1.0 - distance / self.soft, 0, 1)
-            rim = np.where((below > 0) & (below != parent) & (below != part), 0.34 * near * near, 0.0)
-            under *= (1.0 - rim.astype(np.float32))[:, None]
+        under = np.take(rgb, flat, axis=0)
+        if part:
+            shaded = np.full(256, 0.34, np.float32)
+            shaded[[0, part, *friends]] = 0.0
+            near = np.minimum(np.maximum(1.0 - distance / np.float32(self.soft), 0), 1)
+            rim = shaded[np.take(parts, flat)] * near * near
+            under *= (1.0 - (rim if strength is None else rim * strength))[:, None]
         under += alpha[:, None] * (colour - under)
         rgb[flat] = under
         parts[flat[alpha >= 0.5]] = part
+
+    def _live(self, mask: np.ndarray, at: np.ndarray, origin: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Where the boxes [N, h, w] are true: flat box index, frame row and flat canvas index, each [K]."""
+        count, h, w = mask.shape
+        live = np.flatnonzero(mask)
+        rows = np.arange(count)
+        n = np.repeat(rows, np.count_nonzero(mask, axis=(1, 2)))
+        corner = (at * self.height + origin[:, 1]) * self.width + origin[:, 0]
+        step = (np.arange(h)[:, None] * self.width + np.arange(w)).ravel()
+        return live, n, corner[n] + step[live - (rows * (h * w))[n]]
 
     def capsule(
         self,
@@ -64,20 +75,23 @@ class Canvas:
         part: int,
         turn: float = 0.0,
         flat: tuple[float, float] = (1.0, 1.0),
-        parent: int = 0,
+        friends: tuple[int, ...] = (),
         rounded: float = 0.0,
+        attached: bool = False,
     ) -> None:
         """A limb from `start` to `end` ([N, 2] pixels) in frames `at` [N].
 
         `width` [K] or [N, K]: half width in pixels along the axis. `texture` [A, B, 3]: rows along the axis, columns
         around it, the middle column facing forward. `turn`: how far the solid is turned about its axis (radians).
-        `flat`: how much the two ends are flattened (1 is a half circle). `parent`: the part on which no contact shadow
-        falls (-1: on none). `rounded`: how much the ends are shaded as balls.
+        `flat`: how much the two ends are flattened (1 is a half circle). `friends`: parts on which no contact shadow
+        falls. `rounded`: how much the ends are shaded as balls. `attached`: the start grows out of what is below it, so
+        the contact shadow begins further along.
         """
         if len(at) == 0:
             return
         width = np.broadcast_to(width, (len(at), width.shape[-1])).astype(np.float32)
-        reach = float(width.max()) + (self.soft if parent >= 0 else 0.0) + 1.0
+        soft = self.soft if part else 0.5
+        reach = float(width.max()) + soft + 1.0
         x, y, origin = self._boxes(np.minimum(start, end) - reach, np.maximum(start, end) + reach)
         line = end - start
         length = np.hypot(line[:, 0], line[:, 1])
@@ -88,30 +102,33 @@ class Canvas:
         dx, dy = x - begin[:, 0, None, None], y - begin[:, 1, None, None]
         along = dx * ux + dy * uy
         aside = dy * ux - dx * uy
-        inside = np.clip(along, 0.0, size)
-        over = along - inside
+        over = along - np.minimum(np.maximum(along, 0.0), size)
         if flat != (1.0, 1.0):
             over = over * np.where(over < 0, np.float32(flat[0]), np.float32(flat[1]))
-        place = inside / size
+        # First a cheap bound with the largest width, then everything else only where it can matter.
+        bound = (width.max(axis=1) + soft)[:, None, None]
+        live, n, places = self._live(aside * aside + over * over < bound * bound, at, origin)
+        along, aside, over = along.ravel()[live], aside.ravel()[live], over.ravel()[live]
+        place = np.minimum(np.maximum(along / size.ravel()[n], 0), 1)
         steps = width.shape[1] - 1
-        radius = width[np.arange(len(at))[:, None, None], (place * steps + 0.5).astype(np.int32)]
+        radius = width.ravel()[n * (steps + 1) + (place * steps + 0.5).astype(np.int32)]
         distance = np.sqrt(aside * aside + over * over) - radius
-        n, i, j = np.nonzero(distance < (self.soft if parent >= 0 else 0.5))
-        distance, radius = distance[n, i, j], radius[n, i, j]
-        side = aside[n, i, j] / radius
-        cap = over[n, i, j] / radius * rounded
-        rest = np.sqrt(np.clip(1.0 - side * side - cap * cap, 0.0, 1.0))
-        ax, ay = axis[n, 0], axis[n, 1]
+        side = aside / radius
+        cap = over / radius * np.float32(rounded)
+        rest = np.sqrt(np.maximum(1.0 - side * side - cap * cap, 0))
+        ax, ay = axis[:, 0][n], axis[:, 1][n]
         lambert = (cap * ax - side * ay) * self.light[0] + (side * ax + cap * ay) * self.light[1] + rest * self.light[2]
-        tone = (AMBIENT + DIFFUSE * np.clip(lambert, 0, 1)) * (1.0 - 0.30 * (1.0 - rest) ** 3)
+        edge = 1.0 - rest
+        tone = (AMBIENT + DIFFUSE * np.maximum(lambert, 0)) * (1.0 - 0.30 * edge * edge * edge)
         rows, columns = texture.shape[:2]
-        row = (place[n, i, j] * (rows - 1) + 0.5).astype(np.int32)
+        row = (place * (rows - 1) + 0.5).astype(np.int32)
         # On screen, positive `side` lies to the left of an axis that points down; the texture runs left to right.
-        angle = np.arcsin(np.clip(side * -1.0, -1, 1)) / (2 * np.pi) + 0.5 - turn / (2 * np.pi)
+        angle = (0.5 - turn / (2 * np.pi)) - np.arcsin(np.minimum(np.maximum(side, -1), 1)) * np.float32(0.5 / np.pi)
         column = (angle * columns).astype(np.int32) % columns
-        colour = texture[row, column] * tone[:, None]
-        alpha = np.clip(0.5 - distance, 0.0, 1.0)
-        self._lay(self._flat(at, origin, n, i, j), distance, colour, alpha, part, parent)
+        colour = np.take(texture.reshape(-1, 3), row * columns + column, axis=0) * tone[:, None]
+        alpha = np.minimum(np.maximum(0.5 - distance, 0), 1)
+        strength = np.clip(3.0 * place - 1.0, 0.0, 1.0) if attached else None
+        self._lay(places, distance, colour, alpha, part, friends, strength)
 
     def ellipsoid(
         self,
@@ -121,7 +138,7 @@ class Canvas:
         axes: np.ndarray,
         texture: np.ndarray,
         part: int,
-        parent: int = 0,
+        friends: tuple[int, ...] = (),
     ) -> None:
         """An ellipsoid at `centre` [N, 2] pixels with half axes `radii` [N, 3] along the columns of `axes` [N, 3, 3].
 
@@ -134,7 +151,8 @@ class Canvas:
         shape = np.einsum("nik,nk,njk->nij", frame, 1.0 / radii**2, frame)
         a, bx, by = shape[:, 2, 2], shape[:, 0, 2], shape[:, 1, 2]
         qxx, qxy, qyy = shape[:, 0, 0] - bx * bx / a, shape[:, 0, 1] - bx * by / a, shape[:, 1, 1] - by * by / a
-        reach = float(radii.max()) + (self.soft if parent >= 0 else 0.0) + 1.0
+        soft = self.soft if part else 0.5
+        reach = float(radii.max()) + soft + 1.0
         x, y, origin = self._boxes(centre - reach, centre + reach)
 
         def column(values: np.ndarray) -> np.ndarray:
@@ -144,26 +162,28 @@ class Canvas:
         level = np.sqrt(np.maximum(column(qxx) * dx * dx + 2 * column(qxy) * dx * dy + column(qyy) * dy * dy, 1e-8))
         away = np.sqrt(dx * dx + dy * dy)
         distance = away - away / level
-        n, i, j = np.nonzero((distance < (self.soft if parent >= 0 else 0.5)) | (level < 0.05))
-        distance, level = np.minimum(distance[n, i, j], away[n, i, j]), level[n, i, j]
+        live, n, places = self._live((distance < soft) | (level < 0.05), at, origin)
+        level, distance = level.ravel()[live], np.minimum(distance, away).ravel()[live]
         shrink = 1.0 / np.maximum(level, 1.0)  # outside the outline, sample the nearest point of the outline
-        px, py = dx[n, 0, j] * shrink, dy[n, i, 0] * shrink
-        cross = bx.astype(np.float32)[n] * px + by.astype(np.float32)[n] * py
-        depth = (-cross + np.sqrt(np.clip(1.0 - np.minimum(level, 1.0) ** 2, 0, 1) * a.astype(np.float32)[n])) / a[n]
-        point = np.stack([px, py, depth.astype(np.float32)], axis=1)
-        local = np.einsum("kij,ki->kj", frame.astype(np.float32)[n], point) / radii.astype(np.float32)[n]
-        normal = np.einsum("kij,kj->ki", frame.astype(np.float32)[n], local / radii.astype(np.float32)[n])
-        normal /= np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-6)
-        tone = (AMBIENT + DIFFUSE * np.clip(normal @ self.light, 0, 1)) * (1.0 - 0.28 * (1.0 - normal[:, 2]) ** 3)
+        px = np.broadcast_to(dx, away.shape).ravel()[live] * shrink
+        py = np.broadcast_to(dy, away.shape).ravel()[live] * shrink
+        a32, bx32, by32 = a.astype(np.float32)[n], bx.astype(np.float32)[n], by.astype(np.float32)[n]
+        inside = np.minimum(level, 1.0)
+        depth = (np.sqrt((1.0 - inside * inside) * a32) - bx32 * px - by32 * py) / a32
+        to_local = (np.swapaxes(frame, 1, 2) / radii[:, :, None]).astype(np.float32)[n]
+        local = to_local[:, :, 0] * px[:, None] + to_local[:, :, 1] * py[:, None] + to_local[:, :, 2] * depth[:, None]
+        normal = (to_local * local[:, :, None]).sum(axis=1)
+        normal /= np.maximum(np.sqrt((normal * normal).sum(axis=1, keepdims=True)), 1e-6)
+        edge = 1.0 - normal[:, 2]
+        tone = (AMBIENT + DIFFUSE * np.maximum(normal @ self.light, 0)) * (1.0 - 0.28 * edge * edge * edge)
         rows, columns = texture.shape[:2]
         row = np.clip((0.5 - 0.5 * local[:, 1]) * rows, 0, rows - 1).astype(np.int32)
-        around = (np.arctan2(local[:, 0], local[:, 2]) / (2 * np.pi) + 0.5) * columns
-        sample = texture[row, np.clip(around, 0, columns - 1).astype(np.int32)]
-        alpha = np.clip(0.5 - distance, 0.0, 1.0) * sample[:, 3]
-        self._lay(
-            self._flat(at, origin, n, i, j), distance / np.maximum(sample[:, 3], 0.05), sample[:, :3] * tone[:, None],
-            alpha, part, parent,
-        )  # fmt: skip
+        around = (np.arctan2(local[:, 0], local[:, 2]) * np.float32(0.5 / np.pi) + 0.5) * columns
+        column_of = np.minimum(around.astype(np.int32), columns - 1)
+        sample = np.take(texture.reshape(-1, 4), row * columns + column_of, axis=0)
+        alpha = np.minimum(np.maximum(0.5 - distance, 0), 1) * sample[:, 3]
+        strength = sample[:, 3]
+        self._lay(places, distance, sample[:, :3] * tone[:, None], alpha, part, friends, strength)
 
     def sprite(
         self, at: np.ndarray, centre: np.ndarray, size: np.ndarray, angle: np.ndarray, image: np.ndarray, part: int
@@ -199,4 +219,7 @@ class Canvas:
 
     def darken(self, mask: np.ndarray) -> None:
         """Multiply by 1 - mask, [T, H, W] in [0, 1]: shadows on the ground."""
-        self.rgb *= (1.0 - mask)[..., None]
+        rows = np.flatnonzero(mask.any(axis=(0, 2)))
+        if len(rows):
+            part = slice(int(rows[0]), int(rows[-1]) + 1)
+            self.rgb[:, part] *= (1.0 - mask[:, part])[..., None]

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property, partial
 
-import cv2
 import numpy as np
 
 from training.gym import texture
 from training.gym.canvas import Canvas
-from training.gym.kinematics import LEFT, RIGHT, SIDES, Figure, unit, view, view_matrix
-from training.gym.palette import shade
+from training.gym.kinematics import LEFT, RIGHT, SIDES, Figure, unit, view_matrix
+from training.gym.palette import Colour, shade
 from training.gym.scene import Person
 
 # Parts of a person; person m's parts are numbered PARTS * m + part.
@@ -33,26 +33,60 @@ _TORSO_SIDE = (0.050, 0.066, 0.072, 0.071, 0.067, 0.064, 0.064, 0.068, 0.072, 0.
 
 @dataclass(frozen=True)
 class Stage:
-    """From view coordinates of one person to pixels: pixel = origin [T, 2] + matrix [T, 2, 2] (x, -y)."""
+    """From the own frame of one person to pixels: pixel = origin [T, 2] + matrix [T, 2, 2] (x, -y of the view)."""
 
     origin: np.ndarray
     matrix: np.ndarray
     yaw: float
 
-    @property
+    @cached_property
     def unit(self) -> np.ndarray:
         """[T] pixels per body height."""
         return np.sqrt(np.abs(np.linalg.det(self.matrix)))
 
+    @cached_property
+    def turned(self) -> np.ndarray:
+        """[3, 3] from the person's own frame to the view."""
+        return view_matrix(self.yaw)
+
+    @cached_property
+    def projection(self) -> np.ndarray:
+        """[T, 2, 3] from the person's own frame to pixels."""
+        return self.matrix @ (self.turned[:2] * np.array([[1.0], [-1.0]]))
+
     def pixels(self, points: np.ndarray) -> np.ndarray:
-        """[T, ..., 2] pixel places of [T, ..., 3] in the person's own frame."""
-        flat = view(points, self.yaw)[..., :2] * np.array([1.0, -1.0])
-        shape = (len(self.origin),) + (1,) * (points.ndim - 2)
-        return self.origin.reshape(*shape, 2) + np.einsum("tij,t...j->t...i", self.matrix, flat)
+        """[T, 2] or [T, N, 2] pixel places of points [T, 3] or [T, N, 3]."""
+        if points.ndim == 2:
+            return self.origin + (self.projection @ points[..., None])[..., 0]
+        return self.origin[:, None] + points @ np.swapaxes(self.projection, 1, 2)
 
     def depth(self, points: np.ndarray) -> np.ndarray:
         """[T] nearness to the camera in body heights."""
-        return view(points, self.yaw)[..., 2]
+        return points @ self.turned[2]
+
+
+@dataclass(frozen=True)
+class Wardrobe:
+    """The textures of one person, painted once a clip."""
+
+    torso: np.ndarray
+    sleeves: tuple[np.ndarray, np.ndarray]
+    trousers: tuple[np.ndarray, np.ndarray]
+    face: np.ndarray
+    hair: np.ndarray
+
+
+def wardrobe(person: Person, unit_pixels: float) -> Wardrobe:
+    """`unit_pixels`: pixels per body height, which decides how finely the face is drawn."""
+    outfit = person.outfit
+    texels = texture.HEAD_COLUMNS / (2 * np.pi * 0.062 * person.build.head * unit_pixels)
+    return Wardrobe(
+        torso=texture.torso(outfit),
+        sleeves=(texture.sleeve(outfit, 0.0, 1.0), texture.sleeve(outfit, 1.0, 2.0)),
+        trousers=(texture.trouser(outfit, 0.0, 1.0), texture.trouser(outfit, 1.0, 2.0)),
+        face=texture.face(outfit, texels),
+        hair=texture.hair(outfit),
+    )
 
 
 def _profile(stations: Sequence[float]) -> np.ndarray:
@@ -61,6 +95,20 @@ def _profile(stations: Sequence[float]) -> np.ndarray:
 
 Held = Callable[[np.ndarray], None]
 """Draws the thing in the hand in the given frames."""
+
+
+_FINGERS = ((-1.0, -0.42, 0.036), (-0.35, -0.14, 0.044), (0.35, 0.14, 0.043), (1.0, 0.42, 0.034))
+"""Place across the palm, slant when spread, length."""
+
+
+@dataclass(frozen=True)
+class Group:
+    """Parts that are drawn together: the points and the margin that bound them, their nearness [T], how to draw."""
+
+    points: tuple[np.ndarray, ...]
+    margin: float
+    depth: np.ndarray
+    draw: Callable[..., None]
 
 
 @dataclass(frozen=True)
@@ -72,21 +120,40 @@ class Painter:
     figure: Figure
     stage: Stage
     number: int
+    clothes: Wardrobe
 
     def _id(self, part: int) -> int:
         return self.number * PARTS + part
 
     def _limb(
-        self, at: np.ndarray, start: np.ndarray, end: np.ndarray, stations: Sequence[float], picture: np.ndarray,
-        part: int, parent: int = 0, rounded: float = 0.0, flat: tuple[float, float] = (1.0, 1.0),
-    ) -> None:  # fmt: skip
+        self,
+        at: np.ndarray,
+        start: np.ndarray,
+        end: np.ndarray,
+        stations: Sequence[float],
+        picture: np.ndarray,
+        part: int,
+        friends: tuple[int, ...] = (),
+        rounded: float = 0.0,
+        flat: tuple[float, float] = (1.0, 1.0),
+        attached: bool = False,
+    ) -> None:
         girth = self.person.build.girth**0.7
         width = _profile(stations)[None] * (self.stage.unit[at] * girth)[:, None]
         pixels = self.stage.pixels
         self.canvas.capsule(
-            at, pixels(start)[at], pixels(end)[at], width, picture, self._id(part), self.stage.yaw,
-            flat=flat, parent=self._id(parent) if parent else 0, rounded=rounded,
-        )  # fmt: skip
+            at,
+            pixels(start)[at],
+            pixels(end)[at],
+            width,
+            picture,
+            self._id(part),
+            self.stage.yaw,
+            flat=flat,
+            friends=tuple(self._id(friend) for friend in friends),
+            rounded=rounded,
+            attached=attached,
+        )
 
     def torso(self, at: np.ndarray) -> None:
         body, build = self.figure.trunk, self.person.build
@@ -97,89 +164,96 @@ class Painter:
         down = unit(body.pelvis - body.neck)
         start, end = self.stage.pixels(body.neck + down * 0.022), self.stage.pixels(body.pelvis + down * 0.035)
         self.canvas.capsule(
-            at, start[at], end[at], width, texture.torso(self.person.outfit), self._id(TORSO), self.stage.yaw,
-            flat=(2.3, 2.0), rounded=0.35,
-        )  # fmt: skip
+            at,
+            start[at],
+            end[at],
+            width,
+            self.clothes.torso,
+            self._id(TORSO),
+            self.stage.yaw,
+            flat=(2.3, 2.0),
+            friends=(self._id(THIGH[LEFT]), self._id(THIGH[RIGHT])),
+            rounded=0.35,
+        )
 
     def upper_arm(self, at: np.ndarray, side: int) -> None:
         body, arm, outfit = self.figure.trunk, self.figure.arms[side], self.person.outfit
-        loose = 1.12 if outfit.sleeve >= 0.9 else 1.0
+        loose = 1.10 if outfit.sleeve >= 0.9 else 1.0
         stations = tuple(width * loose for width in _UPPER_ARM)
-        picture = texture.sleeve(outfit, 0.0, 1.0)
-        self._limb(at, body.shoulders[side], arm.elbow, stations, picture, UPPER_ARM[side], rounded=0.3)
+        shoulder = body.shoulders[side]
+        shoulder = shoulder + (body.neck - shoulder) * 0.12
+        friends = (FOREARM[side],)
+        self._limb(
+            at, shoulder, arm.elbow, stations, self.clothes.sleeves[0], UPPER_ARM[side], friends, 0.3, attached=True
+        )
 
     def forearm(self, at: np.ndarray, side: int, held: Held | None = None) -> None:
         arm, outfit = self.figure.arms[side], self.person.outfit
-        loose = 1.15 if outfit.sleeve > 1.2 else 1.0
+        loose = 1.13 if outfit.sleeve > 1.2 else 1.0
         stations = tuple(width * loose for width in _FOREARM)
-        picture = texture.sleeve(outfit, 1.0, 2.0)
-        self._limb(at, arm.elbow, arm.wrist, stations, picture, FOREARM[side], UPPER_ARM[side])
+        friends = (UPPER_ARM[side],)
+        self._limb(at, arm.elbow, arm.wrist, stations, self.clothes.sleeves[1], FOREARM[side], friends)
         self._hand(at, side, held)
 
     def _hand(self, at: np.ndarray, side: int, held: Held | None) -> None:
         arm, skin = self.figure.arms[side], texture.plain(self.person.outfit.skin)
-        part, own = self._id(FOREARM[side]), self._id(FOREARM[side])
+        part = self._id(FOREARM[side])
         scale = self.stage.unit[at]
         wrist = self.stage.pixels(arm.wrist)[at]
-        line = view(unit(arm.wrist - arm.elbow), self.stage.yaw)[at][:, :2] * np.array([1.0, -1.0])
+        line = (unit(arm.wrist - arm.elbow) @ self.stage.turned.T)[at][:, :2] * np.array([1.0, -1.0])
         # A hand seen end-on is a fist, not a dot: keep at least half its length.
         length = np.maximum(np.linalg.norm(line, axis=1, keepdims=True), 1e-6)
         line = line / length * np.maximum(length, 0.55)
         spread = arm.spread[at][:, None]
         palm = wrist + line * (0.032 * scale)[:, None]
 
-        def finger(start: np.ndarray, direction: np.ndarray, reach: np.ndarray, radius: float) -> None:
-            width = np.full((1, 4), radius) * scale[:, None]
-            end = start + direction * reach * scale[:, None]
-            self.canvas.capsule(at, start, end, width, skin, part, parent=own, rounded=0.6)
+        def finger(start: np.ndarray, direction: np.ndarray, reach: np.ndarray, radius: float | np.ndarray) -> None:
+            width = radius * scale[:, None] * np.ones((1, 4))
+            self.canvas.capsule(at, start, start + direction * reach * scale[:, None], width, skin, part, rounded=0.6)
 
-        across = np.stack([-line[:, 1], line[:, 0]], axis=1) / np.linalg.norm(line, axis=1, keepdims=True)
-        inward = across * (1.0 if side == RIGHT else -1.0)
         if held is not None:
             width = np.array([0.022, 0.026, 0.025, 0.02])[None] * scale[:, None]
-            self.canvas.capsule(at, wrist, palm, width, skin, part, parent=own, rounded=0.5)
+            self.canvas.capsule(at, wrist, palm, width, skin, part, rounded=0.5)
             held(at)
-            outer = self.stage.pixels(arm.wrist)[at] + np.array([0.0, -0.018]) * scale[:, None]
+            outer = wrist + np.array([0.0, -0.018]) * scale[:, None]
             towards = np.array([1.0 if side == RIGHT else -1.0, -0.12]) * np.cos(self.stage.yaw)
             for row in (-0.026, -0.009, 0.009):
                 begin = outer + (towards * -0.03 + np.array([0.0, row])) * scale[:, None]
                 finger(begin, np.broadcast_to(towards, begin.shape), np.full((len(at), 1), 0.046), 0.0095)
             return
+        across = np.stack([-line[:, 1], line[:, 0]], axis=1) / np.linalg.norm(line, axis=1, keepdims=True)
+        inward = across * (1.0 if side == RIGHT else -1.0)
         width = np.array([0.019, 0.024, 0.025, 0.022])[None] * scale[:, None]
-        self.canvas.capsule(at, wrist, palm, width, skin, part, parent=own, rounded=0.5)
-        for place, slant, reach in (
-            (-1.0, -0.42, 0.036),
-            (-0.35, -0.14, 0.044),
-            (0.35, 0.14, 0.043),
-            (1.0, 0.42, 0.034),
-        ):
-            direction = line + across * (slant * spread)
-            base = palm + across * (place * 0.0145 * (0.6 + 0.4 * spread)) * scale[:, None]
-            finger(base, direction, reach * (0.45 + 0.55 * spread), 0.0088)
-        finger(
-            wrist + line * (0.014 * scale)[:, None],
-            line * 0.7 + inward * (0.4 + 0.6 * spread),
-            0.03 + 0.012 * spread,
-            0.0095,
-        )
+        self.canvas.capsule(at, wrist, palm, width, skin, part, rounded=0.5)
+        if float(scale.max()) * 0.0088 < 1.0:
+            # Fingers thinner than a pixel are one shape that widens as they spread.
+            finger(palm, line, 0.026 + 0.018 * spread, 0.02 + np.linspace(0, 0.01, 4)[None] * spread)
+        else:
+            for place, slant, reach in _FINGERS:
+                direction = line + across * (slant * spread)
+                base = palm + across * (place * 0.0145 * (0.6 + 0.4 * spread)) * scale[:, None]
+                finger(base, direction, reach * (0.45 + 0.55 * spread), 0.0088)
+        thumb = line * 0.7 + inward * (0.4 + 0.6 * spread)
+        finger(wrist + line * (0.014 * scale)[:, None], thumb, 0.03 + 0.012 * spread, 0.0095)
 
     def thigh(self, at: np.ndarray, side: int) -> None:
-        body, leg, outfit = self.figure.trunk, self.figure.legs[side], self.person.outfit
+        body, leg = self.figure.trunk, self.figure.legs[side]
         hip = body.hips[side] * 0.85 + body.pelvis * 0.15
-        self._limb(at, hip, leg.knee, _THIGH, texture.trouser(outfit, 0.0, 1.0), THIGH[side], TORSO)
+        picture, friends = self.clothes.trousers[0], (SHIN[side],)
+        self._limb(at, hip, leg.knee, _THIGH, picture, THIGH[side], friends, attached=True)
 
     def shin(self, at: np.ndarray, side: int) -> None:
         leg, outfit = self.figure.legs[side], self.person.outfit
-        loose = 1.16 if outfit.legging > 1.2 else 1.0
+        loose = 1.13 if outfit.legging > 1.2 else 1.0
         stations = tuple(width * loose for width in _SHIN)
-        part, parent = SHIN[side], THIGH[side]
+        part, friends = SHIN[side], (THIGH[side],)
         down = unit(leg.ankle - leg.knee)
         sole = leg.ankle + down * 0.028
         shoe, rubber = texture.plain(outfit.shoes), texture.plain(shade(outfit.shoes, 0.55))
         heel, tip = sole - leg.toe * 0.018, sole + leg.toe * 0.082
-        self._limb(at, heel + down * 0.009, tip + down * 0.011, (0.023, 0.024, 0.026, 0.024), rubber, part, part)
-        self._limb(at, leg.knee, leg.ankle, stations, texture.trouser(outfit, 1.0, 2.0), part, parent)
-        self._limb(at, heel, tip, (0.026, 0.027, 0.027, 0.024), shoe, part, part, rounded=0.6)
+        self._limb(at, heel + down * 0.009, tip + down * 0.011, (0.023, 0.024, 0.026, 0.024), rubber, part)
+        self._limb(at, leg.knee, leg.ankle, stations, self.clothes.trousers[1], part, friends)
+        self._limb(at, heel, tip, (0.026, 0.027, 0.027, 0.024), shoe, part, rounded=0.6)
 
     def back_hair(self, at: np.ndarray) -> None:
         body, outfit = self.figure.trunk, self.person.outfit
@@ -187,7 +261,7 @@ class Painter:
             return
         back = body.head_axes @ np.array([0.0, 0.0, -0.035])
         down = body.head_axes @ np.array([0.0, -0.135, -0.045])
-        picture = texture.hair(outfit)[HEAD_BACK, ::4, :3]
+        picture = np.ascontiguousarray(self.clothes.hair[8:56, ::2, :3])
         self._limb(at, body.head + back, body.head + down, (0.064, 0.07, 0.068, 0.058), picture, HEAD, flat=(1.0, 2.0))
 
     def head(self, at: np.ndarray) -> None:
@@ -195,119 +269,80 @@ class Painter:
         scale = self.stage.unit
         skin = texture.plain(shade(outfit.skin, 0.9))
         throat = body.head + (body.neck - body.head) * 0.35
-        self._limb(at, body.neck + (body.neck - body.head) * 0.12, throat, (0.034, 0.03, 0.03), skin, HEAD, TORSO)
-        axes = view_matrix(self.stage.yaw) @ body.head_axes
-        pixels = self.stage.pixels
+        base = body.neck + (body.neck - body.head) * 0.12
+        self._limb(at, base, throat, (0.037, 0.032, 0.032), skin, HEAD, (TORSO,))
+        axes = (self.stage.turned @ body.head_axes)[at]
+        centre, axis = body.head, self.stage.projection @ body.head_axes  # [T, 2, 3]: head coordinates to pixels
+        middle = self.stage.pixels(centre)
 
         def solid(
             place: tuple[float, float, float], radii: tuple[float, float, float], picture: np.ndarray, part: int
         ) -> None:
-            centre = pixels(body.head + body.head_axes @ (np.array(place) * size))[at]
+            where = (middle + axis @ (np.array(place) * size))[at]
             half = np.array(radii) * size * scale[at][:, None]
-            self.canvas.ellipsoid(at, centre, half, axes[at], picture, self._id(part), self._id(HEAD))
+            self.canvas.ellipsoid(at, where, half, axes, picture, self._id(part), (self._id(HEAD),))
 
-        opaque = np.ones((2, 2, 4), np.float32)
-        opaque[..., :3] = shade(outfit.skin, 0.93)
+        def opaque(colour: Colour) -> np.ndarray:
+            return np.tile(np.array([*colour, 1.0], np.float32), (2, 2, 1))
+
         for sign in (1.0, -1.0):
-            solid((sign * 0.061, -0.008, -0.004), (0.012, 0.02, 0.014), opaque, HEAD)
-        texels = texture.HEAD_COLUMNS / (2 * np.pi * 0.062 * size * float(scale.mean()))
-        solid((0, 0, 0), (0.062, 0.08, 0.068), texture.face(outfit, texels), HEAD)
-        opaque[..., :3] = shade(outfit.skin, 1.04)
-        solid((0, -0.012, 0.068), (0.011, 0.014, 0.012), opaque, HEAD)
-        strands = texture.hair(outfit)
+            if outfit.hair_style not in ("long", "curly"):
+                solid((sign * 0.061, -0.008, -0.004), (0.012, 0.02, 0.014), opaque(shade(outfit.skin, 0.93)), HEAD)
+        solid((0, 0, 0), (0.062, 0.08, 0.068), self.clothes.face, HEAD)
+        solid((0, -0.012, 0.068), (0.011, 0.014, 0.012), opaque(shade(outfit.skin, 1.04)), HEAD)
         if outfit.hair_style == "curly":
-            solid((0, 0.014, -0.008), (0.078, 0.092, 0.082), strands, HEAD)
+            solid((0, 0.014, -0.008), (0.078, 0.092, 0.082), self.clothes.hair, HEAD)
         else:
-            solid((0, 0.006, -0.004), (0.067, 0.085, 0.073), strands, HEAD)
+            solid((0, 0.006, -0.004), (0.067, 0.085, 0.073), self.clothes.hair, HEAD)
         if outfit.hair_style == "bun":
-            bun = np.ones((2, 2, 4), np.float32)
-            bun[..., :3] = outfit.hair
-            solid((0, 0.088, -0.028), (0.03, 0.028, 0.03), bun, HEAD)
+            solid((0, 0.088, -0.028), (0.03, 0.028, 0.03), opaque(outfit.hair), HEAD)
         if self.person.cap is not None:
-            brim = np.ones((2, 2, 4), np.float32)
-            brim[..., :3] = shade(self.person.cap, 0.8)
             dome = 0.082 if outfit.hair_style == "curly" else 0.072
             solid((0, 0.012, -0.002), (dome, 0.09, dome + 0.006), texture.cap(self.person.cap), CAP)
-            solid((0, 0.036, 0.078), (0.056, 0.009, 0.05), brim, CAP)
+            solid((0, 0.036, 0.078), (0.056, 0.009, 0.05), opaque(shade(self.person.cap, 0.8)), CAP)
 
     def draw(self, held: Held | None = None, hand: int = RIGHT) -> None:
         """Draw every part in every frame, the far ones first; `held` is drawn inside the hand `hand`."""
         body, arms, legs, depth = self.figure.trunk, self.figure.arms, self.figure.legs, self.stage.depth
-        groups: list[tuple[np.ndarray, Callable[[np.ndarray], None]]] = [
-            (depth((body.pelvis + body.neck) / 2), self.torso),
-            (depth(body.head) + 0.06, self.head),
-            (depth(body.head) - 0.07, self.back_hair),
+        groups: list[Group] = [
+            Group((body.pelvis, body.neck), 0.13, depth((body.pelvis + body.neck) / 2), self.torso),
+            Group((body.head, body.neck), 0.10, depth(body.head) + 0.06, self.head),
+            Group((body.head, body.neck), 0.10, depth(body.head) - 0.07, self.back_hair),
         ]
         for side in SIDES:
-
-            def upper(at: np.ndarray, side: int = side) -> None:
-                self.upper_arm(at, side)
-
-            def fore(at: np.ndarray, side: int = side) -> None:
-                self.forearm(at, side, held if side == hand else None)
-
-            def thigh(at: np.ndarray, side: int = side) -> None:
-                self.thigh(at, side)
-
-            def shin(at: np.ndarray, side: int = side) -> None:
-                self.shin(at, side)
-
-            hip, knee = body.hips[side], legs[side].knee
+            grip = held if side == hand else None
+            hip, knee, ankle = body.hips[side], legs[side].knee, legs[side].ankle
+            shoulder, elbow, wrist = body.shoulders[side], arms[side].elbow, arms[side].wrist
+            fingers = wrist + 0.5 * (wrist - elbow)
             groups += [
-                (depth((body.shoulders[side] + arms[side].elbow) / 2) + 0.012, upper),
-                (depth((arms[side].elbow + arms[side].wrist) / 2) + 0.03, fore),
-                (depth((hip + knee) / 2) - 0.03, thigh),
-                (depth((knee + legs[side].ankle) / 2) - 0.06, shin),
+                Group(
+                    (shoulder, elbow), 0.05, depth((shoulder + elbow) / 2) + 0.012, partial(self.upper_arm, side=side)
+                ),
+                Group(
+                    (elbow, wrist, fingers),
+                    0.11 if grip else 0.04,
+                    depth((elbow + wrist) / 2) + 0.03,
+                    partial(self.forearm, side=side, held=grip),
+                ),
+                Group((hip, knee), 0.06, depth((hip + knee) / 2) - 0.03, partial(self.thigh, side=side)),
+                Group((knee, ankle), 0.10, depth((knee + ankle) / 2) - 0.06, partial(self.shin, side=side)),
             ]
-        order = np.argsort(np.stack([key for key, _ in groups]), axis=0, kind="stable")  # [groups, T]
-        frames = np.arange(self.canvas.length)
-        done = np.zeros(self.canvas.length, int)
-        # Each pass draws the part that is next in most frames: few calls, and every frame keeps its own order.
-        while (done < len(groups)).any():
-            waiting = frames[done < len(groups)]
-            upcoming = order[done[waiting], waiting]
-            group = int(np.bincount(upcoming).argmax())
-            at = waiting[upcoming == group]
-            groups[group][1](at)
-            done[at] += 1
-
-
-HEAD_BACK = slice(16, 112)
-
-
-def cast_shadow(people: Sequence[tuple[Figure, Stage]], light: np.ndarray, size: int) -> np.ndarray:
-    """[T, size, size] in [0, 1]: the soft shadows of people on level ground, at half resolution scaled up."""
-    length = len(people[0][1].origin)
-    small = max(size // 2, 16)
-    ratio, one = small / size, 1 << 4
-    slope_x, slope_z = light[0] / -light[1], light[2] / -light[1]
-    masks = np.zeros((length, small, small), np.uint8)
-    for figure, stage in people:
-        joints = figure.joints()
-        turn = np.array(
-            [[np.cos(stage.yaw), 0, np.sin(stage.yaw)], [0, 1, 0], [-np.sin(stage.yaw), 0, np.cos(stage.yaw)]]
-        )
-        world = np.concatenate([joints, figure.trunk.head[:, None], figure.trunk.pelvis[:, None]], axis=1) @ turn.T
-        height = (
-            np.maximum(world[..., 1] - 0.02, 0.0) * 0.55
-        )  # shorter than the light would have it: it stays on the floor
-        ground = np.stack([world[..., 0] - slope_x * height, 0 * height, world[..., 2] - slope_z * height], axis=-1)
-        pixels = (stage.pixels(ground @ turn) + 0.5) * ratio - 0.5
-        thick = float(stage.unit.mean()) * ratio
-        bones = (
-            (0, 16, 0.17), (15, 15, 0.12), (0, 15, 0.06), (3, 7, 0.06), (4, 8, 0.06), (7, 11, 0.05), (8, 12, 0.05),
-            (16, 9, 0.09), (16, 10, 0.09), (9, 13, 0.07), (10, 14, 0.07), (13, 13, 0.1), (14, 14, 0.1),
-        )  # fmt: skip
-        for t in range(length):
-            places = np.round(pixels[t] * one).astype(int)
-            for a, b, width in bones:
-                start, end = tuple(places[a].tolist()), tuple(places[b].tolist())
-                cv2.line(masks[t], start, end, 255, max(1, round(width * thick)), cv2.LINE_8, 4)
-    soft = np.empty((length, size, size), np.float32)
-    blur = max(0.8, 0.016 * small)
-    for t in range(length):
-        soft[t] = cv2.resize(cv2.GaussianBlur(masks[t], (0, 0), blur), (size, size), interpolation=cv2.INTER_LINEAR)
-    return soft * np.float32(1 / 255)
-
-
-__all__ = ["LEFT", "Painter", "Stage", "cast_shadow"]
+        boxes = []
+        for group in groups:
+            pixels = np.stack([self.stage.pixels(point) for point in group.points])
+            pad = (group.margin * self.stage.unit)[:, None]
+            boxes.append(np.stack([pixels.min(axis=0) - pad, pixels.max(axis=0) + pad]))
+        low, high = np.stack([box[0] for box in boxes], 1), np.stack([box[1] for box in boxes], 1)  # [T, G, 2]
+        meet = ((low[:, :, None] < high[:, None]) & (low[:, None] < high[:, :, None])).all(axis=-1)  # [T, G, G]
+        key = np.stack([group.depth for group in groups], axis=1)
+        rank = np.argsort(np.argsort(key, axis=1, kind="stable"), axis=1)
+        waits = meet & (rank[:, :, None] > rank[:, None])  # g waits for the farther ones that it meets
+        done = np.zeros(rank.shape, bool)
+        # Each pass draws the part that is ready in most frames: few calls, and every frame keeps its own order.
+        while not done.all():
+            ready = ~done & ~(waits & ~done[:, None]).any(axis=2)
+            complete = ready.sum(axis=0) + self.canvas.length * (ready | done).all(axis=0) * ready.any(axis=0)
+            chosen = int(complete.argmax())
+            at = np.flatnonzero(ready[:, chosen])
+            groups[chosen].draw(at)
+            done[at, chosen] = True

@@ -1,7 +1,7 @@
 """A body in three dimensions: trunk and head from angles, arms and legs from two-bone inverse kinematics.
 
 Lengths are in body heights. The person's own frame is x to their left, y up, z forward; every array has a leading
-axis of frames [T]. `view` turns it towards the camera: x to the right of the image, y up, z towards the viewer.
+axis of frames [T]. `view_matrix` turns it towards the camera: x to the right of the image, y up, z towards the viewer.
 """
 
 from __future__ import annotations
@@ -39,7 +39,9 @@ def mix(a: np.ndarray, b: np.ndarray, weight: np.ndarray) -> np.ndarray:
 
 def vector(x: np.ndarray | float, y: np.ndarray | float, z: np.ndarray | float, length: int) -> np.ndarray:
     """[T, 3] from coordinates that are numbers or [T] arrays."""
-    return np.stack([np.broadcast_to(np.asarray(value, float), (length,)) for value in (x, y, z)], axis=1)
+    out = np.empty((length, 3))
+    out[:, 0], out[:, 1], out[:, 2] = x, y, z
+    return out
 
 
 def unit(vectors: np.ndarray) -> np.ndarray:
@@ -94,7 +96,7 @@ def trunk(
     turn: np.ndarray,
     gaze: tuple[np.ndarray, np.ndarray, np.ndarray],
 ) -> Trunk:
-    """`lean`, `tilt`, `turn` [T]: the spine forward, sideways and about itself; `gaze`: yaw, pitch, roll of the head."""
+    """`lean`, `tilt`, `turn` [T]: the spine forward, sideways, about itself; `gaze`: yaw, pitch, roll of the head."""
     spine = rotation(turn, lean, tilt)
     hips_axes = rotation(turn * 0.4, lean * 0.0, tilt * 0.4)
     skull = rotation(*gaze)
@@ -104,7 +106,7 @@ def trunk(
 
     neck = pelvis + along(spine, 0, build.trunk, 0)
     nod = unit(0.55 * along(spine, 0, 1, 0) + 0.45 * along(skull, 0, 1, 0))
-    head = neck + nod * (0.035 + 0.078 * build.head) + along(skull, 0, 0, 0.012)
+    head = neck + nod * (0.026 + 0.078 * build.head) + along(skull, 0, 0, 0.012)
     return Trunk(
         pelvis=pelvis,
         belly=pelvis + along(spine, 0, 0.38 * build.trunk, 0.012),
@@ -177,11 +179,7 @@ def leg(build: Build, hip: np.ndarray, target: np.ndarray, splay: float) -> Leg:
     return Leg(knee, ankle, toe)
 
 
-def view(points: np.ndarray, yaw: float) -> np.ndarray:
-    """Points or directions [..., 3] of the person's frame as the camera sees them, for a person turned by `yaw`."""
-    return points @ view_matrix(yaw).T
-
-
 def view_matrix(yaw: float) -> np.ndarray:
+    """[3, 3] from the own frame of a person turned by `yaw` to what the camera sees."""
     cy, sy, cp, sp = np.cos(yaw), np.sin(yaw), np.cos(CAMERA_PITCH), np.sin(CAMERA_PITCH)
     return np.array([[1, 0, 0], [0, cp, -sp], [0, sp, cp]]) @ np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]])

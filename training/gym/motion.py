@@ -12,8 +12,22 @@ from dataclasses import dataclass
 import numpy as np
 
 from training.gym.kinematics import (
-    ANKLE_HEIGHT, HIP_HEIGHT, LEFT, RIGHT, SIDES, Arm, Figure, Trunk, arm, ease, envelope, leg, mix, trunk, vector,
-)  # fmt: skip
+    ANKLE_HEIGHT,
+    HIP_HEIGHT,
+    LEFT,
+    RIGHT,
+    SIDES,
+    Arm,
+    Figure,
+    Trunk,
+    arm,
+    ease,
+    envelope,
+    leg,
+    mix,
+    trunk,
+    vector,
+)
 from training.gym.scene import Person, Scene
 
 SIGNS = (1.0, -1.0)
@@ -105,9 +119,15 @@ def resting_arms(person: Person, body: Trunk, time: np.ndarray) -> tuple[Arm, Ar
 
 
 def moved_arm(
-    person: Person, body: Trunk, side: int, time: np.ndarray, target: np.ndarray, pole: np.ndarray,
-    weight: np.ndarray, spread: float,
-) -> Arm:  # fmt: skip
+    person: Person,
+    body: Trunk,
+    side: int,
+    time: np.ndarray,
+    target: np.ndarray,
+    pole: np.ndarray,
+    weight: np.ndarray,
+    spread: float,
+) -> Arm:
     """The arm at rest where `weight` [T] is 0 and at `target` [T, 3] where it is 1."""
     rest, rest_pole = resting_hand(person, body, side, time)
     # Swinging out on the way keeps the hand from passing through the body.
@@ -156,7 +176,7 @@ def bow(scene: Scene, controls: Controls, time: np.ndarray, forward: bool) -> Fi
     person, script = scene.people[0], scene.script
     weight = envelope(time, script.start, script.stop, 0.2) * script.reach
     yaw, pitch, roll = controls.head
-    nod, lean = (1.05, 0.85) if forward else (-0.8, -0.16)
+    nod, lean = (1.05, 0.85) if forward else (-0.88, -0.2)
     bent = Controls(
         controls.pelvis + vector(0, 0, -0.05 * weight * (1.0 if forward else -0.4), len(time)),
         controls.lean + lean * weight,
@@ -178,9 +198,13 @@ def sit(scene: Scene, controls: Controls, time: np.ndarray) -> Figure:
     yaw, pitch, roll = controls.head
     ankles = tuple(place + vector(0, 0, 0.04, n) for place in controls.ankles)
     down = Controls(
-        mix(stand, seat, weight), lean, controls.tilt, controls.turn, (yaw, pitch + 0.35 * (lean - controls.lean), roll),
+        mix(stand, seat, weight),
+        lean,
+        controls.tilt,
+        controls.turn,
+        (yaw, pitch + 0.35 * (lean - controls.lean), roll),
         (ankles[LEFT], ankles[RIGHT]),
-    )  # fmt: skip
+    )
     body = body_of(person, down)
     arms = []
     for side in SIDES:
@@ -228,16 +252,19 @@ def raise_thing(scene: Scene, controls: Controls, time: np.ndarray) -> Figure:
     sign = SIGNS[side]
     weight = ease((time - script.start) / (script.stop - script.start))
     low = body.shoulders[side] + vector(sign * 0.07, -0.2, 0.15, n)
-    high = body.shoulders[side] + vector(sign * 0.025, 0.075 + 0.02 * script.reach, 0.17, n)
+    high = body.shoulders[side] + vector(sign * 0.085, 0.06 + 0.02 * script.reach, 0.12, n)
     hand = arm(
-        person.build, body.shoulders[side], mix(low, high, weight) + vector(sign * 0.03 * np.sin(np.pi * weight), 0, 0, n),
-        vector(sign, -0.8, -0.5, n), np.full(n, 0.25),
-    )  # fmt: skip
+        person.build,
+        body.shoulders[side],
+        mix(low, high, weight) + vector(sign * 0.03 * np.sin(np.pi * weight), 0, 0, n),
+        vector(sign, -0.8, -0.5, n),
+        np.full(n, 0.25),
+    )
     return assemble(person, controls, _with_arm(resting_arms(person, body, time), side, hand))
 
 
 def step(scene: Scene, controls: Controls, time: np.ndarray, direction: float) -> tuple[Figure, np.ndarray]:
-    """One step sideways: one foot goes, the weight follows, the other foot closes. `direction`: 1 to the image's right."""
+    """One step sideways: one foot goes, the weight follows, the other foot closes. `direction`: 1 is right."""
     script, n = scene.script, len(time)
     progress = np.clip((time - script.start) / (script.stop - script.start), 0, 1)
     size = 0.2 * script.reach
@@ -250,9 +277,13 @@ def step(scene: Scene, controls: Controls, time: np.ndarray, direction: float) -
         ankles.append(controls.ankles[side] + vector(direction * size * (gone - weight), lift, 0, n))
     bob = -0.02 * np.sin(np.pi * progress)
     moving = Controls(
-        controls.pelvis + vector(0, bob, 0, n), controls.lean, controls.tilt - 0.08 * direction * np.sin(np.pi * progress),
-        controls.turn, controls.head, (ankles[LEFT], ankles[RIGHT]),
-    )  # fmt: skip
+        controls.pelvis + vector(0, bob, 0, n),
+        controls.lean,
+        controls.tilt - 0.08 * direction * np.sin(np.pi * progress),
+        controls.turn,
+        controls.head,
+        (ankles[LEFT], ankles[RIGHT]),
+    )
     person = scene.people[0]
     return assemble(person, moving, resting_arms(person, body_of(person, moving), time)), direction * size * weight
 
@@ -285,9 +316,13 @@ def hand_over(
         near = RIGHT if person.yaw > 0 else LEFT  # the arm on the viewer's side
         sign = SIGNS[near]
         steer = Controls(
-            steer.pelvis, steer.lean + 0.1 * out, steer.tilt, steer.turn, (steer.head[0] * 0.4, steer.head[1] + 0.08, steer.head[2]),
+            steer.pelvis,
+            steer.lean + 0.1 * out,
+            steer.tilt,
+            steer.turn,
+            (steer.head[0] * 0.4, steer.head[1] + 0.08, steer.head[2]),
             steer.ankles,
-        )  # fmt: skip
+        )
         body = body_of(person, steer)
         held = body.shoulders[near] + vector(-sign * 0.01, -0.19, 0.13, n)
         meet = body.shoulders[near] + vector(-sign * 0.05, -0.085, 0.25, n)

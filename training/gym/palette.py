@@ -11,8 +11,6 @@ import colorsys
 from dataclasses import dataclass
 from typing import Literal
 
-import numpy as np
-
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
 
@@ -85,7 +83,7 @@ PALETTES: dict[Split, Palette] = {
     "train": Palette(
         skins=((250, 220, 200), (240, 200, 172), (222, 176, 142), (188, 136, 100), (146, 98, 68), (98, 64, 46)),
         hairs=((44, 34, 30), (86, 56, 36), (150, 100, 52), (208, 172, 110), (120, 52, 34), (158, 156, 156)),
-        cloths=_wheel(_hues(0.00, 11), (0.62, 0.45, 0.75), (0.88, 0.72, 0.95)) + ((236, 234, 228), (66, 72, 84)),
+        cloths=(*_wheel(_hues(0.00, 11), (0.56, 0.40, 0.66), (0.84, 0.70, 0.90)), (236, 234, 228), (66, 72, 84)),
         trousers=((52, 66, 98), (74, 74, 80), (134, 112, 84), (44, 46, 54), (92, 108, 92)),
         accents=_wheel(_hues(0.01, 8), (0.88, 0.8), (0.95, 0.88)),
         walls=((226, 214, 194), (196, 210, 214), (214, 198, 188), (202, 212, 190), (216, 206, 220)),
@@ -99,7 +97,7 @@ PALETTES: dict[Split, Palette] = {
     "val": Palette(
         skins=((245, 210, 188), (206, 156, 120), (120, 80, 56)),
         hairs=((60, 44, 34), (178, 128, 72), (100, 96, 98)),
-        cloths=_wheel(_hues(0.03, 5), (0.55, 0.68), (0.8, 0.92)) + ((222, 216, 204),),
+        cloths=(*_wheel(_hues(0.03, 5), (0.50, 0.62), (0.76, 0.88)), (222, 216, 204)),
         trousers=((62, 80, 116), (84, 70, 62), (58, 58, 66)),
         accents=_wheel(_hues(0.055, 5), (0.84, 0.78), (0.9, 0.97)),
         walls=((220, 206, 180), (188, 204, 200), (206, 202, 214)),
@@ -110,7 +108,7 @@ PALETTES: dict[Split, Palette] = {
     "test": Palette(
         skins=((252, 226, 208), (232, 188, 158), (168, 116, 84), (112, 72, 50)),
         hairs=((34, 28, 28), (116, 76, 44), (194, 150, 90), (138, 66, 40)),
-        cloths=_wheel(_hues(0.065, 7), (0.58, 0.7, 0.48), (0.84, 0.96, 0.76)) + ((228, 228, 234), (78, 70, 74)),
+        cloths=(*_wheel(_hues(0.065, 7), (0.52, 0.64, 0.44), (0.8, 0.9, 0.74)), (228, 228, 234), (78, 70, 74)),
         trousers=((46, 58, 86), (98, 98, 102), (112, 92, 70)),
         accents=_wheel(_hues(0.09, 5), (0.9, 0.8), (0.93, 0.86)),
         walls=((230, 220, 204), (204, 216, 222), (208, 190, 178), (196, 204, 182)),
@@ -124,14 +122,14 @@ PALETTES: dict[Split, Palette] = {
 }  # fmt: skip
 
 
-def shade(colour: Colour | np.ndarray, factor: float) -> Colour:
+def shade(colour: Colour, factor: float) -> Colour:
     """`colour` made darker (factor below 1) or lighter (above 1: mixed towards white)."""
-    rgb = np.asarray(colour, float)
-    rgb = rgb * factor if factor <= 1 else rgb + (255.0 - rgb) * (factor - 1.0)
-    return int(rgb[0]), int(rgb[1]), int(rgb[2])
+    if factor <= 1:
+        return int(colour[0] * factor), int(colour[1] * factor), int(colour[2] * factor)
+    return blend(colour, (255, 255, 255), min(factor - 1.0, 1.0))
 
 
 def blend(a: Colour, b: Colour, weight: float) -> Colour:
     """`a` at weight 0, `b` at weight 1."""
-    mixed = np.asarray(a, float) * (1 - weight) + np.asarray(b, float) * weight
-    return int(mixed[0]), int(mixed[1]), int(mixed[2])
+    keep = 1 - weight
+    return int(a[0] * keep + b[0] * weight), int(a[1] * keep + b[1] * weight), int(a[2] * keep + b[2] * weight)

@@ -46,8 +46,15 @@ def _tinted(clip: Clip, frame: int, image: np.ndarray) -> np.ndarray:
 
 
 def contact_sheet(
-    labels: Sequence[str], seed: int, size: int = 112, frames: int = 16, shown: int = 12, zoom: int = 1,
-    split: Split = "train", joints: bool = True, cause: bool = True,
+    labels: Sequence[str],
+    seed: int,
+    size: int = 112,
+    frames: int = 16,
+    shown: int = 12,
+    zoom: int = 1,
+    split: Split = "train",
+    joints: bool = True,
+    cause: bool = True,
 ) -> np.ndarray:
     """[H, W, 3] uint8: `shown` of the `frames` frames of one clip a label."""
     columns = np.round(np.linspace(0, frames - 1, shown)).astype(int)

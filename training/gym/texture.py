@@ -11,7 +11,7 @@ import numpy as np
 from training.gym.palette import Colour, blend, shade
 from training.gym.scene import Outfit
 
-ROWS, COLUMNS = 64, 64
+ROWS, COLUMNS = 48, 48
 HEAD_ROWS, HEAD_COLUMNS = 128, 256
 SPRITE = 192
 FOLDS = 0.07
@@ -117,7 +117,7 @@ def _ellipse(image: np.ndarray, x: float, y: float, rx: float, ry: float, colour
 def face(outfit: Outfit, texels: float) -> np.ndarray:
     """[HEAD_ROWS, HEAD_COLUMNS, 4]: the bare head. `texels`: how many texels fall on a pixel (for the blur)."""
     skin, rows, columns = outfit.skin, HEAD_ROWS, HEAD_COLUMNS
-    image = np.full((rows, columns, 3), skin, np.uint8)
+    image: np.ndarray = np.full((rows, columns, 3), skin, np.uint8)
 
     def at(longitude: float, height: float) -> tuple[float, float]:
         return (longitude / (2 * np.pi) + 0.5) * columns, (0.5 - 0.5 * height) * rows
@@ -137,8 +137,8 @@ def face(outfit: Outfit, texels: float) -> np.ndarray:
     dark = shade(outfit.hair, 0.75)
     for side in (-1, 1):
         x, y = at(0.40 * side, 0.08)
-        _ellipse(image, x, y, 7.4, 5.8, (250, 248, 245))
-        _ellipse(image, x, y, 4.6, 5.6, (46, 34, 30))
+        _ellipse(image, x, y, 8.2, 6.2, (250, 248, 245))
+        _ellipse(image, x, y, 5.2, 6.0, (46, 34, 30))
         _ellipse(image, x + 1.4, y - 2.0, 1.3, 1.3, (255, 255, 255))
         x, y = at(0.42 * side, 0.27)
         _ellipse(image, x, y, 9.0, 2.0, dark, turn=6.0 * side)
@@ -146,14 +146,13 @@ def face(outfit: Outfit, texels: float) -> np.ndarray:
     _ellipse(image, x, y, 4.8, 4.0, shade(skin, 0.84))
     _ellipse(image, x, y - 3.0, 2.6, 8.0, shade(skin, 1.15))
     x, y = at(0.0, -0.50)
-    lips = blend(skin, (168, 52, 56), 0.68)
-    _ellipse(image, x, y - 2.2, 10.5, 5.0, lips)
-    _ellipse(image, x, y - 5.2, 11.5, 4.4, jaw if outfit.beard else skin)
+    lips, one = blend(skin, (150, 40, 48), 0.72), 1 << SHIFT
+    smile = (round(x * one), round((y - 6.0) * one))
+    cv2.ellipse(image, smile, (11 * one, 7 * one), 0, 22, 158, lips, 3, cv2.LINE_AA, SHIFT)
     blur = 0.42 * texels
-    picture = image.astype(np.float32)
     if blur > 0.5:
-        picture = cv2.GaussianBlur(picture, (0, 0), blur)
-    return np.concatenate([picture, np.ones((rows, columns, 1), np.float32)], axis=2)
+        image = cv2.GaussianBlur(image, (0, 0), blur)
+    return np.concatenate([image.astype(np.float32), np.ones((rows, columns, 1), np.float32)], axis=2)
 
 
 _HAIRLINES = {
@@ -166,9 +165,9 @@ _HAIRLINES = {
 
 
 def hair(outfit: Outfit) -> np.ndarray:
-    """[HEAD_ROWS, HEAD_COLUMNS, 4]: hair on a shell around the head, transparent where the face is."""
+    """[HEAD_ROWS / 2, HEAD_COLUMNS / 2, 4]: hair on a shell around the head, transparent where the face is."""
     rng = np.random.default_rng([outfit.cloth_seed, 7])
-    rows, columns = HEAD_ROWS, HEAD_COLUMNS
+    rows, columns = HEAD_ROWS // 2, HEAD_COLUMNS // 2
     longitude = (np.arange(columns) / columns - 0.5) * 2 * np.pi
     height = 1 - 2 * (np.arange(rows) + 0.5) / rows
     line = np.interp(np.abs(longitude), *_HAIRLINES[outfit.hair_style])

@@ -134,7 +134,7 @@ def _uploaded_clip(video: str, joints: str | None, _video: Upload, _joints: Uplo
 
 def uploaded_clip(video: Upload, joints: Upload | None) -> Clip:
     """The clip of an uploaded video and joints. Raises ClipError in one sentence; nothing stays on disk."""
-    return _uploaded_clip(video.digest, joints and joints.digest, video, joints)
+    return _uploaded_clip(video.digest, joints.digest if joints else None, video, joints)
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)

@@ -138,7 +138,7 @@ def cube_arrays(payload: Mapping[str, Any]) -> CubeArrays | None:
     if points is None:
         return None
     mass = unpack(points["mass"])
-    frames = len(payload["clip"]["time"])
+    frames = payload["clip"]["frames"]
     return CubeArrays(
         layers=mass.shape[0],
         queries=tuple(points["queries"]),

@@ -230,7 +230,8 @@ def ledger_figure(evidence: Evidence, target: int | None = None) -> Figure:
     axes.set_ylabel("part of the logit")
     axes.legend(ncols=3, fontsize=6)
     axes.set_title(
-        f"{_headline(evidence)}   logit of {evidence.labels[target]} {parts.sum() + bias:.2f} = parts {parts.sum():.2f} + bias {bias:.2f}",
+        f"{_headline(evidence)}   logit of {evidence.labels[target]} {parts.sum() + bias:.2f} "
+        f"= parts {parts.sum():.2f} + bias {bias:.2f}",
         loc="left", fontsize=7,
     )  # fmt: skip
     return figure
@@ -249,7 +250,7 @@ FIGURES: Mapping[str, Callable[[Evidence], Figure]] = {
 
 
 def render(figure: Figure, kind: str, dpi: int = 300) -> bytes:
-    """The figure as `png`, `pdf` or `svg` bytes, with fonts embedded and no date, so that equal figures are equal files."""
+    """The figure as `png`, `pdf` or `svg`, with fonts embedded and no date, so that equal figures are equal files."""
     FigureCanvasAgg(figure)
     out = io.BytesIO()
     metadata = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}.get(kind)

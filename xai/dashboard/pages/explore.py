@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import streamlit as st
@@ -55,7 +56,7 @@ def downloads(clip: ClipChoice, checkpoint: Any) -> None:
         left.write(title)
         for place, kind in ((png, "png"), (pdf, "pdf")):
             place.download_button(
-                kind.upper(), lambda name=name, kind=kind: figure(name, kind), f"{name}.{kind}",
+                kind.upper(), partial(figure, name, kind), f"{name}.{kind}",
                 key=f"{name}.{kind}", on_click="ignore", width="stretch",
             )  # fmt: skip
     left, right = st.columns([2, 2], vertical_alignment="center")

@@ -20,8 +20,8 @@ def page() -> None:
     family = right.selectbox("Trained on", families, index=families.index("gym") if "gym" in families else 0)
     lanes = [c for mode in ORDER for c in library.checkpoints if c.token_mode == mode and c.key.split("-")[0] == family]
     st.caption(
-        "The paper compares three ways to let RGB and pose meet: no modal tokens, one shared token, or a CLS, an RGB and "
-        "a pose token. Each lane is a network of its own, trained alike; the clock is the same."
+        "The paper compares three ways to let RGB and pose meet: no modal tokens, one shared token, or a CLS, an RGB "
+        "and a pose token. Each lane is a network of its own, trained alike; the clock is the same."
     )
     if not lanes:
         st.info("No checkpoints are bundled. Train some (`python -m training train`) and run `python -m xai bundle`.")
@@ -42,7 +42,7 @@ def page() -> None:
                 st.error(str(error))
                 return
         payloads.append(payload)
-    player(payloads, key="lanes", lanes=True)
+    player(payloads, key="lanes")
 
 
 page()

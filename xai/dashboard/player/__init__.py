@@ -19,7 +19,7 @@ from typing import Any
 import streamlit as st
 
 FOLDER = Path(__file__).parent
-MODULES = ("reading.js", "drawing.js", "store.js", "stage.js", "charts.js", "diagram.js", "legend.js", "player.js")
+MODULES = ("reading.js", "drawing.js", "store.js", "legend.js", "stage.js", "charts.js", "diagram.js", "player.js")
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,8 @@ def script() -> str:
 @cache
 def _component() -> Any:
     css = (FOLDER / "player.css").read_text(encoding="utf-8")
-    return st.components.v2.component("kinescope_player", html='<div class="player"></div>', css=css, js=script())
+    html = '<div class="player-frame"><div class="player"></div></div>'
+    return st.components.v2.component("kinescope_player", html=html, css=css, js=script())
 
 
 def player(

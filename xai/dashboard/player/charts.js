@@ -1,9 +1,15 @@
 // Charts over frames: what was read from each joint, and the ledger whose bars add up to the logit.
-import { digits, signed, tokenName } from "./reading.js";
+import { digits, fixed, tokenName } from "./reading.js";
+import { renderLegend } from "./legend.js";
 import { element, frameAxes, Sheet, stroke, viridis, write } from "./drawing.js";
 
-function playhead(context, theme, sheet, x, top, bottom) {
-  stroke(context, theme.accent, 1.5, [[x, top], [x, sheet.height - bottom]]);
+// The column of the current frame, under the data.
+function playhead(sheet, axes, frame, { left, right, top, bottom, count }) {
+  const { context, theme, width, height } = sheet, step = (width - left - right) / count;
+  context.globalAlpha = theme.dark ? 0.22 : 0.12;
+  context.fillStyle = theme.accent;
+  context.fillRect(axes.x(frame) - step / 2, top, step, height - top - bottom);
+  context.globalAlpha = 1;
 }
 
 function sayInstead(sheet, sentence) {
@@ -54,18 +60,17 @@ export class Curves {
       return sayInstead(sheet, reads ? `${query} takes no part in joint stride attention; choose ${reading.joints.queries.map(tokenName).join(" or ")}.` : reading.absent.joints);
     }
     const high = 1.04 * Math.max(this.group.most("jointMass", state), this.found.base * 1.2);
-    const box = { left: 46, right: sheet.width < 420 ? 76 : 104, top: 16, bottom: 18, low: 0, high, count: reading.T, unit: "attention mass (raw)" };
+    const box = { left: 46, right: state.heat ? 104 : 84, top: 16, bottom: 18, low: 0, high, count: reading.T, unit: "attention mass (raw)" };
     this.axes = frameAxes(null, sheet, box);
+    playhead(sheet, this.axes, state.frame, box);
     if (state.heat) this.heat(state, theme, box);
     else this.lines(state, theme, box);
-    playhead(sheet.context, theme, sheet, this.axes.x(state.frame), box.top, box.bottom);
   }
 
   lines(state, theme, box) {
     const { sheet, reading, found, axes } = this;
     const joints = this.joints(state), limb = (joint) => theme.limb(reading.skeleton.limb[joint % reading.J]);
     const path = (joint) => Array.from({ length: reading.T }, (_, t) => [axes.x(t), axes.y(this.value(found, t, joint))]);
-    const peak = (joint) => Math.max(...path(joint).map(([, y]) => -y));
     sheet.still(`${reading.id} ${reading.key(state)} ${joints} ${box.high} ${state.joint}`, (context) => {
       frameAxes(context, sheet, box);
       const base = axes.y(found.base);
@@ -76,24 +81,31 @@ export class Curves {
       }
       context.globalAlpha = 1;
       if (state.joint != null) stroke(context, limb(state.joint), 2.8, path(state.joint));
-      // Names beside the line ends: the pinned joint and the three highest, pushed apart.
-      const named = [...joints].sort((a, b) => peak(b) - peak(a)).slice(0, 3);
-      if (state.joint != null && !named.includes(state.joint)) named[2] = state.joint;
-      const labels = named.map((joint) => ({ text: reading.jointName(joint), y: path(joint).at(-1)[1], colour: limb(joint), bold: joint === state.joint }));
-      labels.push({ text: `uniform ${digits(found.base, 2)}`, y: base, colour: theme.soft });
-      labels.sort((a, b) => a.y - b.y);
-      for (let i = 1; i < labels.length; i++) labels[i].y = Math.max(labels[i].y, labels[i - 1].y + 13);
-      const over = labels.at(-1).y - (sheet.height - box.bottom - 4);
-      for (let i = labels.length - 1; over > 0 && i >= 0; i--) labels[i].y = Math.min(labels[i].y, sheet.height - box.bottom - 4 - 13 * (labels.length - 1 - i));
-      for (const label of labels) {
-        context.font = `${label.bold ? 600 : 400} 11px ${theme.font}`;
-        write(context, label.text, sheet.width - box.right + 6, label.y, label.colour);
-      }
+      write(context, `uniform ${digits(found.base, 2)}`, sheet.width - box.right + 6, base, theme.soft);
+      this.names(context, joints, path, limb, state);
     });
     if (state.joint == null) return;
     const [x, y] = [axes.x(state.frame), axes.y(this.value(found, state.frame, state.joint))];
     sheet.context.fillStyle = limb(state.joint);
     sheet.context.fillRect(x - 3.5, y - 3.5, 7, 7);
+  }
+
+  // Names above the peaks of the lines that stand out (at most three) and of the pinned one, never over each other.
+  names(context, joints, path, limb, state) {
+    const { sheet } = this, highest = (joint) => path(joint).reduce((best, place) => (place[1] < best[1] ? place : best));
+    const high = this.axes.y(1.5 * this.found.base), standing = joints.filter((joint) => highest(joint)[1] < high);
+    const sorted = standing.sort((a, b) => highest(a)[1] - highest(b)[1]).slice(0, 3).filter((joint) => joint !== state.joint);
+    const taken = [];
+    for (const joint of state.joint == null ? sorted : [state.joint, ...sorted]) {
+      const [x, y] = highest(joint), pinned = joint === state.joint, text = this.reading.jointName(joint);
+      context.font = `${pinned ? 600 : 400} 11px ${sheet.theme.font}`;
+      const half = context.measureText(text).width / 2, place = [Math.max(50 + half, Math.min(sheet.width - half - 4, x)), Math.max(22, y - 9)];
+      if (taken.some(([tx, ty, th]) => Math.abs(tx - place[0]) < half + th + 6 && Math.abs(ty - place[1]) < 12)) continue;
+      taken.push([...place, half]);
+      context.globalAlpha = state.joint == null || pinned ? 1 : 0.5;
+      write(context, text, ...place, limb(joint), "center", sheet.theme.surface);
+    }
+    context.globalAlpha = 1;
   }
 
   heat(state, theme, box) {
@@ -118,12 +130,16 @@ export class Curves {
         if (here || this.row >= 8) write(context, reading.jointName(joint), sheet.width - box.right + 6, y + this.row / 2, here ? theme.ink : theme.soft);
       });
     });
+    const { context } = sheet;
+    Object.assign(context, { strokeStyle: theme.ink, lineWidth: 1.5 });
+    context.strokeRect(axes.x(state.frame) - step / 2, box.top, step, sheet.height - box.top - box.bottom);
   }
 }
 
 export class Ledger {
   constructor(host, reading, store, group) {
     Object.assign(this, { reading, store, group });
+    this.title = element("h3", {}, host);
     this.sum = element("p", { class: "sum" }, host);
     this.sheet = new Sheet(host, "Parts of the logit by frame and token");
     this.sheet.listen(store, (x) => (this.axes?.inside(x) ? { frame: this.axes.frameAt(x) } : null));
@@ -148,13 +164,11 @@ export class Ledger {
     const full = `${reading.id} ${index} ${theme.id}`;
     if (this.said === full) return;
     this.said = full;
+    this.title.textContent = `ledger: what each frame adds to the logit of ${reading.classes[index].label}`;
     this.sum.replaceChildren();
-    element("span", { text: `adds up to logit ${digits(logit)} = parts ${digits(parts)} ${bias < 0 ? "−" : "+"} bias ${digits(Math.abs(bias))}` }, this.sum);
-    const legend = element("span", { class: "legend" }, this.sum);
-    reading.ledger.tokens.forEach((token, i) => {
-      element("i", { class: "swatch", style: `background:${theme.token(token)}` }, legend);
-      element("span", { text: `${tokenName(token)} ${signed(tokens[i], 2)}` }, legend);
-    });
+    element("span", { text: `adds up to logit ${fixed(logit)} = parts ${fixed(parts)} + bias ${fixed(bias)}` }, this.sum);
+    const entries = reading.ledger.tokens.map((token, i) => [theme.token(token), `${tokenName(token)} ${fixed(tokens[i])}`]);
+    renderLegend(element("span", { class: "legend" }, this.sum), entries);
   }
 
   render(state, theme) {
@@ -162,8 +176,9 @@ export class Ledger {
     this.caption(index, theme);
     if (!sheet.begin(theme)) return;
     const ranges = this.group.readings.map(Ledger.range);
-    const box = { left: 46, right: 40, top: 16, bottom: 18, low: Math.min(...ranges.map((r) => r.low)), high: Math.max(...ranges.map((r) => r.high)), count: reading.T, unit: "logit (raw)" };
+    const box = { left: 46, right: 40, top: 16, bottom: 18, low: 1.05 * Math.min(...ranges.map((r) => r.low)), high: 1.05 * Math.max(...ranges.map((r) => r.high)), count: reading.T, unit: "logit (raw)" };
     this.axes = frameAxes(null, sheet, box);
+    playhead(sheet, this.axes, state.frame, box);
     const { x, y } = this.axes, wide = Math.max(2, Math.min(26, (x(1) - x(0) || 40) - 4));
     sheet.still(`${reading.id} ${index} ${box.low} ${box.high}`, (context) => {
       frameAxes(context, sheet, box);
@@ -179,6 +194,5 @@ export class Ledger {
       }
       stroke(context, theme.ink, 1, [[box.left, y(0)], [sheet.width - box.right, y(0)]]);
     });
-    playhead(sheet.context, theme, sheet, x(state.frame), box.top, box.bottom);
   }
 }

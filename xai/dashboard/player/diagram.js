@@ -1,6 +1,7 @@
 // The model, drawn: also the control that chooses block, head and query.
 import { digits, tokenName } from "./reading.js";
 import { element, svg } from "./drawing.js";
+import { renderLegend } from "./legend.js";
 
 const ATTENTIONS = { deformable: "3D deformable", joint: "joint stride", temporal: "temporal stride" };
 const WHAT = {
@@ -34,7 +35,7 @@ export function choices(host, { label, name, options, store, current, title }) {
 }
 
 export function queryChoices(host, reading, store) {
-  const options = reading.queries.map((query) => [query, tokenName(query), `What the ${tokenName(query)} token reads`]);
+  const options = reading.queries.map((query) => [query, tokenName(query), `What ${tokenName(query)} reads`]);
   return choices(host, { label: "query", name: "query", options, store, current: (state) => reading.query(state) });
 }
 
@@ -52,13 +53,14 @@ export function layerChoices(host, reading, store) {
 export class Diagram {
   constructor(host, reading, store) {
     Object.assign(this, { reading, store });
-    const { layers } = reading, row = layers <= 4 ? 58 : layers <= 8 ? 32 : 22;
+    const { layers } = reading, row = layers <= 4 ? 52 : layers <= 8 ? 32 : 22;
     const height = 96 + layers * (row + 8) + 40;
     this.svg = svg("svg", { viewBox: `0 0 ${W} ${height}`, class: "diagram", role: "group", "aria-label": "The model: choose a block" }, host);
     this.trunk();
     this.blocks = Array.from({ length: layers }, (_, layer) => this.block(layer, 96 + layer * (row + 8), row));
     this.head(96 + layers * (row + 8), row);
     const controls = element("div", { class: "controls" }, host);
+    this.legend = element("div", { class: "legend" }, controls);
     this.controls = [headChoices(controls, reading, store), queryChoices(controls, reading, store)];
   }
 
@@ -66,8 +68,10 @@ export class Diagram {
     const group = svg("g", { class: "box" }, this.svg);
     svg("title", { text: hint }, group);
     svg("rect", { x, y, width: w, height: 30, rx: 4 }, group);
-    svg("text", { x: x + w / 2, y: y + 13, text }, group);
-    svg("text", { x: x + w / 2, y: y + 24.5, class: "detail", text: detail }, group);
+    const [letter, index] = text.split("_"); // F_a is an F with a low a
+    const name = svg("text", { x: x + w / 2, y: y + 12, text: letter }, group);
+    if (index) svg("tspan", { dy: 3, "font-size": 8, text: index }, name);
+    svg("text", { x: x + w / 2, y: y + 25, class: "detail", text: detail }, group);
   }
   arrow(path) { svg("path", { d: path, class: "arrow", "marker-end": "url(#tip)" }, this.svg); }
 
@@ -105,7 +109,6 @@ export class Diagram {
       svg("text", { x, y: y + (row > 40 ? 16 : row / 2 + 0), class: "attention", text: ATTENTIONS[attention] }, part);
       return { attention, x, y: barY, part, hint: svg("title", {}, part), fill: svg("g", {}, part), tall: row > 40 ? 9 : 5, say: row > 40 ? svg("text", { x, y: y + 29, class: "detail left" }, part) : null };
     });
-    if (row > 40) this.legend ??= { y: y + 29 };
     return { group, bars };
   }
 
@@ -125,17 +128,18 @@ export class Diagram {
     const key = `${reading.id} ${query} ${theme.id}`;
     if (key === this.key) return;
     this.key = key;
-    this.blocks.forEach(({ bars }, i) => bars.forEach((bar) => this.flow(bar, i, query, theme)));
+    renderLegend(this.legend, reading.flow.read.map((kind) => [theme.token(kind), tokenName(kind)]));
+    this.blocks.forEach(({ bars }, i) => bars.forEach((bar) => this.flow(bar, i, state, theme)));
   }
 
   // What the chosen query reads here, by kind of token: one bar of length 1.
-  flow({ attention, x, y, hint, fill, tall, say }, layer, query, theme) {
-    const length = 100, parts = this.reading.flowOf(layer, attention, query);
+  flow({ attention, x, y, hint, fill, tall, say }, layer, state, theme) {
+    const length = 100, query = this.reading.query(state), parts = this.reading.flowOf(layer, attention, state);
     fill.replaceChildren();
     svg("rect", { x, y, width: length, height: tall, class: parts ? "track" : "track empty" }, fill);
     let from = 0;
     for (const [kind, mass] of parts ?? []) {
-      svg("rect", { x: x + from * length, y, width: Math.max(0, mass * length - 0.6), height: tall, fill: theme.token(kind) }, fill);
+      svg("rect", { x: x + from * length, y, width: Math.max(0, mass * length - 0.6), height: tall, style: `fill:${theme.token(kind)}` }, fill);
       from += mass;
     }
     const all = parts?.map(([kind, mass]) => `${tokenName(kind)} ${digits(mass, 2)}`).join(", ");

@@ -20,8 +20,8 @@ export const gradient = (colour, from, to) =>
 // Limbs: torso green, arms warm, legs cool (after Okabe and Ito), darker on light paper. Tokens: three other hues.
 const LIMBS = { light: ["#00866a", "#c4500b", "#c98a00", "#005fa3", "#2f9bd8"], dark: ["#2cc29a", "#f0743e", "#f2b632", "#4f8fe0", "#7cc8f2"] };
 const TOKENS = {
-  light: { cls: "#6d4fc4", shared: "#6d4fc4", rgb: "#b8477a", pose: "#11877c", patch: "#a9adb6", patches: "#a9adb6", point: "#8d939e", joint: "#59606c", joints: "#59606c" },
-  dark: { cls: "#a48bf2", shared: "#a48bf2", rgb: "#e57fae", pose: "#3fbfb0", patch: "#6b717d", patches: "#6b717d", point: "#8b919d", joint: "#b9bec8", joints: "#b9bec8" },
+  light: { cls: "#6d4fc4", shared: "#6d4fc4", rgb: "#b8477a", pose: "#11877c", patch: "#c6cad2", patches: "#c6cad2", point: "#8d939e", joint: "#454b56", joints: "#454b56" },
+  dark: { cls: "#a48bf2", shared: "#a48bf2", rgb: "#e57fae", pose: "#3fbfb0", patch: "#4d535f", patches: "#4d535f", point: "#868d99", joint: "#d3d7de", joints: "#d3d7de" },
 };
 
 export function readTheme(root) {
@@ -132,7 +132,7 @@ export function write(context, text, x, y, colour, align = "left", halo = null) 
 }
 
 // Three or four round numbers that cover [low, high].
-export function ticks(low, high, about = 3) {
+export function ticks(low, high, about = 4) {
   const raw = (high - low) / about || 1;
   const power = 10 ** Math.floor(Math.log10(raw));
   const step = [1, 2, 5, 10].find((n) => n * power >= raw) * power;

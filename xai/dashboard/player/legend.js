@@ -24,6 +24,7 @@ export class Key {
     if (points?.by_query_frame) this.toggle(this.points, "eachFrame", "query of this frame only", "Otherwise the mean over the query token of every frame");
     this.about = element("p", { class: "quiet" }, this.points);
     element("h3", { text: "joints" }, host);
+    if (!reading.skeleton) element("p", { class: "quiet", text: reading.absent.joints }, host);
     this.joints = element("div", {}, host);
     this.mass = this.scale(this.joints, viridis, 0, 1, "attention mass: colour and size");
     element("p", { class: "quiet", text: "White ring: confidence score of the key point; dashed and hollow below 0.3." }, this.joints);
@@ -97,6 +98,15 @@ export class Answers {
   }
 }
 
+export function renderLegend(host, entries) {
+  host.replaceChildren();
+  for (const [colour, text] of entries) {
+    const entry = element("span", { class: "entry" }, host);
+    element("i", { class: "swatch", style: `background:${colour}` }, entry);
+    element("span", { text }, entry);
+  }
+}
+
 const PIN_NAMES = {
   frame: (state) => `frame ${state.frame + 1}`,
   joint: (state, reading) => reading.jointName(state.joint),
@@ -133,7 +143,7 @@ export function readout(state, readings) {
     if (!found) return `${name} (${score}): the ${tokenName(reading.query(state))} token reads no joints.`;
     const [mass, base] = [found.mass, found.uniform].map((values) => values[frame * J + state.joint]);
     const times = base ? `, ${digits(mass / base, 2)} × uniform (${digits(base, 2)})` : "";
-    return `${name} (${score}): attention mass ${digits(mass, 2)}${times}, read by the ${singular(reading.query(state))} in ${reading.viewName(state)}.`;
+    return `${name} (${score}): attention mass ${digits(mass, 2)}${times}, read by the ${singular(reading.readerName("joints", state))} in ${reading.viewName(state)}.`;
   }
   if (state.point != null && readings.length === 1 && reading.pointMass(state)) {
     const i = state.point, found = reading.pointMass(state), { place, reference, clamped } = reading.pointPlaces(state);

@@ -1,11 +1,11 @@
 // Player: one clock and one highlight drive all views, for one reading or for several lanes of the same clip.
-import { Reading } from "./reading.js";
+import { digits, Reading, tokenName } from "./reading.js";
 import { Clock, Store } from "./store.js";
 import { element, readTheme } from "./drawing.js";
 import { loadFrames, Stage, Strip } from "./stage.js";
 import { Curves, Ledger } from "./charts.js";
 import { Diagram, headChoices, layerChoices, queryChoices } from "./diagram.js";
-import { Answers, Key, readout, renderChips } from "./legend.js";
+import { Answers, Key, readout, renderChips, renderLegend } from "./legend.js";
 
 const KEYS = [
   ["← →", "step one frame"], ["Home End", "first, last frame"], ["Space", "play, pause"], [", .", "slower, faster: ¼, ½, 1 ×"],
@@ -27,15 +27,13 @@ class Lane {
     if (several) element("h2", { text: reading.model.name ?? reading.model.token_mode }, this.top);
     this.sentence = element("p", { class: "sentence" }, this.top);
     if (!reading.model.trained_on) element("p", { class: "warning", text: "These weights were never trained: what they read explains nothing." }, this.top);
-    const bodies = { answers: part("answers-cell"), stage: part("stage"), key: part("key"), curves: part("curves", "joint curves"), ledger: part("ledger", "ledger") };
+    const bodies = { answers: part("answers-cell"), stage: part("stage"), curves: part("curves", "joint curves"), ledger: part("ledger"), key: part("key") };
     this.stage = new Stage(bodies.stage, reading, store, group);
     this.curves = new Curves(bodies.curves, reading, store, group);
     this.views = [
       new Answers(bodies.answers, reading, store), this.stage, this.curves, new Ledger(bodies.ledger, reading, store, group),
       new Key(bodies.key, reading, store, group),
     ];
-    bodies.stage.style.setProperty("--aspect", reading.clip.width / reading.clip.height);
-    root.style.setProperty("--aspect", reading.clip.width / reading.clip.height);
     this.curveOptions(this.curvesTitle);
   }
 
@@ -47,6 +45,7 @@ class Lane {
       const click = () => this.store.choose({ [name]: name === "heat" ? !this.store.chosen.heat : value });
       return [name, value, element("button", { type: "button", class: "small", text, on: { click } }, title)];
     });
+    this.limbs = element("span", { class: "legend" }, title);
   }
 
   render(state, theme) {
@@ -54,6 +53,10 @@ class Lane {
     if (said !== this.said) {
       this.said = said;
       this.sentence.replaceChildren(...this.reading.sentence(state).map(([text, strong]) => element(strong ? "strong" : "span", { text })));
+    }
+    if (this.coloured !== theme.id) {
+      this.coloured = theme.id;
+      renderLegend(this.limbs, (this.reading.skeleton?.limbs ?? []).map((limb, i) => [theme.limb(i), limb]));
     }
     for (const [name, value, button] of this.options) button.setAttribute("aria-pressed", state[name] === value);
     for (const view of this.views) view.render(state, theme, this.images);
@@ -90,7 +93,9 @@ export class Player {
     const readings = (this.readings = payloads.map((payload) => new Reading(payload)));
     const [first] = readings, several = readings.length > 1;
     const group = { readings, most: (name, state) => Math.max(...readings.map((reading) => reading[name](state)?.max ?? 0)) };
-    const start = { frame: 0, joint: null, point: null, layer: several ? null : first.layers - 1, head: -1, query: first.queries[0], label: several ? null : first.classes[0].label, person: first.skeleton?.people[0] ?? 0, count: 32, ghost: false, eachFrame: false, heat: false };
+    const modal = (reading) => (reading.queries.includes("own") ? 0 : reading.queries.length);
+    const richest = readings.reduce((a, b) => (modal(b) > modal(a) ? b : a)); // its queries are offered to all lanes
+    const start = { frame: 0, joint: null, point: null, layer: several ? null : first.layers - 1, head: -1, query: richest.queries[0], label: several ? null : first.classes[0].label, person: first.skeleton?.people[0] ?? 0, count: 32, ghost: false, eachFrame: false, heat: false };
     const overTime = first.pointFrames(start) ?? [];
     const hardest = first.hardestJoint(start);
     const overJoint = hardest && overTime.map((_, t) => first.jointMass(start).mass[t * first.M * first.J + hardest.joint]);
@@ -103,6 +108,7 @@ export class Player {
 
     this.root.replaceChildren();
     this.root.classList.toggle("several", several);
+    this.root.style.setProperty("--aspect", first.clip.width / first.clip.height);
     this.bar = element("div", { class: "bar" }, this.root);
     this.chips = element("div", { class: "chips" }, this.bar);
     this.readout = element("p", { class: "readout" }, this.bar);
@@ -113,7 +119,7 @@ export class Player {
     const model = element("div", { class: "model" }, this.root);
     if (several) {
       const longest = readings.reduce((a, b) => (b.layers > a.layers ? b : a)), widest = readings.reduce((a, b) => (b.heads > a.heads ? b : a));
-      this.controls = [layerChoices(model, longest, this.store), headChoices(model, widest, this.store), queryChoices(model, first, this.store)];
+      this.controls = [layerChoices(model, longest, this.store), headChoices(model, widest, this.store), queryChoices(model, richest, this.store)];
     } else this.diagram = new Diagram(model, first, this.store);
     const host = element("div", { class: "lanes" }, this.root);
     this.lanes = readings.map((reading) => new Lane(host, reading, this.store, group, several));
@@ -127,6 +133,7 @@ export class Player {
     const button = (text, label, click) => element("button", { type: "button", class: "small", text, "aria-label": label, title: label, on: { click } }, host);
     this.playButton = button("play", "Play or pause (Space)", () => this.clock.toggle());
     this.speedButton = button("1 ×", "Speed (, and .)", () => this.clock.faster(this.clock.speed > 0.25 ? 0.5 : 4));
+    this.bars = element("span", { class: "quiet bars" }, host);
     this.when = element("span", { class: "when" }, host);
     button("pin this frame", "Pin the frame, so that the link of the page shows it (Enter)", () => this.store.pin({ frame: this.store.chosen.frame }));
     button("?", "Keys", () => this.toggleHelp());
@@ -200,6 +207,8 @@ export class Player {
     this.playButton.textContent = this.store.playing ? "pause" : "play";
     this.speedButton.textContent = { 1: "1 ×", 0.5: "½ ×", 0.25: "¼ ×" }[this.clock.speed];
     this.when.textContent = `frame ${state.frame + 1} of ${first.T}  ${first.clip.seconds[state.frame].toFixed(2)} s`;
+    const frames = this.strip.withPoints && first.frameMass(state);
+    this.bars.textContent = frames ? `bars: what ${tokenName(first.readerName("windows", state))} reads of each frame (temporal stride attention), highest ${digits(frames.max, 2)} raw; dotted: uniform` : "";
     const said = readout(state, this.readings);
     this.readout.textContent = said;
     clearTimeout(this.speaking);
@@ -217,7 +226,7 @@ export class Player {
 const players = new WeakMap();
 
 export default function mount({ data, parentElement, setStateValue }) {
-  const root = parentElement.querySelector(".player") ?? element("div", { class: "player" }, parentElement);
+  const root = parentElement.querySelector(".player") ;
   if (!players.has(root)) players.set(root, (root.player = new Player(root)));
   const player = players.get(root);
   player.report = (view) => setStateValue("view", view);

@@ -1,6 +1,7 @@
 // Reading: one payload, decoded, and what is measured from it. Nothing here draws or listens.
 
-const TOKEN_NAMES = { cls: "CLS", rgb: "RGB", pose: "pose", shared: "shared", patch: "patches", joint: "joints", point: "points" };
+// "own" stands for "each attention's own reader", where no token takes part in both (the variant without modal tokens).
+const TOKEN_NAMES = { own: "patches, joints", cls: "CLS", rgb: "RGB", pose: "pose", shared: "shared", patch: "patches", joint: "joints", point: "points" };
 export const tokenName = (token) => TOKEN_NAMES[token] ?? token;
 export const singular = (token) =>
   ({ patch: "mean patch", joint: "mean joint" })[token] ?? `${tokenName(token)} token`;
@@ -39,6 +40,8 @@ export class Reading {
     this.memory = new Map();
     const queries = ["windows", "points", "joints"].flatMap((part) => payload[part]?.queries ?? []);
     this.queries = [...new Set([...(payload.model.queries ?? []), ...queries])];
+    const parts = [payload.points, payload.joints].filter(Boolean);
+    if (!this.queries.some((query) => parts.every((part) => part.queries.includes(query)))) this.queries.unshift("own");
     if (payload.skeleton) {
       this.place = new Packed(payload.skeleton.place);
       this.score = new Packed(payload.skeleton.score).values;
@@ -72,9 +75,15 @@ export class Reading {
   query(state) { return this.queries.includes(state.query) ? state.query : this.queries[0]; }
 
   // The index of the chosen query among those that read in `part`; -1 when it takes no part in that attention.
-  reader(part, state) { return this[part] ? this[part].queries.indexOf(this.query(state)) : -1; }
+  // A query that only another lane has is answered by the part's own first reader.
+  reader(part, state) {
+    if (!this[part]) return -1;
+    const index = this[part].queries.indexOf(state.query);
+    return index < 0 && (state.query === "own" || !this.queries.includes(state.query)) ? 0 : index;
+  }
+  readerName(part, state) { return this[part]?.queries[this.reader(part, state)] ?? this.query(state); }
 
-  key(state) { return `${this.layer(state)}/${this.head(state)}/${this.query(state)}`; }
+  key(state) { return `${this.layer(state)}/${this.head(state)}/${state.query}`; }
   viewName(state) {
     const head = this.head(state) < 0 ? "mean of heads" : `head ${this.head(state) + 1}`;
     return `block ${this.layer(state) + 1}, ${head}`;
@@ -142,8 +151,9 @@ export class Reading {
   }
 
   // What the chosen query reads in one attention of one block: [[kind, mass], ...]; null when it does not read there.
-  flowOf(layer, attention, query) {
+  flowOf(layer, attention, state) {
     const { attention: names, reader, read, mass } = this.flow;
+    const query = this.readerName({ deformable: "points", joint: "joints", temporal: "windows" }[attention], state);
     const row = mass[layer]?.[names.indexOf(attention)]?.[reader.indexOf(query)];
     if (!row || row.every((value) => !value)) return null;
     return read.map((kind, i) => [kind, row[i] ?? 0]).filter(([, value]) => value > 0);
@@ -200,7 +210,7 @@ export class Reading {
     const { label, probability } = this.classes[0];
     const pieces = [["The model says "], [label, true], [` (${share(probability)}). `]];
     if (this.clip.label && this.clip.label !== label) pieces.push(["The clip is labelled "], [this.clip.label, true], [". "]);
-    const query = singular(this.query(state));
+    const query = singular(this.readerName(this.hardestJoint(state) ? "joints" : "points", state));
     const joint = this.hardestJoint(state), points = this.pointFrames(state);
     if (joint && joint.ratio >= 1.15) {
       pieces.push([`Its ${query} read the `], [this.jointName(joint.joint), true], [` hardest (${digits(joint.ratio, 2)} × uniform)`]);
@@ -237,5 +247,6 @@ export function digits(value, count = 3) {
   const decimals = count - 1 - Math.floor(Math.log10(Math.abs(value)));
   return value.toFixed(Math.max(0, Math.min(8, decimals))).replace("-", "−");
 }
+export const fixed = (value) => value.toFixed(2).replace("-", "−"); // terms of a sum share their decimals
 export const signed = (value, count) => (value > 0 ? "+" : "") + digits(value, count);
 export const share = (value) => (value > 0.995 ? "> 0.99" : value < 0.005 ? "< 0.01" : value.toFixed(2));

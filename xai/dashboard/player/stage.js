@@ -173,7 +173,7 @@ export class Stage {
 
 export class Strip {
   constructor(host, reading, store, group, clock, withPoints = true) {
-    Object.assign(this, { reading, store, group, clock, withPoints });
+    Object.assign(this, { reading, store, group, clock, withPoints, tallest: withPoints ? 64 : 76 });
     this.sheet = new Sheet(host, "Film strip");
     const slider = { role: "slider", tabindex: 0, "aria-label": "Frame", "aria-valuemin": 1, "aria-valuemax": reading.T, class: "strip-canvas" };
     for (const [name, value] of Object.entries(slider)) this.sheet.canvas.setAttribute(name, value);
@@ -185,7 +185,7 @@ export class Strip {
   render(state, theme, images) {
     const { reading, sheet } = this;
     const cell = sheet.canvas.clientWidth / reading.T, gap = cell > 26 ? 2 : 1;
-    const thumb = Math.min(64, ((cell - 2 * gap) * reading.clip.height) / reading.clip.width);
+    const thumb = Math.min(this.tallest, ((cell - 2 * gap) * reading.clip.height) / reading.clip.width);
     const found = this.withPoints && reading.frameMass(state), bars = found ? 16 : 0;
     sheet.canvas.style.height = `${Math.round(thumb + 20 + bars)}px`;
     if (!sheet.begin(theme) || !images) return;
@@ -218,10 +218,11 @@ export class Strip {
       if (here || t % every === 0) write(context, t + 1, (t + 0.5) * cell, thumb + 11, here ? theme.accent : theme.soft, "center");
     }
     Object.assign(context, { strokeStyle: theme.accent, lineWidth: 2 });
-    context.strokeRect(state.frame * cell + gap / 2, 1, cell - gap, thumb + 2);
+    const here = fit(reading.clip, state.frame * cell + gap, 2, cell - 2 * gap, thumb);
+    context.strokeRect(here.x0 - 1, here.y0 - 1, here.width + 2, here.height + 2);
     if (this.store.chosen.frame !== state.frame) { // a preview leaves a mark where the playhead waits
       context.fillStyle = theme.accent;
-      context.fillRect(this.store.chosen.frame * cell + gap, thumb + 2, cell - 2 * gap, 2);
+      context.fillRect(this.store.chosen.frame * cell + gap, thumb + 3, cell - 2 * gap, 2);
     }
     sheet.canvas.setAttribute("aria-valuenow", state.frame + 1);
     sheet.canvas.setAttribute("aria-valuetext", `frame ${state.frame + 1} of ${reading.T}, ${reading.clip.seconds[state.frame].toFixed(2)} s`);

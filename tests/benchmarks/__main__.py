@@ -1,0 +1,158 @@
+"""`make bench`, or `python -m tests.benchmarks [NAME ...]`: every figure of the README that is a time or a memory.
+
+Writes build/benchmarks/*.json, a table to the terminal and the chart of Tables A1 and A2. Ratios come from one run.
+`peers` needs the optional packages of the extra `bench`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+from collections.abc import Callable, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+
+from tests.benchmarks.measure import Cost, measure
+
+OUT = Path("build/benchmarks")
+Rows = list[tuple[str, Cost]]
+
+
+def show(title: str, rows: Rows) -> None:
+    print(f"\n{title}")
+    for name, cost in rows:
+        print(f"  {name:<52}{cost.seconds * 1000:>10.1f} ms{cost.megabytes:>10.0f} MB")
+    OUT.mkdir(parents=True, exist_ok=True)
+    data = [{"name": name, "seconds": cost.seconds, "megabytes": cost.megabytes} for name, cost in rows]
+    (OUT / f"{title.split(':')[0].replace(' ', '-').lower()}.json").write_text(json.dumps(data, indent=1) + "\n")
+
+
+def ratio(name: str, over: Cost, under: Cost) -> None:
+    memory = over.megabytes / max(under.megabytes, 1)
+    print(f"  -> {name}: time x{over.seconds / under.seconds:.2f}, added memory x{memory:.2f}")
+
+
+def attentions() -> None:
+    """The three attentions of one layer against full attention over the same tokens (paper preset, 224 px, T = 12)."""
+    rows: Rows = []
+    for part in ("deformable", "joint", "temporal", "block"):
+        rows += [(f"{part}, {mode}", measure("block", mode=mode, part=part)) for mode in ("ours", "full")]
+    show("Attentions: paper preset, one layer", rows)
+    found = dict(rows)
+    total = {
+        mode: Cost(
+            sum(found[f"{part}, {mode}"].seconds for part in ("deformable", "joint", "temporal")),
+            max(found[f"{part}, {mode}"].megabytes for part in ("deformable", "joint", "temporal")),
+        )
+        for mode in ("ours", "full")
+    }
+    ratio("three attentions, full over ours", total["full"], total["ours"])
+    ratio("block, full over ours", found["block, full"], found["block, ours"])
+
+
+def predict() -> None:
+    """Whole forward passes, and what it costs to listen."""
+    rows = [
+        ("paper preset L=3, 224 px, predict", measure("predict", preset="paper")),
+        ("paper preset L=3, 224 px, predict + modal rows", measure("predict", preset="paper", trace=True)),
+        ("demo preset, 112 px clip, predict", measure("recognise", runs=15, explain=False)),
+        ("demo preset, 112 px clip, all evidence", measure("recognise", runs=15, explain=True)),
+    ]
+    show("Predict: one clip", rows)
+    ratio("evidence over predict, 112 px", rows[3][1], rows[2][1])
+    if find_spec("transformers"):
+        other = measure("timesformer")
+        show("Timesformer: base, 8 x 224", [("transformers' TimeSformer-base", other)])
+        ratio("paper preset with rows over TimeSformer-base", rows[1][1], other)
+
+
+def peers() -> None:
+    """Our 3D deformable attention against the public one on 1 x 256 x 12 x 14 x 14."""
+    if not find_spec("deformable_attention"):
+        print("\nPeers: install the extra `bench` to compare with the public DeformableAttention3D.")
+        return
+    rows = [(whose, measure("deformable_3d", whose=whose)) for whose in ("ours", "deformable-attention")]
+    show("Peers: 3D deformable attention, 1x256x12x14x14", rows)
+    ratio("deformable-attention over ours", rows[1][1], rows[0][1])
+
+
+def exponent(sizes: Sequence[int], seconds: Sequence[float]) -> float:
+    """Slope of log(seconds) over log(size), by least squares: 1 is linear, 2 is quadratic."""
+    x, y = [math.log(s) for s in sizes], [math.log(s) for s in seconds]
+    mx, my = sum(x) / len(x), sum(y) / len(y)
+    return sum((a - mx) * (b - my) for a, b in zip(x, y, strict=True)) / sum((a - mx) ** 2 for a in x)
+
+
+def scaling() -> None:
+    """Tables A1 and A2: time and memory against people (1-8) and frames (4-64), stride against full attention."""
+    plans = {
+        "A1: joint stride attention against people": ("people", (1, 2, 3, 4, 6, 8), {"part": "joint", "joints": 25}),
+        "A2: temporal stride attention against frames": (
+            "frames",
+            (4, 8, 16, 32, 64),
+            {"part": "temporal", "size": 64},
+        ),
+    }
+    curves = {}
+    for title, (axis, values, settings) in plans.items():
+        rows: Rows = []
+        for mode in ("ours", "full"):
+            costs = [measure("block", mode=mode, runs=5, **{**settings, axis: value}) for value in values]
+            rows += [(f"{mode}, {value} {axis}", cost) for value, cost in zip(values, costs, strict=True)]
+            tail = len(values) // 2  # small sizes are all overhead
+            slope = exponent(values[-tail - 1 :], [cost.seconds for cost in costs][-tail - 1 :])
+            curves[title, mode] = (axis, values, costs, slope)
+        show(title, rows)
+        for mode in ("ours", "full"):
+            print(f"  -> time grows with {axis} to the power {curves[title, mode][3]:.2f} ({mode})")
+    _chart(curves)
+
+
+def _chart(curves: dict[tuple[str, str], tuple[str, Sequence[int], list[Cost], float]]) -> None:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6.75, 4.6), layout="constrained")
+    grid = figure.subplots(2, 2)
+    titles = list(dict.fromkeys(title for title, _ in curves))
+    for column, title in enumerate(titles):
+        for mode, colour in (("ours", "#0072b2"), ("full", "#d55e00")):
+            axis, values, costs, slope = curves[title, mode]
+            name = "stride" if mode == "ours" else "full"
+            grid[0, column].loglog(
+                values, [cost.seconds * 1000 for cost in costs], "o-", color=colour, label=f"{name}, power {slope:.2f}"
+            )
+            grid[1, column].loglog(values, [max(cost.megabytes, 0.1) for cost in costs], "o-", color=colour, label=name)
+        grid[0, column].set_title(title, fontsize=8)
+        grid[0, column].set_ylabel("time (ms)")
+        grid[1, column].set_ylabel("added peak memory (MB)")
+        for row in grid[:, column]:
+            row.set_xlabel(axis)
+            row.set_xticks(values, [str(value) for value in values])
+            row.minorticks_off()
+            row.legend(fontsize=7, frameon=False)
+    OUT.mkdir(parents=True, exist_ok=True)
+    figure.savefig(OUT / "scaling.png", dpi=200)
+    print(f"\nChart: {OUT / 'scaling.png'}")
+
+
+BENCHMARKS: dict[str, Callable[[], None]] = {
+    "attentions": attentions,
+    "predict": predict,
+    "peers": peers,
+    "scaling": scaling,
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"some of {', '.join(BENCHMARKS)}; all by default")
+    names = parser.parse_args().names or list(BENCHMARKS)
+    if unknown := set(names) - set(BENCHMARKS):
+        parser.error(f"unknown benchmark {', '.join(unknown)}")
+    for name in names:
+        BENCHMARKS[name]()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,113 @@
+"""What is measured. Each case is a function of settings that returns something to call."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+import torch
+
+from model.config import demo, paper
+from model.cross_modal import ModalTokens
+from model.stride import JointStrideAttention, TemporalStrideAttention
+from model.transformer import DeformableAttention, DeformableTransformer, Layer
+
+Case = Callable[[], object]
+Mode = Literal["ours", "full"]
+
+
+def _modes(mode: Mode) -> dict[str, Any]:
+    return {} if mode == "ours" else {"deformable": "full", "joint": "full", "temporal": "full"}
+
+
+def block(
+    mode: Mode, part: str = "block", size: int = 224, frames: int = 12, joints: int = 13, people: int = 1
+) -> Case:
+    """One layer of the paper preset on random tokens: the whole of it, or one of its three attentions."""
+    config = paper(frames=frames, size=size, joints=joints, **_modes(mode))
+    torch.manual_seed(0)
+    side = size // 8
+    patches = torch.randn(1, frames, side * side, config.dim)
+    pose = torch.randn(1, frames, joints * people, config.dim)
+    modal = torch.randn(1, 3, frames, config.dim)
+    visible = torch.ones(1, frames, joints * people, dtype=torch.bool)
+    if part == "deformable":
+        attention = DeformableAttention(config, 0, 0.0).eval()
+        return lambda: attention(patches, modal[:, :2], (frames, side, side), ["cls", "rgb"])
+    if part == "joint":
+        joint = JointStrideAttention(config, 0, 0.0).eval()
+        return lambda: joint(pose, modal[:, :2], visible, ["cls", "pose"])
+    if part == "temporal":
+        temporal = TemporalStrideAttention(config, 0, 0.0).eval()
+        return lambda: temporal(patches, pose, modal, visible, ["cls", "rgb", "pose"])
+    layer = Layer(config, 0, ModalTokens(config)).eval()
+    return lambda: layer(patches, pose, modal, visible, (frames, side, side))
+
+
+def predict(preset: str = "paper", layers: int = 3, trace: bool = False) -> Case:
+    """A whole forward pass of a preset on one random clip; with `trace`, the rows of the modal tokens are kept."""
+    from xai.trace import Trace
+
+    config = paper(layers=layers) if preset == "paper" else demo()
+    torch.manual_seed(0)
+    network = DeformableTransformer(config).eval()
+    frames = torch.randn(1, 3, 12, config.size, config.size)
+    joints = torch.rand(1, 12, 1, config.joints, 2) * config.size
+    score = torch.ones(1, 12, 1, config.joints)
+
+    def plain() -> object:
+        return network(frames, joints, score)
+
+    def traced() -> object:
+        with Trace():
+            return network(frames, joints, score)
+
+    return traced if trace else plain
+
+
+def recognise(explain: bool) -> Case:
+    """The demo preset on a 112 px clip through the public interface: predict, or predict and all evidence."""
+    import model
+    from training import gym
+    from training.recognizer import Recognizer
+    from xai.evidence import gather_evidence
+
+    torch.manual_seed(0)
+    network = DeformableTransformer(demo(classes=len(gym.LABELS))).eval()
+    card = model.Card(labels=tuple(gym.LABELS), layout="jhmdb15", frames=12, size=112)
+    recognizer, clip = Recognizer(network, card, "benchmark"), gym.clip(gym.LABELS[0], 0)
+    return (lambda: gather_evidence(recognizer, clip)) if explain else (lambda: recognizer(clip))
+
+
+def deformable_3d(whose: str) -> Case:
+    """1 x 256 x 12 x 14 x 14: our 3D deformable attention, or `DeformableAttention3D` of `deformable-attention`."""
+    torch.manual_seed(0)
+    volume = torch.randn(1, 256, 12, 14, 14)
+    if whose == "deformable-attention":
+        from deformable_attention import DeformableAttention3D
+
+        theirs = DeformableAttention3D(dim=256, dim_head=32, heads=8, dropout=0.0).eval()
+        return lambda: theirs(volume)
+    config = paper(size=112, heads=8)
+    ours = DeformableAttention(config, 0, 0.0).eval()
+    patches, none = volume.flatten(3).permute(0, 2, 3, 1).contiguous(), torch.zeros(1, 0, 12, 256)
+    return lambda: ours(patches, none, (12, 14, 14), [])
+
+
+def timesformer() -> Case:
+    """TimeSformer-base of `transformers`, 8 x 224, random weights."""
+    from transformers import TimesformerConfig, TimesformerForVideoClassification
+
+    torch.manual_seed(0)
+    network = TimesformerForVideoClassification(TimesformerConfig()).eval()
+    frames = torch.randn(1, 8, 3, 224, 224)
+    return lambda: network(frames).logits
+
+
+CASES: dict[str, Callable[..., Case]] = {
+    "block": block,
+    "predict": predict,
+    "recognise": recognise,
+    "deformable_3d": deformable_3d,
+    "timesformer": timesformer,
+}
