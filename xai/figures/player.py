@@ -17,14 +17,16 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
 
 from training.clip import Clip
-from xai.evidence import Evidence
 from xai.explanation import Explanation
+
+if TYPE_CHECKING:  # a page that draws a stored payload must not pay for torch
+    from xai.evidence import Evidence
 
 FORMAT_VERSION = 1
 LEVELS = {"u1": 255, "u2": 65535}

@@ -59,8 +59,8 @@ export class Curves {
       const query = tokenName(reading.query(state));
       return sayInstead(sheet, reads ? `${query} takes no part in joint stride attention; choose ${reading.joints.queries.map(tokenName).join(" or ")}.` : reading.absent.joints);
     }
-    const high = 1.04 * Math.max(this.group.most("jointMass", state), this.found.base * 1.2);
-    const box = { left: 46, right: state.heat ? 104 : 84, top: 16, bottom: 18, low: 0, high, count: reading.T, unit: "attention mass (raw)" };
+    const most = this.group.most("jointMass", state), high = 1.04 * Math.max(most, this.found.base * 1.2);
+    const box = { left: 46, right: state.heat ? 104 : 84, top: 16, bottom: 18, low: 0, high, most, count: reading.T, unit: "attention mass (raw)" };
     this.axes = frameAxes(null, sheet, box);
     playhead(sheet, this.axes, state.frame, box);
     if (state.heat) this.heat(state, theme, box);
@@ -97,7 +97,7 @@ export class Curves {
     const sorted = standing.sort((a, b) => highest(a)[1] - highest(b)[1]).slice(0, 3).filter((joint) => joint !== state.joint);
     const taken = [];
     for (const joint of state.joint == null ? sorted : [state.joint, ...sorted]) {
-      const [x, y] = highest(joint), pinned = joint === state.joint, text = this.reading.jointName(joint);
+      const [x, y] = highest(joint), pinned = joint === state.joint, text = this.reading.jointName(joint, state.person);
       context.font = `${pinned ? 600 : 400} 11px ${sheet.theme.font}`;
       const half = context.measureText(text).width / 2, place = [Math.max(50 + half, Math.min(sheet.width - half - 4, x)), Math.max(22, y - 9)];
       if (taken.some(([tx, ty, th]) => Math.abs(tx - place[0]) < half + th + 6 && Math.abs(ty - place[1]) < 12)) continue;
@@ -116,18 +116,18 @@ export class Curves {
     this.row = (sheet.height - box.top - box.bottom) / this.order.length;
     const step = axes.x(1) - axes.x(0) || sheet.width - box.left - box.right;
     sheet.still(`heat ${reading.id} ${reading.key(state)} ${this.order} ${box.high} ${state.joint}`, (context) => {
-      frameAxes(context, sheet, { ...box, low: 0, high: 0, format: () => "" });
+      frameAxes(context, sheet, { ...box, low: 0, high: 0, format: () => "", unit: "attention mass (raw), coloured as in the key" });
       this.order.forEach((joint, i) => {
         const y = this.top + i * this.row;
         context.fillStyle = theme.limb(limb[joint % reading.J]);
         context.fillRect(box.left - 8, y + 0.5, 4, this.row - 1);
         for (let t = 0; t < reading.T; t++) {
-          context.fillStyle = viridis(this.value(found, t, joint) / box.high);
+          context.fillStyle = viridis(this.value(found, t, joint) / box.most);
           context.fillRect(axes.x(t) - step / 2 + 0.5, y + 0.5, step - 1, this.row - 1);
         }
         const here = joint === state.joint;
         context.font = `${here ? 600 : 400} ${Math.max(8, Math.min(11, this.row))}px ${theme.font}`;
-        if (here || this.row >= 8) write(context, reading.jointName(joint), sheet.width - box.right + 6, y + this.row / 2, here ? theme.ink : theme.soft);
+        if (here || this.row >= 8) write(context, reading.jointName(joint, state.person), sheet.width - box.right + 6, y + this.row / 2, here ? theme.ink : theme.soft);
       });
     });
     const { context } = sheet;

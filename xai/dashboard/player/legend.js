@@ -1,8 +1,8 @@
 // Words and scales: the key to the stage, the answers, the chips, and the line that says what is under the pointer.
-import { digits, share, signed, singular, tokenName } from "./reading.js";
+import { digits, share, signed, tokenName } from "./reading.js";
 import { element, gradient, timeColour, viridis } from "./drawing.js";
 
-const steps = (total) => [...[8, 16, 32, 64, 128, 256, 512, 1024, 2048].filter((k) => k < total), total];
+export const steps = (total) => [...[8, 16, 32, 64, 128, 256, 512, 1024, 2048].filter((k) => k < total), total];
 
 export class Key {
   constructor(host, reading, store, group) {
@@ -140,10 +140,10 @@ export function readout(state, readings) {
       return `${name}: attention mass ${each.join(", ")}.`;
     }
     const found = reading.jointMass(state), score = `score ${digits(reading.score[frame * J + state.joint], 2)}`;
-    if (!found) return `${name} (${score}): the ${tokenName(reading.query(state))} token reads no joints.`;
+    if (!found) return `${name}: ${score}; ${tokenName(reading.query(state))} reads no joints.`;
     const [mass, base] = [found.mass, found.uniform].map((values) => values[frame * J + state.joint]);
-    const times = base ? `, ${digits(mass / base, 2)} × uniform (${digits(base, 2)})` : "";
-    return `${name} (${score}): attention mass ${digits(mass, 2)}${times}, read by the ${singular(reading.readerName("joints", state))} in ${reading.viewName(state)}.`;
+    const times = base ? `, ${digits(mass / base, 2)} × uniform (${digits(base, 2)})` : ", though it was not to be read";
+    return `${name}: attention mass ${digits(mass, 2)}${times}; ${score}; ${tokenName(reading.readerName("joints", state))}, ${reading.viewName(state)}.`;
   }
   if (state.point != null && readings.length === 1 && reading.pointMass(state)) {
     const i = state.point, found = reading.pointMass(state), { place, reference, clamped } = reading.pointPlaces(state);

@@ -5,7 +5,7 @@ import { element, readTheme } from "./drawing.js";
 import { loadFrames, Stage, Strip } from "./stage.js";
 import { Curves, Ledger } from "./charts.js";
 import { Diagram, headChoices, layerChoices, queryChoices } from "./diagram.js";
-import { Answers, Key, readout, renderChips, renderLegend } from "./legend.js";
+import { Answers, Key, readout, renderChips, renderLegend, steps } from "./legend.js";
 
 const KEYS = [
   ["← →", "step one frame"], ["Home End", "first, last frame"], ["Space", "play, pause"], [", .", "slower, faster: ¼, ½, 1 ×"],
@@ -56,7 +56,7 @@ class Lane {
     }
     if (this.coloured !== theme.id) {
       this.coloured = theme.id;
-      renderLegend(this.limbs, (this.reading.skeleton?.limbs ?? []).map((limb, i) => [theme.limb(i), limb]));
+      renderLegend(this.limbs, ((this.reading.joints && this.reading.skeleton?.limbs) || []).map((limb, i) => [theme.limb(i), limb]));
     }
     for (const [name, value, button] of this.options) button.setAttribute("aria-pressed", state[name] === value);
     for (const view of this.views) view.render(state, theme, this.images);
@@ -95,7 +95,7 @@ export class Player {
     const group = { readings, most: (name, state) => Math.max(...readings.map((reading) => reading[name](state)?.max ?? 0)) };
     const modal = (reading) => (reading.queries.includes("own") ? 0 : reading.queries.length);
     const richest = readings.reduce((a, b) => (modal(b) > modal(a) ? b : a)); // its queries are offered to all lanes
-    const start = { frame: 0, joint: null, point: null, layer: several ? null : first.layers - 1, head: -1, query: richest.queries[0], label: several ? null : first.classes[0].label, person: first.skeleton?.people[0] ?? 0, count: 32, ghost: false, eachFrame: false, heat: false };
+    const start = { frame: 0, joint: null, point: null, layer: several ? null : first.layers - 1, head: -1, query: richest.queries[0], label: several ? null : first.classes[0].label, person: first.skeleton?.people[0] ?? 0, count: first.points ? steps(first.points.limits).findLast((k) => k <= Math.max(32, first.points.limits / 10)) ?? 8 : 0, ghost: false, eachFrame: false, heat: false };
     const overTime = first.pointFrames(start) ?? [];
     const hardest = first.hardestJoint(start);
     const overJoint = hardest && overTime.map((_, t) => first.jointMass(start).mass[t * first.M * first.J + hardest.joint]);

@@ -159,9 +159,9 @@ export class Reading {
     return read.map((kind, i) => [kind, row[i] ?? 0]).filter(([, value]) => value > 0);
   }
 
-  jointName(index) {
+  jointName(index, besides = null) {
     const person = Math.floor(index / this.J);
-    const several = this.skeleton.people.length > 1 ? ` (person ${person + 1})` : "";
+    const several = this.skeleton.people.length > 1 && person !== besides ? ` (person ${person + 1})` : "";
     return this.skeleton.names[index % this.J] + several;
   }
 
@@ -235,7 +235,7 @@ export function peakFrames(values) {
   while (from > 0 && values[from - 1] >= values[peak] / 2) from--;
   while (to < values.length - 1 && values[to + 1] >= values[peak] / 2) to++;
   if (to - from + 1 >= 0.8 * values.length) return null;
-  return from === to ? `frame ${from + 1}` : `frames ${from + 1}–${to + 1}`;
+  return from === to ? `frame\u00a0${from + 1}` : `frames\u00a0${from + 1}\u2060–\u2060${to + 1}`;
 }
 
 // Trilinear interpolation in time: how much of a point at fractional `t` is read from frame `frame`.

@@ -103,7 +103,7 @@ export class Stage {
   }
 
   points(context, state, at) {
-    const biggest = Math.max(6, Math.min(at.width, at.height) * 0.028);
+    const biggest = Math.max(6, Math.min(at.width, at.height) * 0.028) * Math.min(1, (64 / state.count) ** 0.3);
     this.drawn = pointsOn(this.reading, state, state.frame, at, biggest, this.group.most("pointMass", state));
     for (const p of this.drawn) {
       context.globalAlpha = p.opacity * 0.8;

@@ -1,0 +1,130 @@
+"""The pages without a browser: the library, the first screen without torch, and bad input that ends in a sentence."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from tests.xai.clips import noise_clip, random_recognizer
+from xai.dashboard.library import ASSETS, open_library
+from xai.evidence import gather_evidence
+from xai.figures.cube import cube_arrays, cube_figure
+from xai.figures.player import player_payload
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def run_app(page: str = "app.py", **query: str) -> AppTest:
+    app = AppTest.from_file(str(ROOT / page), default_timeout=60)
+    for name, value in query.items():
+        app.query_params[name] = value
+    return app.run()
+
+
+def test_the_library_lists_what_is_there() -> None:
+    library = open_library()
+    assert len(library.clips) >= 12
+    assert len({clip.cause for clip in library.clips}) >= 4
+    assert {checkpoint.token_mode for checkpoint in library.checkpoints} == {"none", "single", "cross"}
+    assert library.checkpoints[0].token_mode == "cross"
+    for clip in library.clips:
+        assert clip.path.is_file()
+        for checkpoint in library.checkpoints:
+            assert checkpoint.path.is_file()
+            if checkpoint.key.startswith("gym"):
+                payload = library.payload(checkpoint.key, clip.key)
+                assert payload is not None
+                assert payload["clip"]["label"] == clip.label
+
+
+def test_what_ships_stays_small() -> None:
+    size = sum(path.stat().st_size for path in ASSETS.rglob("*") if path.is_file())
+    assert size < 40e6
+
+
+def test_without_assets_the_library_is_empty(tmp_path: Path) -> None:
+    assert open_library(tmp_path).clips == ()
+
+
+def test_the_first_screen_is_drawn_without_torch() -> None:
+    code = (
+        "import sys; from streamlit.testing.v1 import AppTest; "
+        "app = AppTest.from_file('app.py', default_timeout=60).run(); "
+        "assert not app.exception, app.exception; "
+        "assert app.get('bidi_component'), 'no player'; "
+        "assert 'torch' not in sys.modules, 'torch was imported'"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-800:]
+
+
+def test_tokens_shows_three_lanes() -> None:
+    app = run_app("xai/dashboard/pages/tokens.py")
+    assert not app.exception
+    assert len(app.get("bidi_component")) == 1
+
+
+def test_a_clip_and_checkpoint_without_trace_are_computed_and_bundled_traces_are_what_is_computed() -> None:
+    """The bundled payload of a pair is what the live path gives for it today."""
+    from training.clip_file import load_clip
+    from training.recognizer import Recognizer
+
+    library = open_library()
+    clip, checkpoint = library.clips[0], library.checkpoints[0]
+    live = player_payload(gather_evidence(Recognizer.load(checkpoint.path, "cpu"), load_clip(clip.path)))
+    bundled = library.payload(checkpoint.key, clip.key)
+    assert bundled is not None
+    assert bundled["clip"]["source"] == live["clip"]["source"]
+    assert [c["label"] for c in bundled["classes"][:3]] == [c["label"] for c in live["classes"][:3]]
+    assert bundled["classes"][0]["logit"] == pytest.approx(live["classes"][0]["logit"], abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "sentence"),
+    [
+        ("setup.mp4", b"MZ" + bytes(100), "does not look like a video"),
+        ("clip.webm", b"", "does not look like a video"),
+    ],
+)
+def test_bad_uploads_end_in_a_sentence(name: str, data: bytes, sentence: str) -> None:
+    app = run_app("xai/dashboard/pages/explore.py")
+    app.selectbox(key="source").select("Upload").run()
+    assert "Upload a video" in app.info[0].value
+    app.get("file_uploader")[0].set_value((name, data, "video/mp4")).run()
+    assert not app.exception
+    assert sentence in app.error[0].value
+
+
+def test_a_pickle_as_checkpoint_is_refused() -> None:
+    import pickle
+
+    app = run_app("xai/dashboard/pages/explore.py")
+    app.selectbox(key="checkpoint").select("upload").run()
+    app.get("file_uploader")[0].set_value(("x.safetensors", pickle.dumps([1]), "application/octet-stream")).run()
+    assert not app.exception
+    assert "not a safetensors file" in app.error[0].value
+
+
+def test_the_cube_draws_places_where_they_are() -> None:
+    evidence = gather_evidence(random_recognizer(), noise_clip())
+    arrays = cube_arrays(player_payload(evidence))
+    assert arrays is not None
+    given = arrays.of(1, 0)
+    figure = cube_figure(**given, keep=1)
+    heaviest = int(given["mass"].argmax())
+    t, x, y = evidence.sampling_points.companions["place"][1, heaviest]
+    dots = figure.data[-1]
+    assert (dots.x[0], dots.y[0], dots.z[0]) == pytest.approx((x, t, y), abs=0.02)
+    without = gather_evidence(random_recognizer(deformable="off"), noise_clip())
+    assert cube_arrays(player_payload(without)) is None
+
+
+def test_traces_are_plain_gzipped_json() -> None:
+    path = next(iter(open_library().traces.values()))
+    assert json.loads(gzip.decompress(path.read_bytes()))["version"] == 1
