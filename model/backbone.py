@@ -58,7 +58,8 @@ class ConvNorm(nn.Sequential):
         conv, norm = self[0], self[1]
         if self.training or not isinstance(norm, nn.BatchNorm3d) or norm.running_mean is None:
             return super().forward(x)
-        assert isinstance(conv, nn.Conv3d) and norm.running_var is not None
+        assert isinstance(conv, nn.Conv3d)
+        assert norm.running_var is not None
         scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
         weight = conv.weight * scale[:, None, None, None, None]
         y = _convolve(conv, x, weight, norm.bias - norm.running_mean * scale)

@@ -150,7 +150,7 @@ def _pack(options: argparse.Namespace) -> int:
 
 
 def _describe(options: argparse.Namespace) -> int:
-    from training.engine import model_cost
+    from training.cost import model_cost
 
     config: TrainConfig = resolve(options.config, options.set)
     parameters, flops = model_cost(config.model)

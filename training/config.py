@@ -49,6 +49,7 @@ class DataConfig:
     pack_workers: int = 0
     """Processes that decode or render for the pack."""
     cache: str = "~/.cache/kinescope"
+    """Folder of the packs."""
     workers: int = -1
     """Processes that prepare batches; -1 is one less than there are processors with CUDA, and none without."""
 

@@ -13,59 +13,29 @@ from __future__ import annotations
 
 import json
 import math
-import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from types import FrameType
-from typing import Any
+from typing import Any, cast
 
-import cv2
-import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset
+from torch import nn
 from tqdm import tqdm
 
 import model
-from model import DeformableTransformer, ModelConfig
-from model.backbone import load_backbone_weights
-from model.tokenizer import resize_time
+from model import DeformableTransformer
+from training.batches import Batch, TrainingViews, load_batches
 from training.checkpointing import Log, RunError, describe_environment, load_state, save_state, write_atomically
 from training.config import ConfigError, TrainConfig
 from training.evaluate import ClipSet, autocast, evaluate
+from training.initialise import starting_weights
 from training.metrics import Scores
 from training.optimiser import make_optimiser, moving_average, set_rate
+from training.process import choose_device, stop_on_signal, torch_settings
 from training.schedule import Epoch, derived_seed, epoch_batches, make_plan
-from training.transforms import Augmentation, Normalisation, batch, random_view, vary
-
-Batch = tuple[Tensor, Tensor, Tensor, Tensor]
-"""frames, joints, score as the network reads them, and targets [B]."""
-
-
-class TrainingViews(Dataset):
-    """Clip `index` as epoch `epoch` shows it: one random view, the same wherever and whenever it is made."""
-
-    def __init__(self, data: ClipSet, epoch: Epoch, augmentation: Augmentation, seed: int) -> None:
-        self.data, self.epoch, self.augmentation, self.seed = data, epoch, augmentation, seed
-
-    def __getitem__(self, index: int) -> tuple[Any, int]:
-        generator = np.random.default_rng(derived_seed(self.seed, self.epoch.index, index))
-        clip, stage = self.data.clips[index], self.epoch.stage
-        view = random_view(clip, stage.frames, stage.size, self.augmentation, generator)
-        sample = vary(view.apply(clip), self.augmentation, generator)
-        target = self.data.targets[index]
-        if view.mirrored:
-            assert self.data.mirrored is not None
-            target = self.data.mirrored[target]
-        return sample, target
-
-    def collate(self, items: list[tuple[Any, int]]) -> Batch:
-        tensors = batch([sample for sample, _ in items], self.data.layout, Normalisation())
-        return *tensors, torch.tensor([target for _, target in items])
+from training.transforms import Normalisation
 
 
 class Run:
@@ -104,7 +74,7 @@ class Run:
         self.plan = make_plan(
             schedule.stages, len(train), optimiser.accumulate, schedule.warmup_epochs, schedule.final_lr
         )
-        self.device = _device(config.run.device)
+        self.device = choose_device(config.run.device)
         self.precision = config.run.precision
         if self.precision == "auto":
             self.precision = "bf16" if self.device.type == "cuda" else "fp32"
@@ -112,7 +82,9 @@ class Run:
         with torch.random.fork_rng():
             torch.manual_seed(derived_seed(config.run.seed))
             self.network = DeformableTransformer(self.config.model)
-        started_from = "" if resume else self._initialise()
+        started_from = [] if resume else starting_weights(self.network, config.run, train.labels)
+        for part in started_from:
+            say(f"Started from {part}.")
         self.network.to(self.device)
         self.average = moving_average(self.network, optimiser.ema) if optimiser.ema else None
         self.optimiser = make_optimiser(self.network, optimiser)
@@ -148,7 +120,7 @@ class Run:
 
     def train(self) -> bool:
         """Train to the end of the plan; True if it was reached, False if the run was asked to stop before."""
-        with _settings(self.config), _stop_on_signal(self._stop), self._bar() as bar:
+        with torch_settings(self.config.run), stop_on_signal(self._stop), self._bar() as bar:
             try:
                 for epoch in self.plan.epochs[self.epochs_done :]:
                     seconds = self._train_epoch(epoch, bar)
@@ -226,20 +198,9 @@ class Run:
         """The batches of an epoch from the current step on."""
         accumulate, seed = self.config.optimiser.accumulate, self.config.run.seed
         order = epoch_batches(epoch, len(self.train_data), accumulate, seed)
-        workers = self.config.data.workers
-        if workers < 0:
-            workers = max(1, torch.get_num_threads() - 1) if self.device.type == "cuda" else 0
         views = TrainingViews(self.train_data, epoch, self.config.augmentation, seed)
-        loader = DataLoader(
-            views,
-            batch_sampler=order[(self.step - epoch.first) * accumulate :],
-            num_workers=workers,
-            collate_fn=views.collate,
-            pin_memory=self.device.type == "cuda",
-            worker_init_fn=_start_worker,
-            generator=torch.Generator(),
-        )
-        yield from loader
+        left = order[(self.step - epoch.first) * accumulate :]
+        return load_batches(views, left, self.config.data.workers, self.device)
 
     # ---- what is written ----------------------------------------------------------------------------------------
 
@@ -374,23 +335,7 @@ class Run:
     @property
     def evaluated(self) -> DeformableTransformer:
         """The network that is validated and shipped: the moving average if there is one."""
-        return self.network if self.average is None else self.average.module
-
-    def _initialise(self) -> str:
-        run, parts = self.config.run, []
-        if run.init_from:
-            parts.append(initialise(self.network, Path(run.init_from), self.train_data.labels))
-        if run.backbone_weights:
-            try:
-                read, unused = load_backbone_weights(self.network.backbone, run.backbone_weights)
-            except (OSError, ValueError) as error:
-                raise ConfigError(f"run.backbone_weights cannot be used: {error}") from error
-            parts.append(
-                f"{len(read)} tensors of the trunk from {run.backbone_weights}, {len(unused)} of the file unused"
-            )
-        for part in parts:
-            self.say(f"Started from {part}.")
-        return "; ".join(parts)
+        return self.network if self.average is None else cast(DeformableTransformer, self.average.module)
 
     def _data_identity(self) -> list[str]:
         sets = (self.train_data, self.val_data)
@@ -421,56 +366,6 @@ class Run:
         return tqdm(total=total, initial=done, disable=not self.progress, bar_format=shape, dynamic_ncols=True)
 
 
-def initialise(network: DeformableTransformer, path: Path, labels: tuple[str, ...]) -> str:
-    """Copy the weights of a checkpoint into `network`; returns in words what was copied.
-
-    Embeddings stored at another size or length are resized as the network resizes them at run time. The head is
-    copied only if the labels are the same. Any other difference is a ConfigError.
-    """
-    source, card = model.load(path)
-    state, wanted = source.state_dict(), network.state_dict()
-    resized = []
-    free = {"classes", "size", "frames", "dropout", "drop_path"}
-    theirs, ours = source.config.to_dict(), network.config.to_dict()
-    if differing := [key for key in ours if key not in free and ours[key] != theirs[key]]:
-        listed = ", ".join(f"{key} {theirs[key]!r} instead of {ours[key]!r}" for key in differing)
-        raise ConfigError(f"run.init_from {path} has {listed}; make model the same or start without it.")
-    for name, tensor in wanted.items():
-        if state[name].shape == tensor.shape or name.startswith("head."):
-            continue
-        if name == "tokenizer.spatial_embedding":
-            state[name] = F.interpolate(state[name], size=tensor.shape[-2:], mode="bilinear", align_corners=False)
-        else:
-            state[name] = resize_time(state[name], tensor.shape[-2])
-        resized.append(name)
-    same_labels = tuple(card.labels) == tuple(labels)
-    if not same_labels:
-        state |= {name: tensor for name, tensor in wanted.items() if name.startswith("head.")}
-    network.load_state_dict(state)
-    head = "with its head" if same_labels else "with a fresh head (its labels differ)"
-    return f"{path}, {len(wanted)} tensors {head}" + (f", resized {', '.join(resized)}" if resized else "")
-
-
-def model_cost(config: ModelConfig, people: int = 1) -> tuple[int, int]:
-    """(parameters, floating point operations of the forward pass of one clip), at the size of `config`.
-
-    A multiply-add is two operations. Convolutions, matrix products and attentions are counted.
-    """
-    from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
-
-    def attention(query: torch.Size, key: torch.Size, value: torch.Size, *_: Any, **__: Any) -> int:
-        return sdpa_flop_count(query, key, value)
-
-    fused = {torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: attention}  # unknown to the counter
-    network = DeformableTransformer(config).eval().requires_grad_(False)
-    # two clips: a single one takes a path through oneDNN that the counter does not know
-    frames = torch.zeros(2, 3, config.frames, config.size, config.size)
-    joints = torch.zeros(2, config.frames, people, config.joints, 2)
-    with FlopCounterMode(display=False, custom_mapping=fused) as counter:
-        network(frames, joints, torch.ones(joints.shape[:-1]))
-    return sum(p.numel() for p in network.parameters()), counter.get_total_flops() // 2
-
-
 def _lasting(values: dict[str, Any]) -> dict[str, Any]:
     """A configuration without what may differ from machine to machine within one run."""
     local = {
@@ -485,59 +380,3 @@ def _lasting(values: dict[str, Any]) -> dict[str, Any]:
 
 def _cost(epoch: Epoch) -> float:
     return epoch.stage.frames * epoch.stage.size**2
-
-
-def _device(name: str) -> torch.device:
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise ConfigError(f"run.device is {name!r}; expected auto, cpu or cuda.") from error
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise ConfigError("run.device is cuda, but there is no CUDA device; choose cpu or auto.")
-    return device
-
-
-def _start_worker(_: int) -> None:
-    cv2.setNumThreads(0)  # workers are the parallelism already
-
-
-@contextmanager
-def _settings(config: TrainConfig) -> Iterator[None]:
-    """Threads and determinism of the run, put back afterwards."""
-    threads, deterministic = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
-    warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
-    fill = torch.utils.deterministic.fill_uninitialized_memory
-    if config.run.threads:
-        torch.set_num_threads(config.run.threads)
-    if config.run.deterministic:
-        # Trilinear sampling has no deterministic gradient on CUDA, hence a warning and not an error.
-        torch.use_deterministic_algorithms(True, warn_only=True)
-        torch.utils.deterministic.fill_uninitialized_memory = False
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
-        torch.use_deterministic_algorithms(deterministic, warn_only=warn_only)
-        torch.utils.deterministic.fill_uninitialized_memory = fill
-
-
-@contextmanager
-def _stop_on_signal(stop: Callable[[], None]) -> Iterator[None]:
-    """Ctrl-C and a polite kill end the run between two steps; a second Ctrl-C ends it at once."""
-
-    def handle(number: int, frame: FrameType | None) -> None:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        stop()
-
-    try:
-        before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
-    except ValueError:  # not the main thread: whoever started it stops it otherwise
-        yield
-        return
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

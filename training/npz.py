@@ -28,16 +28,16 @@ def read_npz(path: str | Path, largest: int = LARGEST) -> dict[str, np.ndarray]:
                 raise ValueError(f"it unpacks to {total >> 20} MB, and at most {largest >> 20} MB are read")
             for entry in entries:
                 with archive.open(entry) as file:
-                    version = npy.read_magic(file)  # type: ignore[arg-type]
+                    version = npy.read_magic(file)
                     read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-                    shape, _, dtype = read(file)  # type: ignore[arg-type]
+                    shape, _, dtype = read(file)
                     if dtype.hasobject:
                         raise ValueError("it holds Python objects, which are never unpacked")
                     if math.prod(shape) * dtype.itemsize > entry.file_size:
                         raise ValueError(f"{entry.filename} claims more values than it holds")
                 with archive.open(entry) as file:
                     name = entry.filename.removesuffix(".npy")
-                    arrays[name] = npy.read_array(file, allow_pickle=False)  # type: ignore[arg-type]
+                    arrays[name] = npy.read_array(file, allow_pickle=False)
     except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError, RuntimeError) as error:
         raise ValueError(f"it is no .npz archive ({error})") from error
     return arrays

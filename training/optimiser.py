@@ -14,6 +14,8 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from model import DeformableTransformer
 
+Tensors = tuple[Tensor, ...] | list[Tensor]
+
 
 @dataclass(frozen=True)
 class OptimiserConfig:
@@ -95,8 +97,8 @@ def moving_average(network: DeformableTransformer, decay: float) -> AveragedMode
     be a network that never existed.
     """
 
-    def average(averaged: list[Tensor], current: list[Tensor], steps: Tensor | int) -> None:
+    def average(averaged: Tensors, current: Tensors, steps: Tensor | int) -> None:
         n = int(steps)
-        get_ema_multi_avg_fn(min(decay, (1 + n) / (10 + n)))(averaged, current, n)  # type: ignore[arg-type]
+        get_ema_multi_avg_fn(min(decay, (1 + n) / (10 + n)))(averaged, current, n)
 
     return AveragedModel(network, multi_avg_fn=average, use_buffers=True)

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from training import gym
 from training.config import ConfigError, DataConfig
 from training.datasets import Dataset, open_dataset
 from training.datasets.gym import Gym
@@ -135,6 +136,10 @@ def cached_pack(config: DataConfig) -> Path:
     kind, _, path = head.partition(":")
     key = [kind, str(Path(path).expanduser().resolve()) if path else "", options, config.train_clips]
     key += [config.val_clips, list(config.labels), config.pack_size]
+    if kind == "gym":
+        # rendered by this very program: clips of another version of the renderer are other clips
+        files = sorted(Path(gym.__file__).parent.glob("*.py"))
+        key.append([hashlib.sha256(file.read_bytes()).hexdigest() for file in files])
     digest = hashlib.sha256(json.dumps(key).encode()).hexdigest()[:10]
     return Path(config.cache).expanduser() / f"{kind}-{config.pack_size}px-{digest}.npz"
 

@@ -44,7 +44,7 @@ class Made:
     name = "made up"
     labels: tuple[str, ...] = LABELS
     layout: SkeletonLayout = JHMDB
-    splits: Mapping[str, Sequence[int]] = {"train": (0, 1, 2), "val": (3,)}  # noqa: RUF012
+    splits: Mapping[str, Sequence[int]] = {"train": (0, 1, 2), "val": (3,)}
 
     def __len__(self) -> int:
         return len(CLIPS)

@@ -72,11 +72,7 @@ def test_damage_ends_in_a_sentence_or_in_the_frames_before_it(tmp_path: Path) ->
     write_video(path, ramp(30))
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
-    try:
-        frames = read_video(path).frames
-        assert 0 < len(frames) < 30
-    except ClipError as error:
-        assert "\n" not in str(error)
+    assert 0 < len(read_video(path).frames) < 30
     path.write_bytes(whole[:60])
     with pytest.raises(ClipError, match=r"cannot be opened|no frame"):
         read_video(path)

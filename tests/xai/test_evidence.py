@@ -172,7 +172,9 @@ def test_a_clip_without_joints_or_of_another_layout() -> None:
         recognizer(coco)
 
 
-@pytest.mark.parametrize("changes", [{"deformable": "full"}, {"deformable": "off"}, {"joint": "off"}, {"temporal": "off"}])
+@pytest.mark.parametrize(
+    "changes", [{"deformable": "full"}, {"deformable": "off"}, {"joint": "off"}, {"temporal": "off"}]
+)
 def test_what_a_variant_does_not_have_is_none(changes: dict[str, str]) -> None:
     evidence = gather_evidence(random_recognizer(**changes), noise_clip())
     part = {"deformable": "sampling_points", "joint": "joint_curves", "temporal": "temporal_windows"}

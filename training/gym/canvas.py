@@ -38,22 +38,27 @@ class Canvas:
         y = (origin[:, 1, None] + np.arange(h)).astype(np.float32)[:, :, None]
         return x, y, origin
 
-    def _lay(
-        self, flat: np.ndarray, distance: np.ndarray, colour: np.ndarray, alpha: np.ndarray, part: int,
-        friends: tuple[int, ...], strength: np.ndarray | None = None,
-    ) -> None:  # fmt: skip
-        """Composite `colour` [K, 3] at pixels `flat` [K]; darken other parts in the soft rim outside the shape."""
-        rgb, parts = self.rgb.reshape(-1, 3), self.part.reshape(-1)
-        under = np.take(rgb, flat, axis=0)
-        if part:
-            shaded = np.full(256, 0.34, np.float32)
-            shaded[[0, part, *friends]] = 0.0
-            near = np.minimum(np.maximum(1.0 - distance / np.float32(self.soft), 0), 1)
-            rim = shaded[np.take(parts, flat)] * near * near
-            under *= (1.0 - (rim if strength is None else rim * strength))[:, None]
+    def _rim(
+        self, places: np.ndarray, distance: np.ndarray, part: int, friends: tuple[int, ...], strength: np.ndarray | None
+    ) -> None:
+        """Darken other parts of the people at pixels `places` [K] where a shape comes within `soft` of them."""
+        shaded = np.full(256, 0.34, np.float32)
+        shaded[[0, part, *friends]] = 0.0
+        depth = np.take(shaded, np.take(self.part.reshape(-1), places))
+        hit = np.flatnonzero(depth)
+        if len(hit):
+            near = np.clip(1.0 - distance[hit] / np.float32(self.soft), 0, 1)
+            rim = depth[hit] * near * near
+            rgb = self.rgb.reshape(-1, 3)
+            rgb[places[hit]] *= (1.0 - (rim if strength is None else rim * strength[hit]))[:, None]
+
+    def _lay(self, places: np.ndarray, colour: np.ndarray, alpha: np.ndarray, part: int) -> None:
+        """Composite `colour` [K, 3] with opacity `alpha` [K] at pixels `places` [K]."""
+        rgb = self.rgb.reshape(-1, 3)
+        under = np.take(rgb, places, axis=0)
         under += alpha[:, None] * (colour - under)
-        rgb[flat] = under
-        parts[flat[alpha >= 0.5]] = part
+        rgb[places] = under
+        self.part.reshape(-1)[places[alpha >= 0.5]] = part
 
     def _live(self, mask: np.ndarray, at: np.ndarray, origin: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Where the boxes [N, h, w] are true: flat box index, frame row and flat canvas index, each [K]."""
@@ -113,6 +118,11 @@ class Canvas:
         steps = width.shape[1] - 1
         radius = width.ravel()[n * (steps + 1) + (place * steps + 0.5).astype(np.int32)]
         distance = np.sqrt(aside * aside + over * over) - radius
+        if part:
+            self._rim(places, distance, part, friends, np.clip(3.0 * place - 1.0, 0.0, 1.0) if attached else None)
+        kept = np.flatnonzero(distance < 0.5)
+        n, place, places = n[kept], place[kept], places[kept]
+        aside, over, radius, distance = aside[kept], over[kept], radius[kept], distance[kept]
         side = aside / radius
         cap = over / radius * np.float32(rounded)
         rest = np.sqrt(np.maximum(1.0 - side * side - cap * cap, 0))
@@ -127,8 +137,7 @@ class Canvas:
         column = (angle * columns).astype(np.int32) % columns
         colour = np.take(texture.reshape(-1, 3), row * columns + column, axis=0) * tone[:, None]
         alpha = np.minimum(np.maximum(0.5 - distance, 0), 1)
-        strength = np.clip(3.0 * place - 1.0, 0.0, 1.0) if attached else None
-        self._lay(places, distance, colour, alpha, part, friends, strength)
+        self._lay(places, colour, alpha, part)
 
     def ellipsoid(
         self,
@@ -182,8 +191,9 @@ class Canvas:
         column_of = np.minimum(around.astype(np.int32), columns - 1)
         sample = np.take(texture.reshape(-1, 4), row * columns + column_of, axis=0)
         alpha = np.minimum(np.maximum(0.5 - distance, 0), 1) * sample[:, 3]
-        strength = sample[:, 3]
-        self._lay(places, distance, sample[:, :3] * tone[:, None], alpha, part, friends, strength)
+        if part:
+            self._rim(places, distance, part, friends, sample[:, 3])
+        self._lay(places, sample[:, :3] * tone[:, None], alpha, part)
 
     def sprite(
         self, at: np.ndarray, centre: np.ndarray, size: np.ndarray, angle: np.ndarray, image: np.ndarray, part: int

@@ -96,7 +96,7 @@ def _displaced(scene: Scene, label: str, performance: Performance) -> np.ndarray
     if pair.reversed_in_time:
         window = (time >= scene.script.start) & (time <= scene.script.stop)
         moves = np.linalg.norm(places - places[:1], axis=-1).max(axis=0) > 2 * MOVED
-        moved = window[:, None, None] & moves[None]
+        moved: np.ndarray = window[:, None, None] & moves[None]
     else:
         moved = np.linalg.norm(places - _places(scene, perform(scene, label, time, acting=False)), axis=-1) > MOVED
     if pair.kind != "time+people":
@@ -116,7 +116,7 @@ def cause_of(scene: Scene, label: str, exposure: Exposure) -> Cause:
         steered = np.zeros(len(JHMDB), bool)
         steered[[_JOINT[name] for name in _STEERED[label]]] = True
         joints &= steered
-    frames = joints.any(axis=(1, 2))
+    frames = np.asarray(joints.any(axis=(1, 2)))
     decides = np.zeros((n, 256), bool)  # by frame and part
     for person, joint in zip(*np.nonzero(joints.any(axis=0)), strict=True):
         for part in _PARTS_OF[JHMDB.joints[joint]]:

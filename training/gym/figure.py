@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, partial
 
@@ -22,13 +22,23 @@ PARTS = 16
 PEOPLE_END = 2 * PARTS
 THING, SIGN, CLUTTER = 40, 41, 42
 
+
+def _profile(*stations: float) -> np.ndarray:
+    """[96] half widths from evenly spaced ones."""
+    return np.interp(np.linspace(0, 1, 96), np.linspace(0, 1, len(stations)), stations)
+
+
 # Half widths along the parts, in body heights, from start to end.
-_UPPER_ARM = (0.035, 0.035, 0.032, 0.029)
-_FOREARM = (0.028, 0.029, 0.025, 0.020)
-_THIGH = (0.050, 0.050, 0.045, 0.038)
-_SHIN = (0.037, 0.038, 0.034, 0.027, 0.023)
-_TORSO_FRONT = (0.062, 0.104, 0.106, 0.099, 0.090, 0.083, 0.080, 0.084, 0.090, 0.090, 0.08)
-_TORSO_SIDE = (0.050, 0.066, 0.072, 0.071, 0.067, 0.064, 0.064, 0.068, 0.072, 0.072, 0.066)
+_UPPER_ARM = _profile(0.035, 0.035, 0.032, 0.029)
+_FOREARM = _profile(0.028, 0.029, 0.025, 0.020)
+_THIGH = _profile(0.050, 0.050, 0.045, 0.038)
+_SHIN = _profile(0.037, 0.038, 0.034, 0.027, 0.023)
+_TORSO_FRONT = _profile(0.062, 0.104, 0.106, 0.099, 0.090, 0.083, 0.080, 0.084, 0.090, 0.090, 0.08)
+_TORSO_SIDE = _profile(0.050, 0.066, 0.072, 0.071, 0.067, 0.064, 0.064, 0.068, 0.072, 0.072, 0.066)
+_SOLE = _profile(0.023, 0.024, 0.026, 0.024)
+_SHOE = _profile(0.026, 0.027, 0.027, 0.024)
+_NECK = _profile(0.037, 0.032, 0.032)
+_LONG_HAIR = _profile(0.064, 0.07, 0.068, 0.058)
 
 
 @dataclass(frozen=True)
@@ -79,18 +89,15 @@ class Wardrobe:
 def wardrobe(person: Person, unit_pixels: float) -> Wardrobe:
     """`unit_pixels`: pixels per body height, which decides how finely the face is drawn."""
     outfit = person.outfit
+    side = 48 if unit_pixels < 120 else 192
     texels = texture.HEAD_COLUMNS / (2 * np.pi * 0.062 * person.build.head * unit_pixels)
     return Wardrobe(
-        torso=texture.torso(outfit),
-        sleeves=(texture.sleeve(outfit, 0.0, 1.0), texture.sleeve(outfit, 1.0, 2.0)),
-        trousers=(texture.trouser(outfit, 0.0, 1.0), texture.trouser(outfit, 1.0, 2.0)),
+        torso=texture.torso(outfit, side),
+        sleeves=(texture.sleeve(outfit, side, 0.0, 1.0), texture.sleeve(outfit, side, 1.0, 2.0)),
+        trousers=(texture.trouser(outfit, side, 0.0, 1.0), texture.trouser(outfit, side, 1.0, 2.0)),
         face=texture.face(outfit, texels),
         hair=texture.hair(outfit),
     )
-
-
-def _profile(stations: Sequence[float]) -> np.ndarray:
-    return np.interp(np.linspace(0, 1, 96), np.linspace(0, 1, len(stations)), stations)
 
 
 Held = Callable[[np.ndarray], None]
@@ -130,7 +137,7 @@ class Painter:
         at: np.ndarray,
         start: np.ndarray,
         end: np.ndarray,
-        stations: Sequence[float],
+        profile: np.ndarray,
         picture: np.ndarray,
         part: int,
         friends: tuple[int, ...] = (),
@@ -139,7 +146,7 @@ class Painter:
         attached: bool = False,
     ) -> None:
         girth = self.person.build.girth**0.7
-        width = _profile(stations)[None] * (self.stage.unit[at] * girth)[:, None]
+        width = profile[None] * (self.stage.unit[at] * girth)[:, None]
         pixels = self.stage.pixels
         self.canvas.capsule(
             at,
@@ -158,8 +165,8 @@ class Painter:
     def torso(self, at: np.ndarray) -> None:
         body, build = self.figure.trunk, self.person.build
         turned = abs(self.stage.yaw)
-        broad = _profile(_TORSO_FRONT) * np.cos(turned) * (build.shoulder / 0.112)
-        deep = _profile(_TORSO_SIDE) * np.sin(turned)
+        broad = _TORSO_FRONT * np.cos(turned) * (build.shoulder / 0.112)
+        deep = _TORSO_SIDE * np.sin(turned)
         width = np.sqrt(broad**2 + deep**2)[None] * (self.stage.unit[at] * build.girth**0.8)[:, None]
         down = unit(body.pelvis - body.neck)
         start, end = self.stage.pixels(body.neck + down * 0.022), self.stage.pixels(body.pelvis + down * 0.035)
@@ -179,20 +186,26 @@ class Painter:
     def upper_arm(self, at: np.ndarray, side: int) -> None:
         body, arm, outfit = self.figure.trunk, self.figure.arms[side], self.person.outfit
         loose = 1.10 if outfit.sleeve >= 0.9 else 1.0
-        stations = tuple(width * loose for width in _UPPER_ARM)
         shoulder = body.shoulders[side]
         shoulder = shoulder + (body.neck - shoulder) * 0.12
         friends = (FOREARM[side],)
         self._limb(
-            at, shoulder, arm.elbow, stations, self.clothes.sleeves[0], UPPER_ARM[side], friends, 0.3, attached=True
+            at,
+            shoulder,
+            arm.elbow,
+            _UPPER_ARM * loose,
+            self.clothes.sleeves[0],
+            UPPER_ARM[side],
+            friends,
+            0.3,
+            attached=True,
         )
 
     def forearm(self, at: np.ndarray, side: int, held: Held | None = None) -> None:
         arm, outfit = self.figure.arms[side], self.person.outfit
         loose = 1.13 if outfit.sleeve > 1.2 else 1.0
-        stations = tuple(width * loose for width in _FOREARM)
         friends = (UPPER_ARM[side],)
-        self._limb(at, arm.elbow, arm.wrist, stations, self.clothes.sleeves[1], FOREARM[side], friends)
+        self._limb(at, arm.elbow, arm.wrist, _FOREARM * loose, self.clothes.sleeves[1], FOREARM[side], friends)
         self._hand(at, side, held)
 
     def _hand(self, at: np.ndarray, side: int, held: Held | None) -> None:
@@ -218,8 +231,8 @@ class Painter:
             outer = wrist + np.array([0.0, -0.018]) * scale[:, None]
             towards = np.array([1.0 if side == RIGHT else -1.0, -0.12]) * np.cos(self.stage.yaw)
             for row in (-0.026, -0.009, 0.009):
-                begin = outer + (towards * -0.03 + np.array([0.0, row])) * scale[:, None]
-                finger(begin, np.broadcast_to(towards, begin.shape), np.full((len(at), 1), 0.046), 0.0095)
+                begin = outer + (towards * -0.047 + np.array([0.0, row])) * scale[:, None]
+                finger(begin, np.broadcast_to(towards, begin.shape), np.full((len(at), 1), 0.046), 0.0088)
             return
         across = np.stack([-line[:, 1], line[:, 0]], axis=1) / np.linalg.norm(line, axis=1, keepdims=True)
         inward = across * (1.0 if side == RIGHT else -1.0)
@@ -245,15 +258,14 @@ class Painter:
     def shin(self, at: np.ndarray, side: int) -> None:
         leg, outfit = self.figure.legs[side], self.person.outfit
         loose = 1.13 if outfit.legging > 1.2 else 1.0
-        stations = tuple(width * loose for width in _SHIN)
         part, friends = SHIN[side], (THIGH[side],)
         down = unit(leg.ankle - leg.knee)
         sole = leg.ankle + down * 0.028
         shoe, rubber = texture.plain(outfit.shoes), texture.plain(shade(outfit.shoes, 0.55))
         heel, tip = sole - leg.toe * 0.018, sole + leg.toe * 0.082
-        self._limb(at, heel + down * 0.009, tip + down * 0.011, (0.023, 0.024, 0.026, 0.024), rubber, part)
-        self._limb(at, leg.knee, leg.ankle, stations, self.clothes.trousers[1], part, friends)
-        self._limb(at, heel, tip, (0.026, 0.027, 0.027, 0.024), shoe, part, rounded=0.6)
+        self._limb(at, heel + down * 0.009, tip + down * 0.011, _SOLE, rubber, part)
+        self._limb(at, leg.knee, leg.ankle, _SHIN * loose, self.clothes.trousers[1], part, friends)
+        self._limb(at, heel, tip, _SHOE, shoe, part, rounded=0.6)
 
     def back_hair(self, at: np.ndarray) -> None:
         body, outfit = self.figure.trunk, self.person.outfit
@@ -261,8 +273,8 @@ class Painter:
             return
         back = body.head_axes @ np.array([0.0, 0.0, -0.035])
         down = body.head_axes @ np.array([0.0, -0.135, -0.045])
-        picture = np.ascontiguousarray(self.clothes.hair[8:56, ::2, :3])
-        self._limb(at, body.head + back, body.head + down, (0.064, 0.07, 0.068, 0.058), picture, HEAD, flat=(1.0, 2.0))
+        picture = np.ascontiguousarray(self.clothes.hair[12:84, :, :3])
+        self._limb(at, body.head + back, body.head + down, _LONG_HAIR, picture, HEAD, flat=(1.0, 2.0))
 
     def head(self, at: np.ndarray) -> None:
         body, outfit, size = self.figure.trunk, self.person.outfit, self.person.build.head
@@ -270,7 +282,7 @@ class Painter:
         skin = texture.plain(shade(outfit.skin, 0.9))
         throat = body.head + (body.neck - body.head) * 0.35
         base = body.neck + (body.neck - body.head) * 0.12
-        self._limb(at, base, throat, (0.037, 0.032, 0.032), skin, HEAD, (TORSO,))
+        self._limb(at, base, throat, _NECK, skin, HEAD, (TORSO,))
         axes = (self.stage.turned @ body.head_axes)[at]
         centre, axis = body.head, self.stage.projection @ body.head_axes  # [T, 2, 3]: head coordinates to pixels
         middle = self.stage.pixels(centre)

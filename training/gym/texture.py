@@ -11,7 +11,6 @@ import numpy as np
 from training.gym.palette import Colour, blend, shade
 from training.gym.scene import Outfit
 
-ROWS, COLUMNS = 48, 48
 HEAD_ROWS, HEAD_COLUMNS = 128, 256
 SPRITE = 192
 FOLDS = 0.07
@@ -57,26 +56,26 @@ def _colours(first: Colour, second: Colour, weight: np.ndarray) -> np.ndarray:
     return a + (b - a) * np.asarray(weight, np.float32)[..., None]
 
 
-def torso(outfit: Outfit) -> np.ndarray:
-    """[ROWS, COLUMNS, 3]: from the collar down to the crotch; the middle column is the front."""
+def torso(outfit: Outfit, side: int) -> np.ndarray:
+    """[side, side, 3]: from the collar down to the crotch; the middle column is the front."""
     rng = np.random.default_rng(outfit.cloth_seed)
-    down = np.linspace(0, 1, ROWS, dtype=np.float32)[:, None]
-    around = (np.arange(COLUMNS, dtype=np.float32)[None] + 0.5) / COLUMNS - 0.5
+    down = np.linspace(0, 1, side, dtype=np.float32)[:, None]
+    around = (np.arange(side, dtype=np.float32)[None] + 0.5) / side - 0.5
     cloth = _colours(outfit.shirt, outfit.second, _pattern(outfit, around * 0.5, down * 0.3))
-    cloth[ROWS * 80 // 100 : ROWS * 83 // 100] *= 0.86
+    cloth[side * 80 // 100 : side * 83 // 100] *= 0.86
     cloth = _cloth(cloth, rng)
-    cloth[ROWS * 83 // 100 :] = np.asarray(outfit.trousers, np.float32)
+    cloth[side * 83 // 100 :] = np.asarray(outfit.trousers, np.float32)
     collar = (np.abs(around) / 0.125) ** 2 + (down / 0.10) ** 2
     cloth[collar < 1.5] = np.asarray(shade(outfit.shirt, 0.8), np.float32)
     cloth[collar < 1.0] = np.asarray(shade(outfit.skin, 0.96), np.float32)
     return cloth
 
 
-def sleeve(outfit: Outfit, first: float, last: float) -> np.ndarray:
-    """[ROWS, COLUMNS, 3] of the arm between `first` and `last` (0 shoulder, 1 elbow, 2 wrist)."""
+def sleeve(outfit: Outfit, side: int, first: float, last: float) -> np.ndarray:
+    """[side, side, 3] of the arm between `first` and `last` (0 shoulder, 1 elbow, 2 wrist)."""
     rng = np.random.default_rng([outfit.cloth_seed, int(first * 10)])
-    along = np.linspace(first, last, ROWS, dtype=np.float32)[:, None]
-    around = (np.arange(COLUMNS, dtype=np.float32)[None] / COLUMNS - 0.5) * 0.2
+    along = np.linspace(first, last, side, dtype=np.float32)[:, None]
+    around = (np.arange(side, dtype=np.float32)[None] / side - 0.5) * 0.2
     weight = (
         _pattern(outfit, around, along * 0.15) if outfit.pattern not in ("band", "logo") else 0.0 * (along + around)
     )
@@ -87,11 +86,11 @@ def sleeve(outfit: Outfit, first: float, last: float) -> np.ndarray:
     return cloth
 
 
-def trouser(outfit: Outfit, first: float, last: float) -> np.ndarray:
-    """[ROWS, COLUMNS, 3] of the leg between `first` and `last` (0 hip, 1 knee, 2 ankle)."""
+def trouser(outfit: Outfit, side: int, first: float, last: float) -> np.ndarray:
+    """[side, side, 3] of the leg between `first` and `last` (0 hip, 1 knee, 2 ankle)."""
     rng = np.random.default_rng([outfit.cloth_seed, 100 + int(first * 10)])
-    along = np.linspace(first, last, ROWS, dtype=np.float32)[:, None]
-    plain = np.zeros((ROWS, COLUMNS), np.float32)
+    along = np.linspace(first, last, side, dtype=np.float32)[:, None]
+    plain = np.zeros((side, side), np.float32)
     cloth = _cloth(_colours(outfit.trousers, outfit.trousers, plain), rng, 1.2 * FOLDS)
     knee = 1.0 + 0.07 * np.exp(-(((along - 1.0) / 0.12) ** 2))
     cloth = cloth * knee[..., None]
@@ -115,7 +114,7 @@ def _ellipse(image: np.ndarray, x: float, y: float, rx: float, ry: float, colour
 
 
 def face(outfit: Outfit, texels: float) -> np.ndarray:
-    """[HEAD_ROWS, HEAD_COLUMNS, 4]: the bare head. `texels`: how many texels fall on a pixel (for the blur)."""
+    """[rows, columns, 4]: the bare head. `texels`: how many texels of a full-size picture fall on a pixel."""
     skin, rows, columns = outfit.skin, HEAD_ROWS, HEAD_COLUMNS
     image: np.ndarray = np.full((rows, columns, 3), skin, np.uint8)
 
@@ -125,7 +124,7 @@ def face(outfit: Outfit, texels: float) -> np.ndarray:
     for side in (-1, 1):
         x, y = at(0.62 * side, -0.28)
         _ellipse(image, x, y, 11, 10, blend(skin, (226, 112, 96), 0.28))
-    image = cv2.GaussianBlur(image, (0, 0), 4)
+    image = cv2.blur(cv2.blur(image, (9, 9)), (9, 9))
     jaw = blend(skin, outfit.hair, 0.8)
     if outfit.beard:
         longitude = (np.arange(columns) / columns - 0.5) * 2 * np.pi
@@ -149,10 +148,10 @@ def face(outfit: Outfit, texels: float) -> np.ndarray:
     lips, one = blend(skin, (150, 40, 48), 0.72), 1 << SHIFT
     smile = (round(x * one), round((y - 6.0) * one))
     cv2.ellipse(image, smile, (11 * one, 7 * one), 0, 22, 158, lips, 3, cv2.LINE_AA, SHIFT)
-    blur = 0.42 * texels
-    if blur > 0.5:
-        image = cv2.GaussianBlur(image, (0, 0), blur)
-    return np.concatenate([image.astype(np.float32), np.ones((rows, columns, 1), np.float32)], axis=2)
+    if texels > 2:  # two texels a pixel are enough, and averaging keeps thin features from flickering
+        small = (max(8, round(2 * columns / texels)), max(6, round(2 * rows / texels)))
+        image = cv2.blur(cv2.resize(image, small, interpolation=cv2.INTER_AREA), (2, 2))
+    return np.concatenate([image.astype(np.float32), np.ones((*image.shape[:2], 1), np.float32)], axis=2)
 
 
 _HAIRLINES = {
@@ -165,9 +164,9 @@ _HAIRLINES = {
 
 
 def hair(outfit: Outfit) -> np.ndarray:
-    """[HEAD_ROWS / 2, HEAD_COLUMNS / 2, 4]: hair on a shell around the head, transparent where the face is."""
+    """[rows, columns, 4]: hair on a shell around the head, transparent where the face is."""
     rng = np.random.default_rng([outfit.cloth_seed, 7])
-    rows, columns = HEAD_ROWS // 2, HEAD_COLUMNS // 2
+    rows, columns = HEAD_ROWS * 3 // 4, HEAD_COLUMNS * 3 // 4
     longitude = (np.arange(columns) / columns - 0.5) * 2 * np.pi
     height = 1 - 2 * (np.arange(rows) + 0.5) / rows
     line = np.interp(np.abs(longitude), *_HAIRLINES[outfit.hair_style])

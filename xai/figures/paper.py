@@ -61,13 +61,13 @@ def draw_points(axes: Axes, evidence: Evidence, frame: int, mass: np.ndarray, la
     axes.scatter(
         place[shown, 1],
         place[shown, 2],
-        s=4 + 50 * mass[shown] / max(mass.max(), 1e-12),
+        s=2 + 22 * mass[shown] / max(mass.max(), 1e-12),
         c=shift[shown],
         cmap=TIME_MAP,
         norm=colour,
         alpha=near[shown],
         edgecolors="black",
-        linewidths=0.3,
+        linewidths=0.2,
     )
 
 
@@ -90,7 +90,7 @@ def draw_skeleton(axes: Axes, evidence: Evidence, frame: int, mass: np.ndarray |
         axes.scatter(
             joints[seen, 0],
             joints[seen, 1],
-            s=3 + 30 * value / max(top, 1e-12),
+            s=2 + 16 * value / max(top, 1e-12),
             c=value,
             cmap="viridis",
             norm=Normalize(0, top),
@@ -119,8 +119,8 @@ def _query_mean(explanation: Explanation, query: str | None) -> np.ndarray:
     return values.mean(axis) if query is None else values.take(labels.index(query), axis)
 
 
-def sampling_figure(evidence: Evidence, layer: int = -1, query: str | None = None, keep: float = 0.5) -> Figure:
-    """The paper's Fig. 5: film strip with skeleton and the points that hold `keep` of the mass on points."""
+def sampling_figure(evidence: Evidence, layer: int = -1, query: str | None = None, most: int = 48) -> Figure:
+    """The paper's Fig. 5: film strip with skeleton and the `most` points of most mass."""
     frames = np.unique(np.linspace(0, len(evidence.clip) - 1, 6).round().astype(int))
     points, width = evidence.sampling_points, PAGE_WIDTH
     height, side = evidence.clip.size
@@ -131,7 +131,7 @@ def sampling_figure(evidence: Evidence, layer: int = -1, query: str | None = Non
     layer = layer % points.values.shape[0]
     mass = _query_mean(points, query)[layer].mean(0)  # over query frames
     order = np.argsort(-mass)
-    count = int(np.searchsorted(np.cumsum(mass[order]), keep * mass.sum())) + 1
+    count = min(most, len(order))
     chosen = np.zeros(len(mass), bool)
     chosen[order[:count]] = True
     grid = figure.subplots(1, len(frames), squeeze=False)[0]
@@ -143,8 +143,17 @@ def sampling_figure(evidence: Evidence, layer: int = -1, query: str | None = Non
             axes, evidence, frame, None if joints is None else joints[frame], 1 if joints is None else joints.max()
         )
         draw_points(axes, evidence, frame, mass, layer, chosen)
-    bar = figure.colorbar(_time_map(len(evidence.clip)), ax=list(grid), orientation="horizontal", aspect=70, pad=0.02)
-    bar.set_label("point: frames between reference and sampled place (earlier - later); area: attention mass, per clip")
+    bar = figure.colorbar(
+        _time_map(len(evidence.clip)),
+        ax=list(grid),
+        orientation="horizontal",
+        fraction=0.05,
+        aspect=40,
+        shrink=0.35,
+        pad=0.02,
+    )
+    bar.outline.set_linewidth(0.4)
+    bar.set_label("colour: frames from its reference (earlier, later); area: attention mass, per clip")
     who = query or "mean of " + ", ".join(points.axes[points.axis("query")].labels)
     figure.suptitle(
         f"{_headline(evidence)}   layer {layer + 1}, {who}, mean of heads: {count} of {len(mass)} points hold "
@@ -159,7 +168,7 @@ def _time_map(frames: int) -> ScalarMappable:
 
 
 def joints_figure(evidence: Evidence, layer: int = -1, query: str | None = None, person: int = 0) -> Figure:
-    """The paper's Fig. 6: one curve a joint over frames, uniform level dotted, and the same as a map."""
+    """The paper's Fig. 6: one curve a joint over frames, uniform level dotted, and the mass over uniform as a map."""
     figure = Figure(figsize=(PAGE_WIDTH, 2.6), layout="constrained")
     curves = evidence.joint_curves
     if curves is None or not evidence.clip.score.any():
@@ -173,7 +182,10 @@ def joints_figure(evidence: Evidence, layer: int = -1, query: str | None = None,
     base = np.broadcast_to(curves.base_rate, curves.values.shape)[layer, 0, 0][:, person]
     left, right = figure.subplots(1, 2, width_ratios=[1.1, 1])
     seen = evidence.clip.score[:, person] > 0
-    top = set(np.argsort(-mass.mean(0))[:4].tolist())
+    # Windows hold different numbers of joints, so equal attention gives joints of small windows more: divide it out.
+    ratio = np.where(seen, mass / np.maximum(base, 1e-12), np.nan)
+    strength = np.nansum(np.where(seen, ratio, 0), 0) / np.maximum(seen.sum(0), 1)
+    top = set(np.argsort(-strength)[:4].tolist())
     for joint, name in enumerate(layout.joints):
         colour = LIMB_COLOURS[layout.limb_of[joint] % len(LIMB_COLOURS)]
         line = np.where(seen[:, joint], mass[:, joint], np.nan)
@@ -193,13 +205,15 @@ def joints_figure(evidence: Evidence, layer: int = -1, query: str | None = None,
     )
     left.set_xlabel("frame that the model read")
     left.set_ylabel("attention mass (raw)")
-    left.set_ylim(0)
-    left.legend(loc="upper right", ncols=2, fontsize=6)
+    left.set_ylim(0, 1.35 * max(left.get_ylim()[1], 1e-6))
+    left.legend(loc="upper left", ncols=3, fontsize=6)
     order = list(layout.window_order)
-    image = right.imshow(mass[:, order].T, aspect="auto", cmap="viridis", vmin=0)
+    norm = TwoSlopeNorm(1, 0, max(2.0, float(np.nanmax(ratio, initial=0))))
+    image = right.imshow(ratio[:, order].T, aspect="auto", cmap="PuOr_r", norm=norm, interpolation="nearest")
+    right.set_facecolor("#dddddd")  # not seen
     right.set_yticks(range(len(order)), [layout.joints[j] for j in order], fontsize=5.5)
     right.set_xlabel("frame that the model read")
-    figure.colorbar(image, ax=right, label="attention mass (raw)")
+    figure.colorbar(image, ax=right, label="attention mass over uniform")
     figure.suptitle(
         f"{_headline(evidence)}   layer {layer + 1}, joint stride attention, mean of heads",
         fontsize=7,

@@ -59,7 +59,7 @@ export class Curves {
       const query = tokenName(reading.query(state));
       return sayInstead(sheet, reads ? `${query} takes no part in joint stride attention; choose ${reading.joints.queries.map(tokenName).join(" or ")}.` : reading.absent.joints);
     }
-    const most = this.group.most("jointMass", state), high = 1.04 * Math.max(most, this.found.base * 1.2);
+    const most = this.group.most("jointMass", state), high = 1.15 * Math.max(most, this.found.base * 1.2);
     const box = { left: 46, right: state.heat ? 104 : 84, top: 16, bottom: 18, low: 0, high, most, count: reading.T, unit: "attention mass (raw)" };
     this.axes = frameAxes(null, sheet, box);
     playhead(sheet, this.axes, state.frame, box);

@@ -27,7 +27,7 @@ export class Key {
     if (!reading.skeleton) element("p", { class: "quiet", text: reading.absent.joints }, host);
     this.joints = element("div", {}, host);
     this.mass = this.scale(this.joints, viridis, 0, 1, "attention mass: colour and size");
-    element("p", { class: "quiet", text: "White ring: confidence score of the key point; dashed and hollow below 0.3." }, this.joints);
+    element("p", { class: "quiet", text: "White ring: score of the key point; dashed below 0.3." }, this.joints);
   }
 
   scale(host, colour, from, to, name) {
@@ -57,15 +57,15 @@ export class Key {
     this.none.hidden = Boolean(found);
     if (!found) this.none.textContent = reading.points ? `The ${query} token takes no part in 3D deformable attention; choose ${reading.points.queries.map(tokenName).join(" or ")}.` : reading.absent.points;
     else {
-      const { points } = reading, { clamped, moved, most } = reading.pointPlaces(state), count = Math.min(state.count, points.limits);
+      const { points } = reading, { moved, most } = reading.pointPlaces(state), count = Math.min(state.count, points.limits);
       this.slider.value = Math.max(0, this.options.findIndex((option) => option >= count));
       this.covers.textContent = `${count} of ${points.count} points carry ${Math.round(100 * found.covered[count - 1])} % of the mass on points`;
       this.ends(this.moved, [`−${most} earlier`, "0", `+${most} later`]);
-      const top = group.most("pointMass", state), edge = clamped.filter((value) => value > 0).length;
-      this.area.textContent = `Area: attention mass, largest ${digits(top, 2)}, uniform ${digits(points.uniform[reading.layer(state)], 2)} (${scope}).`;
+      const top = group.most("pointMass", state);
+      this.area.textContent = `Area: mass, largest ${digits(top, 2)}, uniform ${digits(points.uniform[reading.layer(state)], 2)}; ${scope}.`;
       const offsets = points.moved[reading.layer(state)];
       const kept = moved.length < points.count ? ` ${points.count - moved.length} points with the least mass were not sent.` : "";
-      this.about.textContent = `Hair: from the dot to its reference. Mean shift ${digits(offsets.frames, 2)} frames, ${digits(offsets.x, 2)} × ${digits(offsets.y, 2)} px; ${offsets.clamped || edge} held at the edge (square). All queries share the points: another query re-weights them, it does not move them.${kept}`;
+      this.about.textContent = `Hair: dot to reference; mean shift ${digits(offsets.frames, 2)} frames, ${digits(offsets.x, 2)} × ${digits(offsets.y, 2)} px. Square: held at the edge (${offsets.clamped}). All queries share the points; another query only re-weights them.${kept}`;
     }
     const joints = reading.jointMass(state);
     this.joints.hidden = !reading.skeleton;

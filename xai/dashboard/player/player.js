@@ -208,7 +208,7 @@ export class Player {
     this.speedButton.textContent = { 1: "1 ×", 0.5: "½ ×", 0.25: "¼ ×" }[this.clock.speed];
     this.when.textContent = `frame ${state.frame + 1} of ${first.T}  ${first.clip.seconds[state.frame].toFixed(2)} s`;
     const frames = this.strip.withPoints && first.frameMass(state);
-    this.bars.textContent = frames ? `bars: what ${tokenName(first.readerName("windows", state))} reads of each frame (temporal stride attention), highest ${digits(frames.max, 2)} raw; dotted: uniform` : "";
+    this.bars.textContent = frames ? `bars: mass of ${tokenName(first.readerName("windows", state))} on each frame (temporal stride attention), highest ${digits(frames.max, 2)} raw; dotted: uniform` : "";
     const said = readout(state, this.readings);
     this.readout.textContent = said;
     clearTimeout(this.speaking);

@@ -105,10 +105,13 @@ export class Stage {
   points(context, state, at) {
     const biggest = Math.max(6, Math.min(at.width, at.height) * 0.028) * Math.min(1, (64 / state.count) ** 0.3);
     this.drawn = pointsOn(this.reading, state, state.frame, at, biggest, this.group.most("pointMass", state));
-    for (const p of this.drawn) {
+    for (const p of this.drawn) { // a hair ends at the rim, so that it does not show through the dot
+      const long = Math.hypot(p.fromX - p.x, p.fromY - p.y), rim = p.radius / long;
+      if (long <= p.radius) continue;
+      const hair = [[p.fromX, p.fromY], [p.x + (p.fromX - p.x) * rim, p.y + (p.fromY - p.y) * rim]];
       context.globalAlpha = p.opacity * 0.8;
-      stroke(context, CASING, 2, [[p.fromX, p.fromY], [p.x, p.y]]);
-      stroke(context, "rgba(255,255,255,0.9)", 0.8, [[p.fromX, p.fromY], [p.x, p.y]]);
+      stroke(context, CASING, 2, hair);
+      stroke(context, "rgba(255,255,255,0.9)", 0.8, hair);
     }
     for (const p of this.drawn) {
       context.globalAlpha = p.opacity;

@@ -1,0 +1,110 @@
+"""Chromium and a Streamlit server for the tests that look at the real page."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from tests.browser.chromium import FLAGS, find_chromium
+
+ROOT = Path(__file__).resolve().parents[2]
+START = 60.0
+Serve = Callable[[str | Path], str]
+OpenPage = Callable[..., Page]
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    path = find_chromium()
+    if path is None:
+        pytest.fail(
+            "No Chromium was found for the browser tests; install one with `python -m tests.browser.chromium`.",
+            pytrace=False,
+        )
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, headless=True, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture(scope="session")
+def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve]:
+    """`serve(app)` starts Streamlit on an app (a path, or the text of one) once and returns its address."""
+    servers: dict[str, tuple[subprocess.Popen[bytes], str]] = {}
+
+    def start(app: str | Path) -> str:
+        if str(app) in servers:
+            return servers[str(app)][1]
+        folder = tmp_path_factory.mktemp("app")
+        path = app if isinstance(app, Path) else folder / "page.py"
+        if isinstance(app, str):
+            path.write_text(app, encoding="utf-8")
+        port = free_port()
+        flags = {
+            "server.headless": "true", "server.port": port, "server.address": "127.0.0.1",
+            "server.fileWatcherType": "none", "browser.gatherUsageStats": "false", "client.toolbarMode": "minimal",
+        }  # fmt: skip
+        command = [sys.executable, "-m", "streamlit", "run", str(path)]
+        for name, value in flags.items():
+            command += [f"--{name}", str(value)]
+        log = folder / "server.log"
+        # An app of the project runs under the project's configuration, the text of one under Streamlit's own.
+        place = ROOT if isinstance(app, Path) else folder
+        environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+        with log.open("wb") as output:
+            server = subprocess.Popen(command, cwd=place, env=environment, stdout=output, stderr=subprocess.STDOUT)
+        address = f"http://127.0.0.1:{port}"
+        servers[str(app)] = server, address
+        deadline = time.monotonic() + START
+        while time.monotonic() < deadline and server.poll() is None:
+            try:
+                with urllib.request.urlopen(f"{address}/_stcore/health", timeout=2):
+                    return address
+            except (urllib.error.URLError, OSError):
+                time.sleep(0.1)
+        pytest.fail(f"Streamlit did not start within {START:.0f} s; it said:\n{log.read_text()[-2000:]}", pytrace=False)
+
+    yield start
+    for server, _ in servers.values():
+        server.terminate()
+        try:
+            server.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            server.kill()
+
+
+@pytest.fixture
+def open_page(chromium: Browser) -> Iterator[OpenPage]:
+    """`open_page(address, width=1440, ...)` opens a fresh browser context; an error on the page fails the test."""
+    contexts: list[Any] = []
+    errors: list[str] = []
+
+    def open_(address: str, width: int = 1440, height: int = 900, **options: Any) -> Page:
+        context = chromium.new_context(viewport={"width": width, "height": height}, **options)
+        contexts.append(context)
+        page = context.new_page()
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.goto(address)
+        return page
+
+    yield open_
+    for context in contexts:
+        context.close()
+    assert not errors, f"The page raised: {errors}"

@@ -1,0 +1,321 @@
+"""The player in a real Chromium: what is drawn where, what the keys do, and what never reaches the server."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import OpenPage, Serve
+from tests.xai.synthetic import WRIST, one_point, painted_clip, synthetic_evidence
+from xai.figures.player import player_payload, unpack
+
+APP = """
+from dataclasses import replace
+
+import streamlit as st
+
+from tests.xai.synthetic import one_point, synthetic_evidence
+from xai.dashboard.player import player
+from xai.figures.player import player_payload
+
+st.set_page_config(layout="wide")
+SIZE = {"frames": 7, "height": 60, "width": 100, "layers": 2, "heads": 3, "grid": (2, 3, 4)}
+BARE = ("sampling_points", "joint_curves", "temporal_windows")
+HOSTILE = "<img src=x onerror=alert(1)><b>golf</b>"
+
+
+@st.cache_data
+def payloads(case: str) -> list[dict]:
+    if case == "lanes":
+        return [player_payload(synthetic_evidence(**SIZE, token_mode=mode)) for mode in ("none", "single", "cross")]
+    evidence = synthetic_evidence(**SIZE, people={"people": 2, "nobody": 0}.get(case, 1), without=BARE if case == "bare" else ())
+    if case == "point":
+        evidence = one_point(evidence, 3.25, 70, 20)
+    if case == "hostile":
+        evidence = replace(evidence, labels=(HOSTILE, *evidence.labels[1:]), clip=replace(evidence.clip, label=HOSTILE))
+    if case == "untrained":
+        evidence = replace(evidence, model={**evidence.model, "trained_on": ""})
+    return [player_payload(evidence)]
+
+
+st.write("reported:", str(player(payloads(st.query_params.get("case", "one")), key="player")))
+"""
+SIZE: dict[str, Any] = {"frames": 7, "height": 60, "width": 100, "layers": 2, "heads": 3, "grid": (2, 3, 4)}
+
+
+@pytest.fixture
+def show(serve: Serve, open_page: OpenPage) -> Any:
+    def open_(case: str = "one", **options: Any) -> Page:
+        page = open_page(f"{serve(APP)}/?case={case}", **options)
+        page.locator(".player .sentence").first.wait_for(timeout=60_000)
+        page.wait_for_function(f"() => ({PLAYER})?.lanes.every((lane) => lane.images)")
+        settle(page)
+        return page
+
+    return open_
+
+
+PLAYER = """(() => {
+  const search = (node) => {
+    for (const each of node.querySelectorAll("*")) {
+      if (each.player) return each.player;
+      const found = each.shadowRoot && search(each.shadowRoot);
+      if (found) return found;
+    }
+  };
+  return search(document);
+})()"""
+
+
+def ask(page: Page, expression: str) -> Any:
+    """The value of a JavaScript expression over `player`."""
+    return page.evaluate(f"() => {{ const player = {PLAYER}; return {expression}; }}")
+
+
+def settle(page: Page) -> None:
+    page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+
+
+def press(page: Page, *keys: str) -> None:
+    page.locator(".player").focus()
+    for key in keys:
+        page.keyboard.press(key)
+    settle(page)
+
+
+def pixel(page: Page, x: float, y: float) -> list[int]:
+    """RGB of the stage's canvas at CSS pixel (x, y)."""
+    return ask(
+        page,
+        f"(() => {{ const {{ canvas, context }} = player.lanes[0].stage.sheet; const r = canvas.width / canvas.clientWidth;"
+        f" return [...context.getImageData(Math.round({x} * r), Math.round({y} * r), 1, 1).data].slice(0, 3); }})()",
+    )
+
+
+def frame(page: Page) -> int:
+    return int(ask(page, "player.store.view().frame"))
+
+
+@pytest.mark.parametrize("ratio", [1, 2])
+def test_a_point_is_drawn_where_it_was_sampled(show: Any, ratio: int) -> None:
+    page = show("point", device_scale_factor=ratio)
+    ask(page, "player.store.choose({ count: 8 })")
+    drawn = {}
+    for t in range(7):
+        ask(page, f"player.clock.seek({t})")
+        settle(page)
+        geometry = ask(page, "player.lanes[0].stage.geometry()")
+        box = page.locator(".stage canvas").bounding_box()
+        scale = min(box["width"] / 100, box["height"] / 60)
+        x = (box["width"] - 100 * scale) / 2 + scale * 70.5
+        y = (box["height"] - 60 * scale) / 2 + scale * 20.5
+        found = [p for p in geometry["points"] if p["i"] == 0]
+        drawn[t] = found[0]["opacity"] if found else 0
+        if found:
+            assert found[0]["x"] == pytest.approx(x, abs=0.01)
+            assert found[0]["y"] == pytest.approx(y, abs=0.01)
+        if t == 3:
+            expected = found[0]["colour"].removeprefix("rgb(").removesuffix(")").split(",")
+            behind = painted_clip(7, 60, 100).frames[3, 20, 70]
+            blended = 0.75 * np.array(expected, float) + 0.25 * behind
+            np.testing.assert_allclose(pixel(page, x, y), blended, atol=6)
+    # Trilinear in time: frame 3.25 is read three quarters from frame 3 and one quarter from frame 4.
+    assert [drawn[t] for t in range(7)] == pytest.approx([0, 0, 0, 0.75, 0.25, 0, 0], abs=0.01)
+
+
+def test_a_joint_is_drawn_on_its_pixel_and_coloured_by_attention(show: Any) -> None:
+    page = show()
+    evidence = synthetic_evidence(**SIZE)
+    curves = evidence.joint_curves.values[-1].mean(0)[0]  # last layer, mean of heads, CLS
+    t = frame(page)
+    geometry = ask(page, "player.lanes[0].stage.geometry()")
+    wrist = next(j for j in geometry["joints"] if j["index"] == WRIST)
+    px, py = evidence.clip.joints[t, 0, WRIST]
+    assert wrist["x"] == pytest.approx(geometry["x0"] + geometry["scale"] * (px + 0.5), abs=0.05)
+    assert wrist["y"] == pytest.approx(geometry["y0"] + geometry["scale"] * (py + 0.5), abs=0.05)
+    assert wrist["value"] == pytest.approx(curves[t, 0, WRIST] / curves.max(), abs=1e-3)
+    np.testing.assert_allclose(pixel(page, wrist["x"], wrist["y"]), (253, 231, 37), atol=3)  # the top of viridis
+
+
+def test_the_mean_of_heads_and_one_head_are_what_the_evidence_says(show: Any) -> None:
+    page = show()
+    values = synthetic_evidence(**SIZE).sampling_points.values.mean(3)
+    for head in (-1, 1):
+        ask(page, f"player.store.choose({{ layer: 0, head: {head}, query: 'rgb' }})")
+        expected = values[0].mean(0)[1] if head < 0 else values[0, head, 1]
+        found = ask(page, "[...player.readings[0].pointMass(player.store.view()).mass]")
+        np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_scrubbing_and_choosing_send_nothing_and_a_pin_is_reported(show: Any, serve: Serve, open_page: OpenPage) -> None:
+    page = open_page("about:blank")
+    sent: list[str] = []
+    page.on("websocket", lambda socket: socket.on("framesent", lambda data: sent.append(str(data)[:80])))
+    page.goto(f"{serve(APP)}/?case=one")
+    page.locator(".player .sentence").wait_for(timeout=60_000)
+    expect(page.get_by_text("reported: None")).to_be_visible(timeout=30_000)
+    page.wait_for_timeout(500)
+    assert sent, "no websocket was seen, so this test would prove nothing"
+    sent.clear()
+    press(page, "Home", *["ArrowRight"] * 10, "End", "h", "q", "[", "]", "g", "m", "m", "ArrowDown", ",", ".")
+    for selector in (".film canvas", ".curves canvas", ".ledger canvas", ".stage canvas"):
+        box = page.locator(selector).bounding_box()
+        for share in (0.2, 0.5, 0.8):
+            page.mouse.move(box["x"] + share * box["width"], box["y"] + box["height"] / 2)
+    page.locator(".block").first.click()
+    page.locator(".choices.query button").nth(1).click()
+    page.locator(".answers button").nth(2).click()
+    page.wait_for_timeout(400)
+    assert sent == []
+    box = page.locator(".film canvas").bounding_box()
+    page.mouse.click(box["x"] + box["width"] * 2.5 / 7, box["y"] + 20)
+    expect(page.get_by_text("frame=2")).to_be_visible(timeout=10_000)
+    assert sent
+    expect(page.get_by_role("button", name="Free frame 3")).to_be_visible()
+    sent.clear()
+    press(page, "Escape")
+    expect(page.get_by_text("frame=None")).to_be_visible(timeout=10_000)
+    expect(page.get_by_text("Hover previews, click pins, Esc frees.")).to_be_visible()
+
+
+def test_keys_step_play_and_choose(show: Any) -> None:
+    page = show()
+    press(page, "Home")
+    assert frame(page) == 0
+    press(page, "ArrowRight", "ArrowRight")
+    assert frame(page) == 2
+    press(page, "ArrowLeft", "ArrowLeft", "ArrowLeft")
+    assert frame(page) == 6  # the film is a loop
+    press(page, "[")
+    assert ask(page, "player.store.view().layer") == 0
+    expect(page.locator(".block").first).to_have_attribute("aria-pressed", "true")
+    press(page, ",", ",")
+    assert ask(page, "player.clock.speed") == 0.25
+    press(page, ".", ".", "?")
+    expect(page.get_by_role("dialog", name="Keys")).to_be_visible()
+    press(page, "Escape", "Home", " ")
+    page.wait_for_function(f"() => {PLAYER}.store.chosen.frame >= 2")
+    press(page, " ")
+    stopped = frame(page)
+    page.wait_for_timeout(250)
+    assert frame(page) == stopped
+    expect(page.get_by_role("slider", name="Frame", exact=True)).to_have_attribute("aria-valuenow", str(stopped + 1))
+
+
+def test_hovering_previews_and_leaving_returns(show: Any) -> None:
+    page = show()
+    press(page, "Home")
+    box = page.locator(".film canvas").bounding_box()
+    page.mouse.move(box["x"] + box["width"] * 4.5 / 7, box["y"] + 20)
+    settle(page)
+    assert (frame(page), ask(page, "player.store.chosen.frame")) == (4, 0)
+    page.mouse.move(box["x"] + 20, box["y"] - 400)
+    settle(page)
+    assert frame(page) == 0
+    wrist = ask(page, f"player.lanes[0].stage.geometry().joints.find((j) => j.index === {WRIST})")
+    stage = page.locator(".stage canvas").bounding_box()
+    page.mouse.move(stage["x"] + wrist["x"], stage["y"] + wrist["y"])
+    expect(page.locator(".readout")).to_contain_text("right wrist: attention mass")
+
+
+def test_the_sentence_is_measured_and_claims_no_cause(show: Any) -> None:
+    page = show()
+    evidence = synthetic_evidence(**SIZE)
+    curves = evidence.joint_curves.values[-1].mean(0)[0]
+    base = np.broadcast_to(evidence.joint_curves.base_rate, evidence.joint_curves.values.shape)[-1, 0, 0]
+    ratio = curves.sum((0, 1)) / base.sum((0, 1))
+    assert ratio.argmax() == WRIST
+    said = page.locator(".sentence").inner_text()
+    assert f"golf ({evidence.probabilities[0]:.2f})" in said
+    assert "CLS token read the right wrist hardest" in said
+    assert f"({ratio.max():.1f} × uniform)" in said
+    everything = page.locator(".player").inner_text().lower()
+    for word in ("because", "importan", "explains why", "caused"):
+        assert word not in everything
+
+
+def test_the_ledger_adds_up_on_screen(show: Any) -> None:
+    page = show()
+    ledger = synthetic_evidence(**SIZE).ledger
+    parts, bias = ledger.values[0].sum(), ledger.companions["bias"][0]
+    terms = [f"{value:.2f}".replace("-", "−") for value in (parts + bias, parts, bias)]
+    expect(page.locator(".sum")).to_contain_text(f"logit {terms[0]} = parts {terms[1]} + bias {terms[2]}")
+
+
+@pytest.mark.parametrize(
+    ("case", "sentences"),
+    [
+        ("nobody", ["No joint was seen in this clip"]),
+        ("bare", ["searches no tokens", "reads neither points nor joints"]),
+        ("untrained", ["never trained"]),
+    ],
+)
+def test_what_is_not_there_is_said(show: Any, case: str, sentences: list[str]) -> None:
+    page = show(case)
+    for sentence in sentences:
+        expect(page.locator(".player")).to_contain_text(sentence)
+    press(page, "ArrowRight", "ArrowDown", "h", "q", "g", "m", "Enter", "Escape")
+
+
+def test_a_query_that_does_not_read_joints_says_so(show: Any) -> None:
+    page = show()
+    page.locator(".choices.query button", has_text="pose").click()
+    expect(page.locator(".key")).to_contain_text("The pose token takes no part in 3D deformable attention")
+
+
+def test_lanes_share_one_clock_and_one_highlight(show: Any) -> None:
+    page = show("lanes")
+    expect(page.locator(".lane")).to_have_count(3)
+    expect(page.locator(".film")).to_have_count(1)
+    press(page, "Home", "ArrowRight", "ArrowDown")
+    assert frame(page) == 1
+    for lane in range(3):
+        geometry = ask(page, f"player.lanes[{lane}].stage.geometry()")
+        clip = painted_clip(7, 60, 100)
+        assert geometry["joints"][0]["px"] == pytest.approx(clip.joints[1, 0, geometry["joints"][0]["index"], 0], abs=0.01)
+    expect(page.locator(".readout")).to_contain_text("none ")
+    expect(page.locator(".sentence").first).to_contain_text("mean joint read the right wrist")
+
+
+def test_two_people_have_a_selector(show: Any) -> None:
+    page = show("people")
+    page.get_by_role("button", name="person 2").click()
+    settle(page)
+    assert ask(page, "player.lanes[0].curves.joints(player.store.view())[0]") == 15
+
+
+def test_labels_are_text_never_markup(show: Any) -> None:
+    page = show("hostile")
+    assert "<img src=x" in page.locator(".sentence").inner_text()
+    assert page.locator(".player img, .player b").count() == 0
+
+
+def test_a_narrow_screen_stacks_stage_strip_curves_sentence(show: Any) -> None:
+    page = show(width=390, height=844)
+    tops = [page.locator(name).bounding_box()["y"] for name in (".stage", ".film", ".curves", ".top")]
+    assert tops == sorted(tops)
+    box = page.locator(".player").bounding_box()
+    assert box["x"] + box["width"] <= 390
+    assert ask(page, "document.documentElement.scrollWidth") <= 390
+
+
+def test_at_1440_all_of_it_is_on_one_screen(show: Any) -> None:
+    box = show().locator(".player").bounding_box()
+    assert box["height"] <= 780
+    assert box["width"] >= 1100
+
+
+def test_the_theme_follows_the_page(show: Any) -> None:
+    light, dark = show(color_scheme="light"), show(color_scheme="dark")
+    assert not ask(light, "player.root.classList.contains('dark')")
+    assert ask(dark, "player.root.classList.contains('dark')")
+
+
+def test_what_the_browser_decodes_is_what_python_packed(show: Any) -> None:
+    page = show("point")
+    payload = player_payload(one_point(synthetic_evidence(**SIZE), 3.25, 70, 20))
+    found = ask(page, "[...player.readings[0].points.place.values]")
+    np.testing.assert_allclose(found, unpack(payload["points"]["place"]).ravel(), atol=1e-4)

@@ -1,0 +1,152 @@
+"""`python -m training`: train, resume, evaluate, pack and describe, from the command line to the files."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+import model
+from tests.training.squares import Squares
+from training.__main__ import main
+from training.checkpointing import read_log
+from training.pack import PackedDataset, write_pack
+from training.sources import cached_pack, open_data, spread, training_data
+
+SMALL = """
+base: tiny
+name: squares
+model: {width: 4, layers: 1, heads: 1, offset_kernel: 3, ffn_ratio: 1}
+data: {source: "pack:%s", labels: [], train_clips: 0, val_clips: 0}
+schedule: {stages: [{epochs: 2, size: 32, frames: 4, batch: 4}]}
+run: {threads: 1}
+"""
+
+
+@pytest.fixture(scope="module")
+def pack(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    squares = Squares(train=8, val=4, test=4)
+    return write_pack(tmp_path_factory.mktemp("data") / "squares", squares, squares.splits, 40, progress=False)
+
+
+@pytest.fixture(scope="module")
+def run_folder(tmp_path_factory: pytest.TempPathFactory, pack: Path) -> Path:
+    folder = tmp_path_factory.mktemp("run")
+    (folder / "small.yaml").write_text(SMALL % pack)
+    command = ["train", "--config", str(folder / "small.yaml"), "--set", "optimiser.lr=1e-3", "--quiet"]
+    assert main([*command, "--out", str(folder / "x")]) == 0
+    return folder / "x"
+
+
+def test_train_writes_a_checkpoint_for_the_data(run_folder: Path) -> None:
+    card = model.read_card(run_folder / "best.safetensors")[1]
+    assert card.labels == Squares.labels
+    assert card.trained_on == "squares, 8 clips"
+    assert [entry["kind"] for entry in read_log(run_folder / "log.jsonl")] == ["start", "epoch", "step", "epoch"]
+    assert "lr: 0.001" in (run_folder / "config.yaml").read_text()
+
+
+def test_resume_of_a_finished_run_changes_nothing(run_folder: Path) -> None:
+    before = (run_folder / "last.pt").read_bytes()
+    assert main(["train", "--out", str(run_folder), "--resume", "--quiet"]) == 0
+    assert (run_folder / "last.pt").read_bytes() == before
+
+
+def test_evaluate_prints_and_writes_scores(
+    run_folder: Path, pack: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["evaluate", "--checkpoint", str(run_folder / "best.safetensors"), "--data", f"pack:{pack}", "--quiet"]
+    assert main([*command, "--json", str(tmp_path / "out.json")]) == 0
+    scores = json.loads((tmp_path / "out.json").read_text())
+    assert scores["clips"] == 4
+    assert scores["labels"] == list(Squares.labels)
+    assert scores["per_kind"] == {"time": scores["top1"]}
+    assert len(scores["hash"]) == 16
+    assert f"top-1 {scores['top1']:.1%}" in capsys.readouterr().out
+    assert main([*command, "--split", "val", "--mute", "joints", "--clips", "2"]) == 0
+    assert "(2 clips)" in capsys.readouterr().out
+
+
+def test_pack_copies_some_clips_of_each_split(pack: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["pack", f"pack:{pack}", "--size", "32", "--clips", "2", "--out", str(tmp_path / "p"), "--quiet"]) == 0
+    assert "2 train, 2 val, 2 test clips" in capsys.readouterr().out
+    packed = PackedDataset(tmp_path / "p")
+    assert packed.clip(0).size == (32, 38)
+    assert [packed.label(i) for i in packed.splits["train"]] == [0, 1]
+
+
+def test_describe_prints_a_configuration_that_can_be_read_back(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["describe", "--config", "tiny", "--set", "model.width=4"]) == 0
+    text = capsys.readouterr().out
+    assert "parameters" in text
+    assert "GFLOP" in text
+    (tmp_path / "again.yaml").write_text(text)
+    assert main(["describe", "--config", str(tmp_path / "again.yaml")]) == 0
+    assert capsys.readouterr().out == text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["train", "--config", "nothing", "--out", "x"], "There is no preset 'nothing'"),
+        (["train", "--out", "x"], "Give --config"),
+        (["train", "--out", "x", "--resume"], "There is no run in x"),
+        (["train", "--out", "x", "--resume", "--config", "tiny"], "leave out --config"),
+        (["describe", "--config", "demo", "--set", "model.widht=3"], "did you mean one of model.width"),
+        (["evaluate", "--checkpoint", "none.safetensors", "--data", "gym"], "There is no checkpoint"),
+        (["pack", "unknown", "--out", "x"], "Unknown data set 'unknown'"),
+        (["pack", "pack:none", "--out", "x"], "There is no pack"),
+    ],
+)
+def test_mistakes_are_one_sentence(
+    arguments: list[str], sentence: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    assert main(arguments) == 2
+    error = capsys.readouterr().err
+    assert sentence in error
+    assert error.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_other_labels_than_the_checkpoints_are_refused(
+    run_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = Squares(train=2, val=2, test=2)
+    other.labels = ("stays", "goes right")
+    path = write_pack(tmp_path / "other", other, other.splits, 40, progress=False)
+    assert main(["evaluate", "--checkpoint", str(run_folder / "last.safetensors"), "--data", f"pack:{path}"]) == 2
+    assert "does not know 1 labels of squares, first 'stays'" in capsys.readouterr().err
+
+
+def test_spread_takes_turns_between_the_classes() -> None:
+    assert spread([0, 0, 0, 1, 1, 2], 4) == [0, 1, 3, 5]
+    assert spread([0, 1, 0], 0) == [0, 1, 2]
+    assert spread([0, 1, 0], 9) == [0, 1, 2]
+
+
+def test_rendered_clips_are_packed_once(tmp_path: Path) -> None:
+    from dataclasses import replace
+
+    from training.config import PRESETS
+
+    data = replace(
+        PRESETS["tiny"].data, source="gym?size=32&frames=4&train=36&val=36&test=18", train_clips=2, val_clips=2,
+        pack_size=32, cache=str(tmp_path),
+    )  # fmt: skip
+    said: list[str] = []
+    train, val = training_data(data, say=said.append)
+    assert (len(train), len(val), train.labels) == (2, 2, data.labels)
+    assert train.kinds == ("appearance", "appearance")
+    direct = open_data(data.source, "train")
+    first = direct.targets.index(direct.labels.index("raise cup"))
+    assert train.clips[0].fingerprint == direct.clips[first].fingerprint
+    stamp = cached_pack(data).stat().st_mtime_ns
+    training_data(data, say=said.append)
+    assert cached_pack(data).stat().st_mtime_ns == stamp
+    assert len(said) == 1
+    assert cached_pack(replace(data, train_clips=4)) != cached_pack(data)

@@ -1,0 +1,63 @@
+"""Training batches: clip -> random view -> tensors, the same whoever prepares them and in whatever order.
+
+The view of a clip depends on (seed, epoch, clip) alone. A mirrored clip carries the label of its mirror image.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from training.evaluate import ClipSet
+from training.schedule import Epoch, derived_seed
+from training.transforms import Augmentation, Normalisation, batch, random_view, vary
+
+Batch = tuple[Tensor, Tensor, Tensor, Tensor]
+"""frames, joints, score as the network reads them, and targets [B]."""
+
+
+class TrainingViews(Dataset):
+    """Clip `index` as epoch `epoch` shows it: one random view, the same wherever and whenever it is made."""
+
+    def __init__(self, data: ClipSet, epoch: Epoch, augmentation: Augmentation, seed: int) -> None:
+        self.data, self.epoch, self.augmentation, self.seed = data, epoch, augmentation, seed
+
+    def __getitem__(self, index: int) -> tuple[Any, int]:
+        generator = np.random.default_rng(derived_seed(self.seed, self.epoch.index, index))
+        clip, stage = self.data.clips[index], self.epoch.stage
+        view = random_view(clip, stage.frames, stage.size, self.augmentation, generator)
+        sample = vary(view.apply(clip), self.augmentation, generator)
+        target = self.data.targets[index]
+        if view.mirrored:
+            assert self.data.mirrored is not None
+            target = self.data.mirrored[target]
+        return sample, target
+
+    def collate(self, items: list[tuple[Any, int]]) -> Batch:
+        tensors = batch([sample for sample, _ in items], self.data.layout, Normalisation())
+        return *tensors, torch.tensor([target for _, target in items])
+
+
+def load_batches(views: TrainingViews, batches: list[list[int]], workers: int, device: torch.device) -> Iterator[Batch]:
+    """Prepare `batches` (clip indices) in order; `workers` processes do it ahead, and change nothing else."""
+    if workers < 0:
+        workers = max(1, torch.get_num_threads() - 1) if device.type == "cuda" else 0
+    yield from DataLoader(
+        views,
+        batch_sampler=batches,
+        num_workers=workers,
+        collate_fn=views.collate,
+        pin_memory=device.type == "cuda",
+        worker_init_fn=_start_worker,
+        generator=torch.Generator(),  # the loader draws a seed for its workers; not from the global generator
+    )
+
+
+def _start_worker(_: int) -> None:
+    cv2.setNumThreads(0)  # workers are the parallelism already
