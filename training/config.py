@@ -130,7 +130,7 @@ def gym(token_mode: Literal["cross", "single", "none"]) -> TrainConfig:
         name=f"gym-{token_mode}",
         model=demo(classes=18, token_mode=token_mode, dropout=0.0),
         data=DataConfig(source="gym?train=3600&val=360", pack_size=112, pack_workers=2),
-        optimiser=OptimiserConfig(lr=2e-3, ema=0.998, label_smoothing=0.05),
+        optimiser=OptimiserConfig(lr=1e-3, ema=0.998, label_smoothing=0.05),
         schedule=ScheduleConfig(
             stages=(
                 Stage(epochs=14, size=56, frames=8, batch=24),
@@ -166,12 +166,18 @@ def jhmdb() -> TrainConfig:
 
 
 def tiny_run() -> TrainConfig:
-    """For tests and examples: two labels of the gym, under a minute on two cores."""
+    """For tests and examples: three labels of the gym that look different, a hundred clips, small images."""
     return TrainConfig(
         name="tiny",
-        model=tiny(classes=2, dropout=0.0, drop_path=0.0),
-        data=DataConfig(source="gym", labels=("raise cup", "raise phone"), train_clips=64, val_clips=32, pack_size=64),
-        optimiser=OptimiserConfig(lr=3e-3, ema=0.95, label_smoothing=0.0),
+        model=tiny(classes=3, dropout=0.0, drop_path=0.0),
+        data=DataConfig(
+            source="gym?size=64&train=432&val=180",
+            labels=("wave left hand", "sit down", "pick up"),
+            train_clips=72,
+            val_clips=30,
+            pack_size=64,
+        ),
+        optimiser=OptimiserConfig(lr=2e-3, ema=0.95, label_smoothing=0.0),
         schedule=ScheduleConfig(stages=(Stage(epochs=12, size=48, frames=8, batch=8),), warmup_epochs=1),
         run=RunConfig(log_every=4),
     )

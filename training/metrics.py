@@ -62,7 +62,7 @@ def score_logits(
     hit = ranked[:, 0] == target
     confusion = torch.bincount(target * classes + ranked[:, 0], minlength=classes**2).view(classes, classes)
     present = confusion.sum(1) > 0
-    recall = confusion.diagonal() / confusion.sum(1).clamp_min(1)
+    recall = confusion.diagonal().double() / confusion.sum(1).clamp_min(1)
     by_kind: dict[str, list[bool]] = {}
     for kind, right in zip(kinds or (), hit.tolist(), strict=False):
         if kind is not None:
@@ -71,7 +71,7 @@ def score_logits(
         clips=count,
         top1=float(hit.double().mean()),
         top5=float((ranked == target[:, None]).any(1).double().mean()),
-        mean_class=float(recall[present].double().mean()),
+        mean_class=float(recall[present].mean()),
         loss=float(F.cross_entropy(logits, target)),
         per_class={name: float(recall[i]) for i, name in enumerate(labels) if present[i]},
         per_kind={kind: sum(hits) / len(hits) for kind, hits in sorted(by_kind.items())},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -31,7 +32,8 @@ HOSTILE = "<img src=x onerror=alert(1)><b>golf</b>"
 def payloads(case: str) -> list[dict]:
     if case == "lanes":
         return [player_payload(synthetic_evidence(**SIZE, token_mode=mode)) for mode in ("none", "single", "cross")]
-    evidence = synthetic_evidence(**SIZE, people={"people": 2, "nobody": 0}.get(case, 1), without=BARE if case == "bare" else ())
+    people = {"people": 2, "nobody": 0}.get(case, 1)
+    evidence = synthetic_evidence(**SIZE, people=people, without=BARE if case == "bare" else ())
     if case == "point":
         evidence = one_point(evidence, 3.25, 70, 20)
     if case == "hostile":
@@ -90,7 +92,8 @@ def pixel(page: Page, x: float, y: float) -> list[int]:
     """RGB of the stage's canvas at CSS pixel (x, y)."""
     return ask(
         page,
-        f"(() => {{ const {{ canvas, context }} = player.lanes[0].stage.sheet; const r = canvas.width / canvas.clientWidth;"
+        f"(() => {{ const {{ canvas, context }} = player.lanes[0].stage.sheet;"
+        f" const r = canvas.width / canvas.clientWidth;"
         f" return [...context.getImageData(Math.round({x} * r), Math.round({y} * r), 1, 1).data].slice(0, 3); }})()",
     )
 
@@ -150,7 +153,9 @@ def test_the_mean_of_heads_and_one_head_are_what_the_evidence_says(show: Any) ->
         np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
-def test_scrubbing_and_choosing_send_nothing_and_a_pin_is_reported(show: Any, serve: Serve, open_page: OpenPage) -> None:
+def test_scrubbing_and_choosing_send_nothing_and_a_pin_is_reported(
+    show: Any, serve: Serve, open_page: OpenPage
+) -> None:
     page = open_page("about:blank")
     sent: list[str] = []
     page.on("websocket", lambda socket: socket.on("framesent", lambda data: sent.append(str(data)[:80])))
@@ -240,9 +245,11 @@ def test_the_sentence_is_measured_and_claims_no_cause(show: Any) -> None:
 def test_the_ledger_adds_up_on_screen(show: Any) -> None:
     page = show()
     ledger = synthetic_evidence(**SIZE).ledger
-    parts, bias = ledger.values[0].sum(), ledger.companions["bias"][0]
-    terms = [f"{value:.2f}".replace("-", "−") for value in (parts + bias, parts, bias)]
-    expect(page.locator(".sum")).to_contain_text(f"logit {terms[0]} = parts {terms[1]} + bias {terms[2]}")
+    said = page.locator(".sum").inner_text().replace("−", "-")
+    logit, parts, bias = map(float, re.search(r"logit (\S+) = parts (\S+) \+ bias (-?[\d.]+)", said).groups())
+    assert logit == pytest.approx(parts + bias)  # as written, to the last digit
+    assert logit == pytest.approx(ledger.companions["logits"][0], abs=0.006)
+    assert parts == pytest.approx(ledger.values[0].sum(), abs=0.011)
 
 
 @pytest.mark.parametrize(
@@ -274,8 +281,9 @@ def test_lanes_share_one_clock_and_one_highlight(show: Any) -> None:
     assert frame(page) == 1
     for lane in range(3):
         geometry = ask(page, f"player.lanes[{lane}].stage.geometry()")
-        clip = painted_clip(7, 60, 100)
-        assert geometry["joints"][0]["px"] == pytest.approx(clip.joints[1, 0, geometry["joints"][0]["index"], 0], abs=0.01)
+        smallest = geometry["joints"][0]
+        painted = painted_clip(7, 60, 100).joints[1, 0, smallest["index"]]
+        assert (smallest["px"], smallest["py"]) == pytest.approx(tuple(painted), abs=0.01)
     expect(page.locator(".readout")).to_contain_text("none ")
     expect(page.locator(".sentence").first).to_contain_text("mean joint read the right wrist")
 

@@ -135,15 +135,15 @@ def test_rendered_clips_are_packed_once(tmp_path: Path) -> None:
     from training.config import PRESETS
 
     data = replace(
-        PRESETS["tiny"].data, source="gym?size=32&frames=4&train=36&val=36&test=18", train_clips=2, val_clips=2,
+        PRESETS["tiny"].data, source="gym?size=32&frames=4&train=36&val=36&test=18", train_clips=3, val_clips=3,
         pack_size=32, cache=str(tmp_path),
     )  # fmt: skip
     said: list[str] = []
     train, val = training_data(data, say=said.append)
-    assert (len(train), len(val), train.labels) == (2, 2, data.labels)
-    assert train.kinds == ("appearance", "appearance")
+    assert (len(train), len(val), train.labels) == (3, 3, data.labels)
+    assert train.kinds == ("pose", "time", "time")
     direct = open_data(data.source, "train")
-    first = direct.targets.index(direct.labels.index("raise cup"))
+    first = direct.targets.index(direct.labels.index("wave left hand"))
     assert train.clips[0].fingerprint == direct.clips[first].fingerprint
     stamp = cached_pack(data).stat().st_mtime_ns
     training_data(data, say=said.append)

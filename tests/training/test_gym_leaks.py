@@ -31,8 +31,12 @@ def probe(first: np.ndarray, second: np.ndarray, held_out: int = HELD_OUT) -> fl
 
 
 def at_chance(accuracy: float, held_out: int = HELD_OUT) -> bool:
-    """Inside the 95 % interval of guessing on the 2 `held_out` clips."""
-    return abs(accuracy - 0.5) <= 1.96 * np.sqrt(0.25 / (2 * held_out))
+    """Inside the 95 % interval of guessing on `held_out` scenes.
+
+    The two clips of a scene are not independent (one who guesses the sign's side is right or wrong on both), so that
+    scenes are counted, not clips.
+    """
+    return abs(accuracy - 0.5) <= 1.96 * np.sqrt(0.25 / held_out)
 
 
 def sides(pair: str) -> tuple[list[Clip], list[Clip]]:

@@ -68,9 +68,7 @@ def painted_clip(frames: int = 12, height: int = 96, width: int = 128, people: i
     if people:
         score[:, :, JHMDB.joints.index("left ankle")] = 0.2
         score[: frames // 3, 0, JHMDB.joints.index("left wrist")] = 0
-    return Clip(
-        np.stack(images), joints, score, JHMDB, np.arange(frames) / 12.0, label="golf", name="painted figure"
-    )
+    return Clip(np.stack(images), joints, score, JHMDB, np.arange(frames) / 12.0, label="golf", name="painted figure")
 
 
 def _made_by(clip: Clip, method: str) -> MadeBy:
@@ -109,8 +107,8 @@ def sampling_points(
     names = ("layer", "head", "query", "query frame", "point")
     labels = {"query": queries}
     return Explanation(
-        "sampling points", values.astype(np.float32), tuple(Axis(n, labels.get(n, ())) for n in names), "attention mass",
-        _made_by(clip, "sampling points"), np.full((1, 1, 1, 1, 1), 0.93 / t.size),
+        "sampling points", values.astype(np.float32), tuple(Axis(n, labels.get(n, ())) for n in names),
+        "attention mass", _made_by(clip, "sampling points"), np.full((1, 1, 1, 1, 1), 0.93 / t.size),
         "uniform attention over the points and modal tokens",
         companions={"reference": reference, "place": place, "clamped": (place != wanted).any(-1)},
     )  # fmt: skip

@@ -121,7 +121,7 @@ def cause_of(scene: Scene, label: str, exposure: Exposure) -> Cause:
     for person, joint in zip(*np.nonzero(joints.any(axis=0)), strict=True):
         for part in _PARTS_OF[JHMDB.joints[joint]]:
             decides[:, person * PARTS + part] |= joints[:, person, joint]
-    pixels: np.ndarray = decides[np.arange(n)[:, None, None], exposure.part]
+    pixels = np.stack([np.take(decides[t], exposure.part[t]) for t in range(n)])
     if kind == "time":
         pixels |= frames[:, None, None] & thing & (exposure.part == THING)
     elif kind == "time+people":

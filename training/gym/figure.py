@@ -86,17 +86,23 @@ class Wardrobe:
     hair: np.ndarray
 
 
+def fine_enough(unit_pixels: float) -> bool:
+    """Whether a body of this height in pixels is drawn in full detail."""
+    return unit_pixels > 110
+
+
 def wardrobe(person: Person, unit_pixels: float) -> Wardrobe:
     """`unit_pixels`: pixels per body height, which decides how finely the face is drawn."""
     outfit = person.outfit
-    side = 48 if unit_pixels < 120 else 192
+    fine = fine_enough(unit_pixels)
+    side = 192 if fine else 40
     texels = texture.HEAD_COLUMNS / (2 * np.pi * 0.062 * person.build.head * unit_pixels)
     return Wardrobe(
         torso=texture.torso(outfit, side),
         sleeves=(texture.sleeve(outfit, side, 0.0, 1.0), texture.sleeve(outfit, side, 1.0, 2.0)),
         trousers=(texture.trouser(outfit, side, 0.0, 1.0), texture.trouser(outfit, side, 1.0, 2.0)),
         face=texture.face(outfit, texels),
-        hair=texture.hair(outfit),
+        hair=texture.hair(outfit, 128 if fine else 48),
     )
 
 
@@ -128,6 +134,11 @@ class Painter:
     stage: Stage
     number: int
     clothes: Wardrobe
+
+    @cached_property
+    def fine(self) -> bool:
+        """Whether fingers, ears and soles are large enough to be seen."""
+        return fine_enough(float(self.stage.unit.mean()))
 
     def _id(self, part: int) -> int:
         return self.number * PARTS + part
@@ -230,22 +241,27 @@ class Painter:
             held(at)
             outer = wrist + np.array([0.0, -0.018]) * scale[:, None]
             towards = np.array([1.0 if side == RIGHT else -1.0, -0.12]) * np.cos(self.stage.yaw)
+            if not self.fine:
+                begin = outer + (towards * -0.052 + np.array([0.0, -0.008])) * scale[:, None]
+                finger(begin, np.broadcast_to(towards, begin.shape), np.full((len(at), 1), 0.026), 0.02)
+                return
             for row in (-0.026, -0.009, 0.009):
-                begin = outer + (towards * -0.047 + np.array([0.0, row])) * scale[:, None]
-                finger(begin, np.broadcast_to(towards, begin.shape), np.full((len(at), 1), 0.046), 0.0088)
+                begin = outer + (towards * -0.054 + np.array([0.0, row])) * scale[:, None]
+                finger(begin, np.broadcast_to(towards, begin.shape), np.full((len(at), 1), 0.038), 0.0088)
             return
         across = np.stack([-line[:, 1], line[:, 0]], axis=1) / np.linalg.norm(line, axis=1, keepdims=True)
         inward = across * (1.0 if side == RIGHT else -1.0)
+        if not self.fine:  # fingers thinner than a pixel: one mitten that widens as they spread
+            width = np.array([0.019, 0.024, 0.026, 0.024]) + np.array([0.0, 0.0, 0.004, 0.008]) * spread
+            tip = palm + line * ((0.018 + 0.022 * spread[:, 0]) * scale)[:, None]
+            self.canvas.capsule(at, wrist, tip, width * scale[:, None], skin, part, rounded=0.5)
+            return
         width = np.array([0.019, 0.024, 0.025, 0.022])[None] * scale[:, None]
         self.canvas.capsule(at, wrist, palm, width, skin, part, rounded=0.5)
-        if float(scale.max()) * 0.0088 < 1.0:
-            # Fingers thinner than a pixel are one shape that widens as they spread.
-            finger(palm, line, 0.026 + 0.018 * spread, 0.02 + np.linspace(0, 0.01, 4)[None] * spread)
-        else:
-            for place, slant, reach in _FINGERS:
-                direction = line + across * (slant * spread)
-                base = palm + across * (place * 0.0145 * (0.6 + 0.4 * spread)) * scale[:, None]
-                finger(base, direction, reach * (0.45 + 0.55 * spread), 0.0088)
+        for place, slant, reach in _FINGERS:
+            direction = line + across * (slant * spread)
+            base = palm + across * (place * 0.0145 * (0.6 + 0.4 * spread)) * scale[:, None]
+            finger(base, direction, reach * (0.45 + 0.55 * spread), 0.0088)
         thumb = line * 0.7 + inward * (0.4 + 0.6 * spread)
         finger(wrist + line * (0.014 * scale)[:, None], thumb, 0.03 + 0.012 * spread, 0.0095)
 
@@ -263,7 +279,8 @@ class Painter:
         sole = leg.ankle + down * 0.028
         shoe, rubber = texture.plain(outfit.shoes), texture.plain(shade(outfit.shoes, 0.55))
         heel, tip = sole - leg.toe * 0.018, sole + leg.toe * 0.082
-        self._limb(at, heel + down * 0.009, tip + down * 0.011, _SOLE, rubber, part)
+        if self.fine:
+            self._limb(at, heel + down * 0.009, tip + down * 0.011, _SOLE, rubber, part)
         self._limb(at, leg.knee, leg.ankle, _SHIN * loose, self.clothes.trousers[1], part, friends)
         self._limb(at, heel, tip, _SHOE, shoe, part, rounded=0.6)
 
@@ -273,7 +290,7 @@ class Painter:
             return
         back = body.head_axes @ np.array([0.0, 0.0, -0.035])
         down = body.head_axes @ np.array([0.0, -0.135, -0.045])
-        picture = np.ascontiguousarray(self.clothes.hair[12:84, :, :3])
+        picture = np.ascontiguousarray(self.clothes.hair[len(self.clothes.hair) // 8 :, :, :3])
         self._limb(at, body.head + back, body.head + down, _LONG_HAIR, picture, HEAD, flat=(1.0, 2.0))
 
     def head(self, at: np.ndarray) -> None:
@@ -298,10 +315,11 @@ class Painter:
             return np.tile(np.array([*colour, 1.0], np.float32), (2, 2, 1))
 
         for sign in (1.0, -1.0):
-            if outfit.hair_style not in ("long", "curly"):
+            if self.fine and outfit.hair_style not in ("long", "curly"):
                 solid((sign * 0.061, -0.008, -0.004), (0.012, 0.02, 0.014), opaque(shade(outfit.skin, 0.93)), HEAD)
         solid((0, 0, 0), (0.062, 0.08, 0.068), self.clothes.face, HEAD)
-        solid((0, -0.012, 0.068), (0.011, 0.014, 0.012), opaque(shade(outfit.skin, 1.04)), HEAD)
+        if self.fine:
+            solid((0, -0.012, 0.068), (0.011, 0.014, 0.012), opaque(shade(outfit.skin, 1.04)), HEAD)
         if outfit.hair_style == "curly":
             solid((0, 0.014, -0.008), (0.078, 0.092, 0.082), self.clothes.hair, HEAD)
         else:

@@ -125,7 +125,7 @@ def expose(scene: Scene, label: str, size: int, frames: int, acting: bool = True
     if scene.pair == "step" and with_thing:
         person = scene.people[0]
         tall = 0.86 * person.scale
-        middle = np.array([0.5 + 0.405 * scene.script.sign_side, person.y - 0.03 - 0.5 * tall])
+        middle = np.array([0.5 + 0.39 * scene.script.sign_side, person.y - 0.03 - 0.5 * tall])
         spot = lens.pixels(np.broadcast_to(middle, (frames, 2)))
         image = texture.sign(scene.script.prop, scene.script.shape)
         thing |= canvas.sprite(every, spot, tall * size * zoom, np.zeros(frames), image, SIGN)

@@ -12,7 +12,7 @@ from training.gym.palette import Colour, blend, shade
 from training.gym.scene import Outfit
 
 HEAD_ROWS, HEAD_COLUMNS = 128, 256
-SPRITE = 192
+SPRITE = 144
 FOLDS = 0.07
 SHIFT = 4
 
@@ -163,10 +163,10 @@ _HAIRLINES = {
 }
 
 
-def hair(outfit: Outfit) -> np.ndarray:
-    """[rows, columns, 4]: hair on a shell around the head, transparent where the face is."""
+def hair(outfit: Outfit, rows: int) -> np.ndarray:
+    """[rows, 2 rows, 4]: hair on a shell around the head, transparent where the face is."""
     rng = np.random.default_rng([outfit.cloth_seed, 7])
-    rows, columns = HEAD_ROWS * 3 // 4, HEAD_COLUMNS * 3 // 4
+    columns = 2 * rows
     longitude = (np.arange(columns) / columns - 0.5) * 2 * np.pi
     height = 1 - 2 * (np.arange(rows) + 0.5) / rows
     line = np.interp(np.abs(longitude), *_HAIRLINES[outfit.hair_style])

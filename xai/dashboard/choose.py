@@ -46,7 +46,7 @@ def jhmdb_folder() -> Path | None:
 
 def choose_clip(library: Library) -> ClipChoice:
     """The clip selector, with sources beside it; bundled clips first."""
-    sources = ["Gym"] + (["JHMDB"] if jhmdb_folder() else []) + ["Upload"]
+    sources = ["Gym"] * bool(library.clips) + ["JHMDB"] * bool(jhmdb_folder()) + ["Upload"]
     left, right = st.columns([1, 2], vertical_alignment="bottom")
     source = left.selectbox(
         "Source", sources, key="source", bind="query-params",
@@ -61,12 +61,12 @@ def choose_clip(library: Library) -> ClipChoice:
         return ClipChoice(jhmdb=(label, name))
     if source == "Upload":
         return _upload(right)
-    titles = {clip.key: f"{clip.name}  ·  {clip.cause}" for clip in library.clips}
-    key = right.selectbox(
-        "Clip", list(titles), format_func=titles.__getitem__, key="clip", bind="query-params",
-        help="After the dot: what tells this class from its twin, by construction.",
+    causes = "; ".join(f"{clip.name}: {clip.cause}" for clip in library.clips)
+    name = right.selectbox(
+        "Clip", [clip.name for clip in library.clips], key="clip", bind="query-params",
+        help=f"What tells each class from its twin, by construction. {causes}.",
     )  # fmt: skip
-    return ClipChoice(bundled=library.clip(str(key)))
+    return ClipChoice(bundled=next(clip for clip in library.clips if clip.name == name))
 
 
 def _upload(place: Any) -> ClipChoice:
@@ -91,10 +91,8 @@ def _upload(place: Any) -> ClipChoice:
 
 def choose_checkpoint(library: Library) -> BundledCheckpoint | Any:
     """The checkpoint selector: a bundled one, or an `Upload`, or None while nothing was uploaded."""
-    titles = {checkpoint.key: checkpoint.name for checkpoint in library.checkpoints} | {OWN: "Upload a checkpoint"}
-    key = str(
-        st.selectbox("Checkpoint", list(titles), format_func=titles.__getitem__, key="checkpoint", bind="query-params")
-    )
+    keys = [checkpoint.key for checkpoint in library.checkpoints] + [OWN]
+    key = str(st.selectbox("Checkpoint", keys, key="checkpoint", bind="query-params"))
     if key != OWN:
         return library.checkpoint(key)
     file = st.file_uploader(

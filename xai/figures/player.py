@@ -242,10 +242,10 @@ def _points(points: Explanation, keep: int | None, by_query_frame: bool) -> Payl
         "sums": _round(mass.sum(-1)),
         "uniform": _round(base.mean((1, 2, 3, 4))),
         "moved": [
-            {"frames": _round(m[:, 0].mean()), "x": _round(m[:, 1].mean()), "y": _round(m[:, 2].mean()), "clamped": int(c.sum())}
+            dict(zip(("frames", "x", "y"), _round(m.mean(0)), strict=True)) | {"clamped": int(c.sum())}
             for m, c in zip(moved, clamped, strict=True)
         ],
-    }  # fmt: skip
+    }
     chosen = np.tile(np.arange(mass.shape[-1]), (len(mass), 1))  # [layer, kept]
     if keep is not None:
         strength = mass.max(axis=(1, 2))

@@ -57,10 +57,13 @@ export class Curves {
     if (!this.found) {
       const reads = reading.joints && reading.skeleton;
       const query = tokenName(reading.query(state));
-      return sayInstead(sheet, reads ? `${query} takes no part in joint stride attention; choose ${reading.joints.queries.map(tokenName).join(" or ")}.` : reading.absent.joints);
+      const others = reading.joints?.queries.map(tokenName).join(" or ");
+      const sentence = `${query} takes no part in joint stride attention; choose ${others}.`;
+      return sayInstead(sheet, reads ? sentence : reading.absent.joints);
     }
     const most = this.group.most("jointMass", state), high = 1.15 * Math.max(most, this.found.base * 1.2);
-    const box = { left: 46, right: state.heat ? 104 : 84, top: 16, bottom: 18, low: 0, high, most, count: reading.T, unit: "attention mass (raw)" };
+    const margins = { left: 46, right: state.heat ? 104 : 84, top: 16, bottom: 18 };
+    const box = { ...margins, low: 0, high, most, count: reading.T, unit: "attention mass (raw)" };
     this.axes = frameAxes(null, sheet, box);
     playhead(sheet, this.axes, state.frame, box);
     if (state.heat) this.heat(state, theme, box);
@@ -99,7 +102,8 @@ export class Curves {
     for (const joint of state.joint == null ? sorted : [state.joint, ...sorted]) {
       const [x, y] = highest(joint), pinned = joint === state.joint, text = this.reading.jointName(joint, state.person);
       context.font = `${pinned ? 600 : 400} 11px ${sheet.theme.font}`;
-      const half = context.measureText(text).width / 2, place = [Math.max(50 + half, Math.min(sheet.width - half - 4, x)), Math.max(22, y - 9)];
+      const half = context.measureText(text).width / 2;
+      const place = [Math.max(50 + half, Math.min(sheet.width - half - 4, x)), Math.max(22, y - 9)];
       if (taken.some(([tx, ty, th]) => Math.abs(tx - place[0]) < half + th + 6 && Math.abs(ty - place[1]) < 12)) continue;
       taken.push([...place, half]);
       context.globalAlpha = state.joint == null || pinned ? 1 : 0.5;
@@ -116,7 +120,8 @@ export class Curves {
     this.row = (sheet.height - box.top - box.bottom) / this.order.length;
     const step = axes.x(1) - axes.x(0) || sheet.width - box.left - box.right;
     sheet.still(`heat ${reading.id} ${reading.key(state)} ${this.order} ${box.high} ${state.joint}`, (context) => {
-      frameAxes(context, sheet, { ...box, low: 0, high: 0, format: () => "", unit: "attention mass (raw), coloured as in the key" });
+      const unit = "attention mass (raw), coloured as in the key";
+      frameAxes(context, sheet, { ...box, low: 0, high: 0, format: () => "", unit });
       this.order.forEach((joint, i) => {
         const y = this.top + i * this.row;
         context.fillStyle = theme.limb(limb[joint % reading.J]);
@@ -127,7 +132,8 @@ export class Curves {
         }
         const here = joint === state.joint;
         context.font = `${here ? 600 : 400} ${Math.max(8, Math.min(11, this.row))}px ${theme.font}`;
-        if (here || this.row >= 8) write(context, reading.jointName(joint, state.person), sheet.width - box.right + 6, y + this.row / 2, here ? theme.ink : theme.soft);
+        const name = here || this.row >= 8 ? reading.jointName(joint, state.person) : "";
+        write(context, name, sheet.width - box.right + 6, y + this.row / 2, here ? theme.ink : theme.soft);
       });
     });
     const { context } = sheet;
@@ -160,12 +166,14 @@ export class Ledger {
   }
 
   caption(index, theme) {
-    const { reading } = this, { tokens, parts, bias, logit } = reading.account(index);
+    const { reading } = this, { tokens, bias, logit } = reading.account(index);
     const full = `${reading.id} ${index} ${theme.id}`;
     if (this.said === full) return;
     this.said = full;
     this.title.textContent = `ledger: what each frame adds to the logit of ${reading.classes[index].label}`;
     this.sum.replaceChildren();
+    // Rounded so that the line adds up as it is written.
+    const parts = Math.round(100 * logit) / 100 - Math.round(100 * bias) / 100;
     element("span", { text: `adds up to logit ${fixed(logit)} = parts ${fixed(parts)} + bias ${fixed(bias)}` }, this.sum);
     const entries = reading.ledger.tokens.map((token, i) => [theme.token(token), `${tokenName(token)} ${fixed(tokens[i])}`]);
     renderLegend(element("span", { class: "legend" }, this.sum), entries);
@@ -176,7 +184,8 @@ export class Ledger {
     this.caption(index, theme);
     if (!sheet.begin(theme)) return;
     const ranges = this.group.readings.map(Ledger.range);
-    const box = { left: 46, right: 40, top: 16, bottom: 18, low: 1.05 * Math.min(...ranges.map((r) => r.low)), high: 1.05 * Math.max(...ranges.map((r) => r.high)), count: reading.T, unit: "logit (raw)" };
+    const low = 1.05 * Math.min(...ranges.map((r) => r.low)), high = 1.05 * Math.max(...ranges.map((r) => r.high));
+    const box = { left: 46, right: 40, top: 16, bottom: 18, low, high, count: reading.T, unit: "logit (raw)" };
     this.axes = frameAxes(null, sheet, box);
     playhead(sheet, this.axes, state.frame, box);
     const { x, y } = this.axes, wide = Math.max(2, Math.min(26, (x(1) - x(0) || 40) - 4));

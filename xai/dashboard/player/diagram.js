@@ -55,7 +55,8 @@ export class Diagram {
     Object.assign(this, { reading, store });
     const { layers } = reading, row = layers <= 4 ? 52 : layers <= 8 ? 32 : 22;
     const height = 96 + layers * (row + 8) + 40;
-    this.svg = svg("svg", { viewBox: `0 0 ${W} ${height}`, class: "diagram", role: "group", "aria-label": "The model: choose a block" }, host);
+    const label = "The model: choose a block";
+    this.svg = svg("svg", { viewBox: `0 0 ${W} ${height}`, class: "diagram", role: "group", "aria-label": label }, host);
     this.trunk();
     this.blocks = Array.from({ length: layers }, (_, layer) => this.block(layer, 96 + layer * (row + 8), row));
     this.head(96 + layers * (row + 8), row);
@@ -76,7 +77,8 @@ export class Diagram {
   arrow(path) { svg("path", { d: path, class: "arrow", "marker-end": "url(#tip)" }, this.svg); }
 
   trunk() {
-    const marker = svg("marker", { id: "tip", viewBox: "0 0 6 6", refX: 5, refY: 3, markerWidth: 6, markerHeight: 6, orient: "auto" }, svg("defs", {}, this.svg));
+    const tip = { id: "tip", viewBox: "0 0 6 6", refX: 5, refY: 3, markerWidth: 6, markerHeight: 6, orient: "auto" };
+    const marker = svg("marker", tip, svg("defs", {}, this.svg));
     svg("path", { d: "M0,0.5 L5,3 L0,5.5", class: "arrow" }, marker);
     const { clip, skeleton } = this.reading;
     this.box(2, 6, 92, "frames", `${clip.frames} of ${clip.width}×${clip.height}`, "The frames that the model read");
@@ -84,9 +86,13 @@ export class Diagram {
     this.box(226, 6, 76, "F_b", "1/8 size", "Late features: index j is pixel 8j of the model's input");
     this.box(122, 54, 76, "P", "pose tokens", "Features of F_a gathered under each joint's heatmap (Eq. 1)");
     this.box(226, 54, 76, "Z", "patch tokens", "One token for each cell of F_b");
-    this.box(2, 54, 92, "joints", skeleton ? `${skeleton.people.length} × ${skeleton.names.length}` : "none seen", "People × joints of the skeleton");
-    for (const path of ["M94,21 H120", "M198,21 H224", "M160,36 V52", "M264,36 V52", "M94,69 H120", "M160,84 V94", "M264,84 V94"]) this.arrow(path);
-    const mode = { cross: ["M", "CLS, RGB, pose"], single: ["M", "one shared token"], none: ["no M", "means instead"] }[this.reading.model.token_mode] ?? ["M", ""];
+    const joints = skeleton ? `${skeleton.people.length} × ${skeleton.names.length}` : "none seen";
+    this.box(2, 54, 92, "joints", joints, "People × joints of the skeleton");
+    const across = ["M94,21 H120", "M198,21 H224", "M94,69 H120"];
+    const down = ["M160,36 V52", "M264,36 V52", "M160,84 V94", "M264,84 V94"];
+    for (const path of [...across, ...down]) this.arrow(path);
+    const modes = { cross: ["M", "CLS, RGB, pose"], single: ["M", "one shared token"], none: ["no M", "means instead"] };
+    const mode = modes[this.reading.model.token_mode] ?? ["M", ""];
     this.box(318, 54, 80, ...mode, "Cross-modal tokens: one of each for every frame");
     this.arrow("M358,84 V94");
   }
@@ -97,17 +103,25 @@ export class Diagram {
       class: "block", tabindex: 0, role: "button", "aria-label": `Block ${layer + 1}`,
       on: {
         click: choose,
-        keydown: (event) => (event.key === "Enter" || event.key === " ") && (event.preventDefault(), event.stopPropagation(), choose()),
+        keydown: (event) => {
+          if (![" ", "Enter"].includes(event.key)) return;
+          event.preventDefault();
+          event.stopPropagation();
+          choose();
+        },
         pointerenter: (event) => event.pointerType === "mouse" && this.store.preview({ layer }),
         pointerleave: () => this.store.preview(null),
       },
     }, this.svg);
     svg("rect", { x: 2, y, width: W - 4, height: row, rx: 6 }, group);
     svg("text", { x: 12, y: y + (row > 40 ? 16 : row / 2 + 4), class: "name", text: `block ${layer + 1}` }, group);
+    const roomy = row > 40; // deep networks get low rows without the second line
     const bars = Object.keys(ATTENTIONS).map((attention, i) => {
-      const part = svg("g", {}, group), x = 64 + i * 112, barY = row > 40 ? y + 34 : y + row - 12;
-      svg("text", { x, y: y + (row > 40 ? 16 : row / 2 + 0), class: "attention", text: ATTENTIONS[attention] }, part);
-      return { attention, x, y: barY, part, hint: svg("title", {}, part), fill: svg("g", {}, part), tall: row > 40 ? 9 : 5, say: row > 40 ? svg("text", { x, y: y + 29, class: "detail left" }, part) : null };
+      const part = svg("g", {}, group), x = 64 + i * 112;
+      svg("text", { x, y: y + (roomy ? 16 : row / 2), class: "attention", text: ATTENTIONS[attention] }, part);
+      const line = roomy ? svg("text", { x, y: y + 29, class: "detail left" }, part) : null;
+      const place = roomy ? { x, y: y + 34, tall: 9 } : { x, y: y + row - 12, tall: 5 };
+      return { attention, ...place, line, hint: svg("title", {}, part), fill: svg("g", {}, part) };
     });
     return { group, bars };
   }
@@ -115,7 +129,8 @@ export class Diagram {
   head(y) {
     this.arrow(`M200,${y - 8} V${y + 2}`);
     const answer = this.reading.classes[0];
-    this.box(120, y + 4, 160, "linear head", `${answer.label}: logit ${digits(answer.logit)}`, "The logit is a sum over frames and tokens: the ledger");
+    const hint = "The logit is a sum over frames and tokens: the ledger";
+    this.box(120, y + 4, 160, "linear head", `${answer.label}: logit ${digits(answer.logit)}`, hint);
   }
 
   render(state, theme) {
@@ -133,19 +148,21 @@ export class Diagram {
   }
 
   // What the chosen query reads here, by kind of token: one bar of length 1.
-  flow({ attention, x, y, hint, fill, tall, say }, layer, state, theme) {
+  flow({ attention, x, y, hint, fill, tall, line }, layer, state, theme) {
     const length = 100, query = this.reading.query(state), parts = this.reading.flowOf(layer, attention, state);
     fill.replaceChildren();
     svg("rect", { x, y, width: length, height: tall, class: parts ? "track" : "track empty" }, fill);
     let from = 0;
     for (const [kind, mass] of parts ?? []) {
-      svg("rect", { x: x + from * length, y, width: Math.max(0, mass * length - 0.6), height: tall, style: `fill:${theme.token(kind)}` }, fill);
+      const part = { x: x + from * length, y, width: Math.max(0, mass * length - 0.6), height: tall };
+      svg("rect", { ...part, style: `fill:${theme.token(kind)}` }, fill);
       from += mass;
     }
     const all = parts?.map(([kind, mass]) => `${tokenName(kind)} ${digits(mass, 2)}`).join(", ");
-    hint.textContent = `${WHAT[attention]} ${parts ? `${tokenName(query)} reads: ${all} (attention mass, sums to 1).` : `${tokenName(query)} does not read here.`}`;
-    if (!say) return;
+    const reads = parts ? `reads: ${all} (attention mass, sums to 1).` : "does not read here.";
+    hint.textContent = `${WHAT[attention]} ${tokenName(query)} ${reads}`;
+    if (!line) return;
     const [kind, mass] = parts?.reduce((a, b) => (b[1] > a[1] ? b : a)) ?? [];
-    say.textContent = parts ? `reads ${tokenName(kind)} ${digits(mass, 2)}` : "does not read here";
+    line.textContent = parts ? `reads ${tokenName(kind)} ${digits(mass, 2)}` : "does not read here";
   }
 }

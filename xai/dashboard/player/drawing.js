@@ -18,25 +18,32 @@ export const gradient = (colour, from, to) =>
   `linear-gradient(to right, ${Array.from({ length: 17 }, (_, i) => colour(from + ((to - from) * i) / 16)).join(",")})`;
 
 // Limbs: torso green, arms warm, legs cool (after Okabe and Ito), darker on light paper. Tokens: three other hues.
-const LIMBS = { light: ["#00866a", "#c4500b", "#c98a00", "#005fa3", "#2f9bd8"], dark: ["#2cc29a", "#f0743e", "#f2b632", "#4f8fe0", "#7cc8f2"] };
-const TOKENS = {
-  light: { cls: "#6d4fc4", shared: "#6d4fc4", rgb: "#b8477a", pose: "#11877c", patch: "#c6cad2", patches: "#c6cad2", point: "#8d939e", joint: "#454b56", joints: "#454b56" },
-  dark: { cls: "#a48bf2", shared: "#a48bf2", rgb: "#e57fae", pose: "#3fbfb0", patch: "#4d535f", patches: "#4d535f", point: "#868d99", joint: "#d3d7de", joints: "#d3d7de" },
+const LIMBS = {
+  light: ["#00866a", "#c4500b", "#c98a00", "#005fa3", "#2f9bd8"],
+  dark: ["#2cc29a", "#f0743e", "#f2b632", "#4f8fe0", "#7cc8f2"],
 };
+const TOKENS = {
+  light: { cls: "#6d4fc4", rgb: "#b8477a", pose: "#11877c", patch: "#c6cad2", point: "#8d939e", joint: "#454b56" },
+  dark: { cls: "#a48bf2", rgb: "#e57fae", pose: "#3fbfb0", patch: "#4d535f", point: "#868d99", joint: "#d3d7de" },
+};
+const SAME = { shared: "cls", patches: "patch", joints: "joint" };
 
-export function readTheme(root) {
+// Colours of the page as they are now. The same object comes back while nothing changed, so that a step costs no more
+// than reading five properties.
+export function readTheme(root, known) {
   const style = getComputedStyle(root);
-  const read = (name) => style.getPropertyValue(name).trim();
+  const names = ["ink", "soft", "line", "surface", "accent"];
+  const named = Object.fromEntries(names.map((name) => [name, style.getPropertyValue(`--${name}`).trim()]));
+  const font = style.fontFamily, id = JSON.stringify(named) + font;
+  if (known?.id === id) return known;
   const probe = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
-  probe.fillStyle = read("--surface") || "#fff";
+  probe.fillStyle = named.surface || "#fff";
   probe.fillRect(0, 0, 1, 1);
-  const [r, g, b] = probe.getImageData(0, 0, 1, 1).data;
-  const dark = 0.3 * r + 0.6 * g + 0.1 * b < 128;
-  root.classList.toggle("dark", dark);
-  const named = Object.fromEntries(["ink", "soft", "line", "surface", "accent"].map((name) => [name, read(`--${name}`)]));
+  const [r, g, b] = probe.getImageData(0, 0, 1, 1).data, dark = 0.3 * r + 0.6 * g + 0.1 * b < 128;
+  if (root.classList.toggle("dark", dark) !== Boolean(known?.dark)) return readTheme(root, { dark }); // other accent
   const set = dark ? "dark" : "light";
-  const font = style.fontFamily;
-  return { ...named, dark, font, limb: (i) => LIMBS[set][i % 5], token: (name) => TOKENS[set][name] ?? named.soft, id: JSON.stringify(named) + font };
+  const token = (name) => TOKENS[set][SAME[name] ?? name] ?? named.soft;
+  return { ...named, dark, font, id, limb: (i) => LIMBS[set][i % 5], token };
 }
 
 // element("button", { class: "x", text: "Play", on: { click } }, parent); text is never read as HTML.
@@ -48,6 +55,8 @@ export function element(tag, { text, on = {}, ...attributes } = {}, parent, spac
   parent?.append(made);
   return made;
 }
+// Text that is already there is left alone: writing it would cost a layout.
+export function say(host, text) { if (host.textContent !== text) host.textContent = text; }
 export const svg = (tag, attributes, parent) => element(tag, attributes, parent, "http://www.w3.org/2000/svg");
 
 // A canvas in device pixels, drawn in CSS pixels. `still` keeps what does not change from frame to frame.
@@ -137,7 +146,7 @@ export function ticks(low, high, about = 4) {
   const power = 10 ** Math.floor(Math.log10(raw));
   const step = [1, 2, 5, 10].find((n) => n * power >= raw) * power;
   const found = [];
-  for (let value = Math.ceil(low / step - 1e-9) * step; value <= high + step * 1e-9; value += step) found.push(Math.abs(value) < step / 2 ? 0 : value);
+  for (let i = Math.ceil(low / step - 1e-9); i <= high / step + 1e-9; i++) found.push(i * step);
   return found;
 }
 
@@ -152,7 +161,7 @@ export function frameAxes(context, sheet, { left, right, top, bottom, low, high,
       write(context, format(value), left - 6, y(value), theme.soft, "right");
     }
     const every = Math.max(1, Math.ceil((count * 22) / (width - left - right)));
-    for (let frame = 0; frame < count; frame += every) write(context, frame + 1, x(frame), height - bottom + 9, theme.soft, "center");
+    for (let t = 0; t < count; t += every) write(context, t + 1, x(t), height - bottom + 9, theme.soft, "center");
     write(context, "frame", width - right + 4, height - bottom + 9, theme.soft, "left");
     write(context, unit, left, 7, theme.soft, "left");
   }

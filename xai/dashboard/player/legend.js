@@ -1,6 +1,6 @@
 // Words and scales: the key to the stage, the answers, the chips, and the line that says what is under the pointer.
 import { digits, share, signed, tokenName } from "./reading.js";
-import { element, gradient, timeColour, viridis } from "./drawing.js";
+import { element, gradient, say, timeColour, viridis } from "./drawing.js";
 
 export const steps = (total) => [...[8, 16, 32, 64, 128, 256, 512, 1024, 2048].filter((k) => k < total), total];
 
@@ -15,13 +15,15 @@ export class Key {
     if (points) {
       const options = steps(points.limits);
       const slide = (event) => store.choose({ count: options[event.target.value] });
-      this.slider = element("input", { type: "range", min: 0, max: options.length - 1, step: 1, "aria-label": "How many points are drawn", on: { input: slide } }, this.points);
+      const range = { type: "range", min: 0, max: options.length - 1, "aria-label": "How many points are drawn" };
+      this.slider = element("input", { ...range, on: { input: slide } }, this.points);
       this.options = options;
     }
     this.moved = this.scale(this.points, (share) => timeColour(share, 1), -1, 1, "displacement in time, frames");
     this.area = element("p", { class: "dots" }, this.points);
     this.toggle(this.points, "ghost", "references (zero offsets)", "Hollow rings where each point would be with zero offsets");
-    if (points?.by_query_frame) this.toggle(this.points, "eachFrame", "query of this frame only", "Otherwise the mean over the query token of every frame");
+    const mean = "Otherwise the mean over the query token of every frame";
+    if (points?.by_query_frame) this.toggle(this.points, "eachFrame", "query of this frame only", mean);
     this.about = element("p", { class: "quiet" }, this.points);
     element("h3", { text: "joints" }, host);
     if (!reading.skeleton) element("p", { class: "quiet", text: reading.absent.joints }, host);
@@ -55,17 +57,25 @@ export class Key {
     for (const [name, box] of this.boxes) box.checked = state[name];
     this.points.hidden = !found;
     this.none.hidden = Boolean(found);
-    if (!found) this.none.textContent = reading.points ? `The ${query} token takes no part in 3D deformable attention; choose ${reading.points.queries.map(tokenName).join(" or ")}.` : reading.absent.points;
-    else {
+    if (!found) {
+      const others = reading.points?.queries.map(tokenName).join(" or ");
+      const sentence = `The ${query} token takes no part in 3D deformable attention; choose ${others}.`;
+      say(this.none, reading.points ? sentence : reading.absent.points);
+    } else {
       const { points } = reading, { moved, most } = reading.pointPlaces(state), count = Math.min(state.count, points.limits);
       this.slider.value = Math.max(0, this.options.findIndex((option) => option >= count));
-      this.covers.textContent = `${count} of ${points.count} points carry ${Math.round(100 * found.covered[count - 1])} % of the mass on points`;
+      const carried = Math.round(100 * found.covered[count - 1]);
+      say(this.covers, `${count} of ${points.count} points carry ${carried} % of the mass on points`);
       this.ends(this.moved, [`−${most} earlier`, "0", `+${most} later`]);
       const top = group.most("pointMass", state);
-      this.area.textContent = `Area: mass, largest ${digits(top, 2)}, uniform ${digits(points.uniform[reading.layer(state)], 2)}; ${scope}.`;
+      const uniform = digits(points.uniform[reading.layer(state)], 2);
+      say(this.area, `Area: mass, largest ${digits(top, 2)}, uniform ${uniform}; ${scope}.`);
       const offsets = points.moved[reading.layer(state)];
       const kept = moved.length < points.count ? ` ${points.count - moved.length} points with the least mass were not sent.` : "";
-      this.about.textContent = `Hair: dot to reference; mean shift ${digits(offsets.frames, 2)} frames, ${digits(offsets.x, 2)} × ${digits(offsets.y, 2)} px. Square: held at the edge (${offsets.clamped}). All queries share the points; another query only re-weights them.${kept}`;
+      const shift = `${digits(offsets.frames, 2)} frames, ${digits(offsets.x, 2)} × ${digits(offsets.y, 2)} px`;
+      const shared = "All queries share the points; another query only re-weights them.";
+      const edge = `Square: held at the edge (${offsets.clamped})`;
+      say(this.about, `Hair: dot to reference; mean shift ${shift}. ${edge}. ${shared}${kept}`);
     }
     const joints = reading.jointMass(state);
     this.joints.hidden = !reading.skeleton;
@@ -126,7 +136,8 @@ export function renderChips(host, store, reading) {
   element("span", { class: "quiet", text: "pinned" }, host);
   names.forEach((name, i) => {
     const free = () => store.free([name]);
-    element("button", { type: "button", class: "chip", text: `${texts[i]} ×`, "aria-label": `Free ${texts[i]}`, on: { click: free } }, host);
+    const label = { text: `${texts[i]} ×`, "aria-label": `Free ${texts[i]}` };
+    element("button", { type: "button", class: "chip", ...label, on: { click: free } }, host);
   });
 }
 
@@ -136,23 +147,27 @@ export function readout(state, readings) {
   if (state.joint != null && reading.skeleton) {
     const name = `Frame ${frame + 1}, ${reading.jointName(state.joint)}`;
     if (readings.length > 1) {
-      const each = readings.map((one) => `${one.model.token_mode} ${digits(one.jointMass(state)?.mass[frame * J + state.joint], 2)}`);
+      const mass = (one) => digits(one.jointMass(state)?.mass[frame * J + state.joint], 2);
+      const each = readings.map((one) => `${one.model.token_mode} ${mass(one)}`);
       return `${name}: attention mass ${each.join(", ")}.`;
     }
     const found = reading.jointMass(state), score = `score ${digits(reading.score[frame * J + state.joint], 2)}`;
     if (!found) return `${name}: ${score}; ${tokenName(reading.query(state))} reads no joints.`;
     const [mass, base] = [found.mass, found.uniform].map((values) => values[frame * J + state.joint]);
     const times = base ? `, ${digits(mass / base, 2)} × uniform (${digits(base, 2)})` : ", though it was not to be read";
-    return `${name}: attention mass ${digits(mass, 2)}${times}; ${score}; ${tokenName(reading.readerName("joints", state))}, ${reading.viewName(state)}.`;
+    const through = `${tokenName(reading.readerName("joints", state))}, ${reading.viewName(state)}`;
+    return `${name}: attention mass ${digits(mass, 2)}${times}; ${score}; ${through}.`;
   }
   if (state.point != null && readings.length === 1 && reading.pointMass(state)) {
     const i = state.point, found = reading.pointMass(state), { place, reference, clamped } = reading.pointPlaces(state);
     const [t, x, y] = place.subarray(3 * i, 3 * i + 3), [t0, x0, y0] = reference.subarray(3 * i, 3 * i + 3);
     const moved = `${signed(t - t0, 2)} frames, ${signed(x - x0, 2)} × ${signed(y - y0, 2)} px`;
     const edge = clamped[i] ? ", held at the edge" : "";
-    return `Point at frame ${(t + 1).toFixed(1)}, x ${x.toFixed(0)}, y ${y.toFixed(0)}: attention mass ${digits(found.mass[i], 2)}, moved ${moved} from its reference${edge}.`;
+    const where = `Point at frame ${(t + 1).toFixed(1)}, x ${x.toFixed(0)}, y ${y.toFixed(0)}`;
+    return `${where}: attention mass ${digits(found.mass[i], 2)}, moved ${moved} from its reference${edge}.`;
   }
-  const when = `Frame ${frame + 1} of ${reading.T}, ${reading.clip.seconds[frame].toFixed(2)} s (source frame ${reading.clip.source[frame]})`;
+  const { seconds, source } = reading.clip;
+  const when = `Frame ${frame + 1} of ${reading.T}, ${seconds[frame].toFixed(2)} s (source frame ${source[frame]})`;
   if (readings.length > 1) return `${when}.`;
   const index = reading.classIndex(state.label);
   const parts = reading.ledger.tokens.map((token, i) => `${tokenName(token)} ${signed(reading.ledger.parts[index][i][frame], 2)}`);

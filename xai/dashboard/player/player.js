@@ -1,7 +1,7 @@
 // Player: one clock and one highlight drive all views, for one reading or for several lanes of the same clip.
 import { digits, Reading, tokenName } from "./reading.js";
 import { Clock, Store } from "./store.js";
-import { element, readTheme } from "./drawing.js";
+import { element, readTheme, say } from "./drawing.js";
 import { loadFrames, Stage, Strip } from "./stage.js";
 import { Curves, Ledger } from "./charts.js";
 import { Diagram, headChoices, layerChoices, queryChoices } from "./diagram.js";
@@ -26,13 +26,15 @@ class Lane {
     this.top = part("top");
     if (several) element("h2", { text: reading.model.name ?? reading.model.token_mode }, this.top);
     this.sentence = element("p", { class: "sentence" }, this.top);
-    if (!reading.model.trained_on) element("p", { class: "warning", text: "These weights were never trained: what they read explains nothing." }, this.top);
-    const bodies = { answers: part("answers-cell"), stage: part("stage"), curves: part("curves", "joint curves"), ledger: part("ledger"), key: part("key") };
-    this.stage = new Stage(bodies.stage, reading, store, group);
-    this.curves = new Curves(bodies.curves, reading, store, group);
+    const untrained = "These weights were never trained: what they read explains nothing.";
+    if (!reading.model.trained_on) element("p", { class: "warning", text: untrained }, this.top);
+    const [answers, stage, curves] = [part("answers-cell"), part("stage"), part("curves", "joint curves")];
+    const [ledger, key] = [part("ledger"), part("key")];
+    this.stage = new Stage(stage, reading, store, group);
+    this.curves = new Curves(curves, reading, store, group);
     this.views = [
-      new Answers(bodies.answers, reading, store), this.stage, this.curves, new Ledger(bodies.ledger, reading, store, group),
-      new Key(bodies.key, reading, store, group),
+      new Answers(answers, reading, store), this.stage, this.curves, new Ledger(ledger, reading, store, group),
+      new Key(key, reading, store, group),
     ];
     this.curveOptions(this.curvesTitle);
   }
@@ -49,14 +51,16 @@ class Lane {
   }
 
   render(state, theme) {
-    const said = JSON.stringify(this.reading.sentence(state));
-    if (said !== this.said) {
-      this.said = said;
-      this.sentence.replaceChildren(...this.reading.sentence(state).map(([text, strong]) => element(strong ? "strong" : "span", { text })));
+    const key = this.reading.key(state);
+    if (key !== this.said) {
+      this.said = key;
+      const pieces = this.reading.sentence(state).map(([text, strong]) => element(strong ? "strong" : "span", { text }));
+      this.sentence.replaceChildren(...pieces);
     }
     if (this.coloured !== theme.id) {
       this.coloured = theme.id;
-      renderLegend(this.limbs, ((this.reading.joints && this.reading.skeleton?.limbs) || []).map((limb, i) => [theme.limb(i), limb]));
+      const limbs = (this.reading.joints && this.reading.skeleton?.limbs) || [];
+      renderLegend(this.limbs, limbs.map((limb, i) => [theme.limb(i), limb]));
     }
     for (const [name, value, button] of this.options) button.setAttribute("aria-pressed", state[name] === value);
     for (const view of this.views) view.render(state, theme, this.images);
@@ -71,7 +75,9 @@ export class Player {
     root.setAttribute("role", "group");
     root.setAttribute("aria-label", "Player: film, skeleton, sampling points and curves on one clock. Press ? for its keys.");
     root.addEventListener("keydown", (event) => this.press(event));
-    root.addEventListener("pointerdown", (event) => event.target.closest("button, input, a, [role=slider]") ?? root.focus({ preventScroll: true }));
+    root.addEventListener("pointerdown", (event) => {
+      if (!event.target.closest("button, input, [role=slider], [role=button]")) root.focus({ preventScroll: true });
+    });
     this.observer = new ResizeObserver(() => this.repaint());
     this.observer.observe(root);
   }
@@ -95,11 +101,18 @@ export class Player {
     const group = { readings, most: (name, state) => Math.max(...readings.map((reading) => reading[name](state)?.max ?? 0)) };
     const modal = (reading) => (reading.queries.includes("own") ? 0 : reading.queries.length);
     const richest = readings.reduce((a, b) => (modal(b) > modal(a) ? b : a)); // its queries are offered to all lanes
-    const start = { frame: 0, joint: null, point: null, layer: several ? null : first.layers - 1, head: -1, query: richest.queries[0], label: several ? null : first.classes[0].label, person: first.skeleton?.people[0] ?? 0, count: first.points ? steps(first.points.limits).findLast((k) => k <= Math.max(32, first.points.limits / 10)) ?? 8 : 0, ghost: false, eachFrame: false, heat: false };
+    const few = (k) => k <= Math.max(32, first.points.limits / 10);
+    const start = {
+      frame: 0, joint: null, point: null, person: first.skeleton?.people[0] ?? 0,
+      layer: several ? null : first.layers - 1, head: -1, query: richest.queries[0], // null is each lane's own
+      label: several ? null : first.classes[0].label,
+      count: first.points ? steps(first.points.limits).findLast(few) ?? 8 : 0,
+      ghost: false, eachFrame: false, heat: false,
+    };
     const overTime = first.pointFrames(start) ?? [];
     const hardest = first.hardestJoint(start);
-    const overJoint = hardest && overTime.map((_, t) => first.jointMass(start).mass[t * first.M * first.J + hardest.joint]);
-    const telling = overJoint ?? overTime; // open where there is something to see
+    const overJoint = hardest?.ratio >= 1.15 && Array.from({ length: first.T }).map((_, t) => first.jointMass(start).mass[t * first.M * first.J + hardest.joint]);
+    const telling = overJoint || overTime; // open where there is something to see
     start.frame = Math.max(0, telling.indexOf(Math.max(...telling)));
     this.store = new Store(start);
     this.clock = new Clock(this.store, first.clip.seconds);
@@ -118,8 +131,9 @@ export class Player {
     this.controls = [];
     const model = element("div", { class: "model" }, this.root);
     if (several) {
-      const longest = readings.reduce((a, b) => (b.layers > a.layers ? b : a)), widest = readings.reduce((a, b) => (b.heads > a.heads ? b : a));
-      this.controls = [layerChoices(model, longest, this.store), headChoices(model, widest, this.store), queryChoices(model, richest, this.store)];
+      const most = (name) => readings.reduce((a, b) => (b[name] > a[name] ? b : a));
+      const rows = [[layerChoices, most("layers")], [headChoices, most("heads")], [queryChoices, richest]];
+      this.controls = rows.map(([choices, reading]) => choices(model, reading, this.store));
     } else this.diagram = new Diagram(model, first, this.store);
     const host = element("div", { class: "lanes" }, this.root);
     this.lanes = readings.map((reading) => new Lane(host, reading, this.store, group, several));
@@ -130,12 +144,14 @@ export class Player {
   }
 
   transport(host) {
-    const button = (text, label, click) => element("button", { type: "button", class: "small", text, "aria-label": label, title: label, on: { click } }, host);
+    const button = (text, title, click) =>
+      element("button", { type: "button", class: "small", text, "aria-label": title, title, on: { click } }, host);
     this.playButton = button("play", "Play or pause (Space)", () => this.clock.toggle());
     this.speedButton = button("1 ×", "Speed (, and .)", () => this.clock.faster(this.clock.speed > 0.25 ? 0.5 : 4));
     this.bars = element("span", { class: "quiet bars" }, host);
     this.when = element("span", { class: "when" }, host);
-    button("pin this frame", "Pin the frame, so that the link of the page shows it (Enter)", () => this.store.pin({ frame: this.store.chosen.frame }));
+    const pin = () => this.store.pin({ frame: this.store.chosen.frame });
+    button("pin this frame", "Pin the frame, so that the link of the page shows it (Enter)", pin);
     button("?", "Keys", () => this.toggleHelp());
   }
   toggleHelp() { this.help.hidden = !this.help.hidden; }
@@ -155,7 +171,9 @@ export class Player {
   place() {
     const { chosen, pinned } = this.store, [{ J }] = this.readings, { layer, head, query, label } = chosen;
     const joint = pinned.has("joint") ? chosen.joint : null;
-    return { frame: pinned.has("frame") ? chosen.frame : null, joint: joint == null ? null : joint % J, person: joint == null ? chosen.person : Math.floor(joint / J), layer, head, query, label };
+    const frame = pinned.has("frame") ? chosen.frame : null;
+    const who = joint == null ? { joint, person: chosen.person } : { joint: joint % J, person: Math.floor(joint / J) };
+    return { frame, ...who, layer, head, query, label };
   }
   tellPage() {
     const said = JSON.stringify(this.place());
@@ -179,7 +197,7 @@ export class Player {
       " ": () => clock.toggle(), ",": () => clock.faster(0.5), ".": () => clock.faster(2), ArrowUp: () => joint(-1), ArrowDown: () => joint(1),
       Enter: () => store.pin({ frame: chosen.frame, ...(chosen.joint == null ? {} : { joint: chosen.joint }) }),
       Escape: () => ((this.help.hidden = true), store.free([...new Set([...store.pinned, ...store.moved(), "joint"])])),
-      "[": () => layer(-1), "]": () => layer(1), h: () => store.choose({ head: first.head(chosen) + 1 < first.heads ? first.head(chosen) + 1 : -1 }),
+      "[": () => layer(-1), "]": () => layer(1), h: () => store.choose({ head: ((first.head(chosen) + 2) % (first.heads + 1)) - 1 }),
       q: () => store.choose({ query: first.queries[(first.queries.indexOf(first.query(chosen)) + 1) % first.queries.length] }),
       g: () => store.choose({ ghost: !chosen.ghost }), m: () => store.choose({ heat: !chosen.heat }), "?": () => this.toggleHelp(),
     };
@@ -198,19 +216,20 @@ export class Player {
 
   render() {
     if (!this.store) return;
-    const theme = readTheme(this.root), state = this.store.view(), [first] = this.readings;
+    const theme = (this.theme = readTheme(this.root, this.theme)), state = this.store.view(), [first] = this.readings;
     for (const lane of this.lanes) lane.render(state, theme);
     this.strip.render(state, theme, this.lanes[0].images);
     this.diagram?.render(state, theme);
     for (const update of this.controls) update(state);
     renderChips(this.chips, this.store, first);
-    this.playButton.textContent = this.store.playing ? "pause" : "play";
-    this.speedButton.textContent = { 1: "1 ×", 0.5: "½ ×", 0.25: "¼ ×" }[this.clock.speed];
-    this.when.textContent = `frame ${state.frame + 1} of ${first.T}  ${first.clip.seconds[state.frame].toFixed(2)} s`;
+    say(this.playButton, this.store.playing ? "pause" : "play");
+    say(this.speedButton, { 1: "1 ×", 0.5: "½ ×", 0.25: "¼ ×" }[this.clock.speed]);
+    say(this.when, `frame ${state.frame + 1} of ${first.T}  ${first.clip.seconds[state.frame].toFixed(2)} s`);
     const frames = this.strip.withPoints && first.frameMass(state);
-    this.bars.textContent = frames ? `bars: mass of ${tokenName(first.readerName("windows", state))} on each frame (temporal stride attention), highest ${digits(frames.max, 2)} raw; dotted: uniform` : "";
+    const bars = () => `bars: mass of ${tokenName(first.readerName("windows", state))} on each frame (temporal stride attention)`;
+    say(this.bars, frames ? `${bars()}, highest ${digits(frames.max, 2)} raw; dotted: uniform` : "");
     const said = readout(state, this.readings);
-    this.readout.textContent = said;
+    say(this.readout, said);
     clearTimeout(this.speaking);
     if (!this.store.playing) this.speaking = setTimeout(() => (this.live.textContent = said), 400);
   }

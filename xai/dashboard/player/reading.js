@@ -1,7 +1,9 @@
 // Reading: one payload, decoded, and what is measured from it. Nothing here draws or listens.
 
 // "own" stands for "each attention's own reader", where no token takes part in both (the variant without modal tokens).
-const TOKEN_NAMES = { own: "patches, joints", cls: "CLS", rgb: "RGB", pose: "pose", shared: "shared", patch: "patches", joint: "joints", point: "points" };
+const TOKEN_NAMES = {
+  own: "patches, joints", cls: "CLS", rgb: "RGB", patch: "patches", joint: "joints", point: "points",
+};
 export const tokenName = (token) => TOKEN_NAMES[token] ?? token;
 export const singular = (token) =>
   ({ patch: "mean patch", joint: "mean joint" })[token] ?? `${tokenName(token)} token`;
@@ -167,10 +169,10 @@ export class Reading {
 
   classIndex(label) { return Math.max(0, this.classes.findIndex((entry) => entry.label === label)); }
 
-  // Sums of the parts of one class: per token, and of all.
+  // Sums of the parts of one class, per token.
   account(index) {
     const tokens = this.ledger.parts[index].map((row) => row.reduce((a, b) => a + b, 0));
-    return { tokens, parts: tokens.reduce((a, b) => a + b, 0), bias: this.classes[index].bias, logit: this.classes[index].logit };
+    return { tokens, bias: this.classes[index].bias, logit: this.classes[index].logit };
   }
 
   // The joint that the chosen query read most above its base rate, and the frames where it did.
@@ -213,13 +215,14 @@ export class Reading {
     const query = singular(this.readerName(this.hardestJoint(state) ? "joints" : "points", state));
     const joint = this.hardestJoint(state), points = this.pointFrames(state);
     if (joint && joint.ratio >= 1.15) {
-      pieces.push([`Its ${query} read the `], [this.jointName(joint.joint), true], [` hardest (${digits(joint.ratio, 2)} × uniform)`]);
+      const times = ` hardest (${digits(joint.ratio, 2)} × uniform)`;
+      pieces.push([`Its ${query} read the `], [this.jointName(joint.joint), true], [times]);
       pieces.push([joint.frames ? `, most in ${joint.frames}.` : ", over the whole clip."]);
     } else if (joint) {
       pieces.push([`Its ${query} read all joints about equally.`]);
     } else if (points) {
       const frames = peakFrames(points);
-      pieces.push([frames ? `Its ${query} read most from points in ${frames}.` : `Its ${query} read points of all frames about equally.`]);
+      pieces.push([`Its ${query} read ${frames ? `most from points in ${frames}` : "points of all frames about equally"}.`]);
     } else pieces.push([this.skeleton ? `Its ${query} reads neither points nor joints here.` : this.absent.joints]);
     if (joint || points) pieces.push([` (${this.viewName(state)})`]);
     return pieces;
@@ -247,6 +250,6 @@ export function digits(value, count = 3) {
   const decimals = count - 1 - Math.floor(Math.log10(Math.abs(value)));
   return value.toFixed(Math.max(0, Math.min(8, decimals))).replace("-", "−");
 }
-export const fixed = (value) => value.toFixed(2).replace("-", "−"); // terms of a sum share their decimals
+export const fixed = (value) => (Math.round(100 * value) / 100 || 0).toFixed(2).replace("-", "−"); // terms of a sum share their decimals
 export const signed = (value, count) => (value > 0 ? "+" : "") + digits(value, count);
 export const share = (value) => (value > 0.995 ? "> 0.99" : value < 0.005 ? "< 0.01" : value.toFixed(2));

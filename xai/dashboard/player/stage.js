@@ -21,7 +21,8 @@ export async function loadFrames({ sprite, clip }) {
 export function fit(clip, left, top, width, height) {
   const scale = Math.min(width / clip.width, height / clip.height);
   const x0 = left + (width - scale * clip.width) / 2, y0 = top + (height - scale * clip.height) / 2;
-  return { scale, x0, y0, width: scale * clip.width, height: scale * clip.height, x: (px) => x0 + scale * (px + 0.5), y: (py) => y0 + scale * (py + 0.5) };
+  const x = (px) => x0 + scale * (px + 0.5), y = (py) => y0 + scale * (py + 0.5);
+  return { scale, x0, y0, width: scale * clip.width, height: scale * clip.height, x, y };
 }
 
 // The points to draw on one frame, largest last so that small ones are not buried: place, size, opacity, colour.
@@ -52,8 +53,9 @@ export class Stage {
   geometry() { return { ...this.at, place: [this.at.x(0), this.at.y(0)], points: this.drawn ?? [], joints: this.joints ?? [] }; }
 
   find(x, y) {
-    const near = (item, reach) => Math.hypot(item.x - x, item.y - y) <= Math.max(item.radius + 2, reach);
-    const joint = (this.joints ?? []).filter((j) => near(j, 8)).sort((a, b) => Math.hypot(a.x - x, a.y - y) - Math.hypot(b.x - x, b.y - y))[0];
+    const apart = (item) => Math.hypot(item.x - x, item.y - y);
+    const near = (item, reach) => apart(item) <= Math.max(item.radius + 2, reach);
+    const [joint] = (this.joints ?? []).filter((j) => near(j, 8)).sort((a, b) => apart(a) - apart(b));
     if (joint) return { joint: joint.index };
     const point = (this.drawn ?? []).findLast((p) => p.opacity > 0.15 && near(p, 4));
     return point ? { point: point.i } : null;
@@ -75,9 +77,8 @@ export class Stage {
   // The region that the model saw; the rest is dimmed. Its corners are pixel edges, half a pixel from the centres.
   outline(context, at) {
     const corners = this.reading.clip.box.map(([x, y]) => [at.x(x), at.y(y)]);
-    const xs = corners.map(([x]) => x), ys = corners.map(([, y]) => y);
-    const whole = Math.min(...xs) <= at.x0 + 1 && Math.max(...xs) >= at.x0 + at.width - 1 && Math.min(...ys) <= at.y0 + 1 && Math.max(...ys) >= at.y0 + at.height - 1;
-    if (whole) return;
+    const within = ([x, y]) => x > at.x0 + 1 && x < at.x0 + at.width - 1 || y > at.y0 + 1 && y < at.y0 + at.height - 1;
+    if (!corners.some(within)) return; // it saw the whole frame
     context.save();
     context.beginPath();
     context.rect(at.x0, at.y0, at.width, at.height);
@@ -97,7 +98,8 @@ export class Stage {
     if (!places) return;
     for (let i = 0; i < places.reference.length / 3; i++) {
       context.globalAlpha = 0.75 * timeWeight(places.reference[3 * i], state.frame);
-      if (context.globalAlpha > 0) disc(context, at.x(places.reference[3 * i + 1]), at.y(places.reference[3 * i + 2]), 2.2, null, "#ffffff", 1);
+      const [x, y] = [at.x(places.reference[3 * i + 1]), at.y(places.reference[3 * i + 2])];
+      if (context.globalAlpha > 0) disc(context, x, y, 2.2, null, "#fff", 1);
     }
     context.globalAlpha = 1;
   }
@@ -116,7 +118,11 @@ export class Stage {
     for (const p of this.drawn) {
       context.globalAlpha = p.opacity;
       disc(context, p.x, p.y, p.radius, p.colour, CASING, 1);
-      if (p.clamped) Object.assign(context, { strokeStyle: "#fff", lineWidth: 1.2 }), context.strokeRect(p.x - p.radius - 2.5, p.y - p.radius - 2.5, 2 * p.radius + 5, 2 * p.radius + 5);
+      if (p.clamped) {
+        const half = p.radius + 2.5;
+        Object.assign(context, { strokeStyle: "#fff", lineWidth: 1.2 });
+        context.strokeRect(p.x - half, p.y - half, 2 * half, 2 * half);
+      }
       if (p.i === state.point) disc(context, p.x, p.y, p.radius + 4, null, "#fff", 2);
     }
     context.globalAlpha = 1;
@@ -128,11 +134,15 @@ export class Stage {
     if (!skeleton) return;
     const found = this.reading.jointMass(state), max = this.group.most("jointMass", state);
     for (const m of skeleton.people) {
+      // Discs stay small beside the body, so that a far-away person is not buried under their joints.
+      const from = (state.frame * M + m) * J, heights = Array.from({ length: J }, (_, j) => place.values[2 * (from + j) + 1]);
+      const body = at.scale * (Math.max(...heights) - Math.min(...heights));
+      const reach = Math.min(0.022 * Math.min(at.width, at.height, 420), Math.max(3, 0.022 * body));
       const joint = (j) => {
-        const index = (state.frame * M + m) * J + j;
+        const index = from + j;
         const [px, py] = [place.values[2 * index], place.values[2 * index + 1]];
         const value = found ? found.mass[index] / (max || 1) : null;
-        const radius = value == null ? 3 : 3 + 0.022 * Math.min(at.width, at.height, 420) * Math.sqrt(value);
+        const radius = value == null ? 3 : 3 + reach * Math.sqrt(value);
         return { index: m * J + j, px, py, x: at.x(px), y: at.y(py), score: score[index], value, radius };
       };
       const joints = skeleton.names.map((_, j) => joint(j));
@@ -144,7 +154,8 @@ export class Stage {
         stroke(context, "rgba(255,255,255,0.92)", 1.6, ends, unsure ? [3, 3] : []);
       }
       // A joint that was not seen has no known place; it is drawn only where its file put one inside the frame.
-      const inside = (j) => j.score > 0 || (j.px > 0 && j.py > 0 && j.px < this.reading.clip.width && j.py < this.reading.clip.height);
+      const { width, height } = this.reading.clip;
+      const inside = (j) => j.score > 0 || (j.px > 0 && j.py > 0 && j.px < width && j.py < height);
       for (const j of joints.filter(inside).sort((a, b) => a.radius - b.radius)) this.joint(context, j, state, theme);
     }
   }
@@ -169,7 +180,8 @@ export class Stage {
       disc(context, j.x, j.y, ring + 3.5, null, "#fff", 2);
       const flip = j.x > this.at.x0 + 0.7 * this.at.width;
       context.font = `600 12px ${theme.font}`;
-      write(context, this.reading.jointName(j.index), j.x + (flip ? -ring - 8 : ring + 8), j.y, "#fff", flip ? "right" : "left", "rgba(10,12,16,0.85)");
+      const x = j.x + (flip ? -ring - 8 : ring + 8);
+      write(context, this.reading.jointName(j.index), x, j.y, "#fff", flip ? "right" : "left", "rgba(10,12,16,0.85)");
     }
   }
 }
@@ -192,7 +204,8 @@ export class Strip {
     const found = this.withPoints && reading.frameMass(state), bars = found ? 16 : 0;
     sheet.canvas.style.height = `${Math.round(thumb + 20 + bars)}px`;
     if (!sheet.begin(theme) || !images) return;
-    const still = `${reading.id} ${reading.key(state)} ${state.count} ${this.withPoints} ${state.eachFrame && state.frame} ${state.point}`;
+    const queried = state.eachFrame && state.frame; // then the weights change with the frame
+    const still = `${reading.id} ${reading.key(state)} ${state.count} ${queried} ${state.point}`;
     sheet.still(still, (context) => {
       for (let t = 0; t < reading.T; t++) {
         const at = fit(reading.clip, t * cell + gap, 2, cell - 2 * gap, thumb);
@@ -228,6 +241,7 @@ export class Strip {
       context.fillRect(this.store.chosen.frame * cell + gap, thumb + 3, cell - 2 * gap, 2);
     }
     sheet.canvas.setAttribute("aria-valuenow", state.frame + 1);
-    sheet.canvas.setAttribute("aria-valuetext", `frame ${state.frame + 1} of ${reading.T}, ${reading.clip.seconds[state.frame].toFixed(2)} s`);
+    const seconds = reading.clip.seconds[state.frame].toFixed(2);
+    sheet.canvas.setAttribute("aria-valuetext", `frame ${state.frame + 1} of ${reading.T}, ${seconds} s`);
   }
 }
