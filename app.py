@@ -4,6 +4,9 @@ import streamlit as st
 
 st.set_page_config(page_title="Kinescope", layout="wide", initial_sidebar_state="collapsed")
 
+# The page begins right under its navigation: everything of a clip fits on one screen.
+st.html("<style>[data-testid='stMainBlockContainer'] { padding-top: 4rem; padding-bottom: 2rem; }</style>")
+
 PAGES = "xai/dashboard/pages"
 st.navigation(
     [
