@@ -36,6 +36,15 @@ def attention_rows(query: Tensor, key: Tensor, mask: Tensor | None = None) -> Te
     return torch.softmax(scores, dim=-1)
 
 
+def _windowed(
+    windows: int, mask: Tensor | None, ids: tuple[TokenIds, TokenIds], q: Tensor, k: Tensor, v: Tensor, attended: Tensor
+) -> AttentionTap:
+    """What the tap hands over: [B * D, ...] as [B, D, ...]."""
+    seen = None if mask is None else mask.unflatten(0, (-1, windows))
+    q, k, v, attended = (tensor.unflatten(0, (-1, windows)) for tensor in (q, k, v, attended))
+    return AttentionTap(q, k, seen, *ids, v, attended)
+
+
 class DropPath(nn.Module):
     """Drops the whole residual branch of a sample with probability `rate` in training."""
 
@@ -82,14 +91,11 @@ class AttentionBlock(nn.Module):
         normed = self.norm(context)
         k = rearrange(self.key(normed), "b n (h e) -> b h n e", h=self.heads)
         v = rearrange(self.value(normed), "b n (h e) -> b h n e", h=self.heads)
-        if tapped():
-            queries, keys = identify()
-            seen = None if mask is None else mask.unflatten(0, (-1, windows))
-            tap(
-                self.name,
-                AttentionTap(q.unflatten(0, (-1, windows)), k.unflatten(0, (-1, windows)), seen, queries, keys),
-            )
         attended = self._attend(q, k, v, mask)
+        if tapped():
+            handed = _windowed(windows, mask, identify(), q, k, v, attended)
+            tap(self.name, handed)
+            attended = handed.attended.flatten(0, 1)  # so that a recorder can ask for its gradient
         x = x + self.drop_path(self.dropout(self.projection(rearrange(attended, "b h n e -> b n (h e)"))))
         return x + self.drop_path(self.dropout(self.ffn(self.ffn_norm(x))))
 

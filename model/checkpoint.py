@@ -24,6 +24,8 @@ from model.config import ModelConfig
 from model.transformer import DeformableTransformer
 
 FORMAT_VERSION = 1
+METADATA = "kinescope"
+"""The one entry of the file's metadata: JSON with `format_version`, `architecture`, `config` and `card`."""
 ARCHITECTURE = "deformable-transformer-3d"
 
 
@@ -72,12 +74,14 @@ def save(path: str | Path, network: DeformableTransformer, card: Card, half: boo
         name: (value.half() if half and value.is_floating_point() else value).detach().cpu().contiguous()
         for name, value in network.state_dict().items()
     }
-    metadata = {
-        "format_version": str(FORMAT_VERSION),
+    described = {
+        "format_version": FORMAT_VERSION,
         "architecture": ARCHITECTURE,
-        "config": json.dumps(network.config.to_dict()),
-        "card": json.dumps(asdict(card)),
+        "config": network.config.to_dict(),
+        "card": asdict(card),
     }
+    # One entry, its keys sorted: the same network and card give the same bytes, hence the same hash.
+    metadata = {METADATA: json.dumps(described, sort_keys=True)}
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
     os.close(handle)
@@ -110,9 +114,9 @@ def load(path: str | Path, device: torch.device | str = "cpu") -> tuple[Deformab
 def read_card(path: str | Path) -> tuple[ModelConfig, Card]:
     """Configuration and card of a checkpoint, without reading its tensors."""
     path = Path(path)
-    metadata = _metadata(path)
-    version, architecture = metadata.get("format_version"), metadata.get("architecture")
-    if version != str(FORMAT_VERSION):
+    described = _description(path)
+    version, architecture = described.get("format_version"), described.get("architecture")
+    if version != FORMAT_VERSION:
         found = f"format version {version}" if version else "no format version"
         raise CheckpointError(
             f"{path.name} has {found}; this program reads version {FORMAT_VERSION} as `train` writes it."
@@ -120,8 +124,8 @@ def read_card(path: str | Path) -> tuple[ModelConfig, Card]:
     if architecture != ARCHITECTURE:
         raise CheckpointError(f"{path.name} holds a network of kind {architecture!r}; expected {ARCHITECTURE!r}.")
     try:
-        config = ModelConfig.from_dict(json.loads(metadata["config"]))
-        card = Card.from_dict(json.loads(metadata["card"]))
+        config = ModelConfig.from_dict(described["config"])
+        card = Card.from_dict(described["card"])
         if len(card.labels) != config.classes:
             raise ValueError(f"{len(card.labels)} labels for {config.classes} classes")
     except (KeyError, TypeError, ValueError) as error:
@@ -140,17 +144,23 @@ def checkpoint_hash(path: str | Path) -> str:
     return digest.hexdigest()[:16]
 
 
-def _metadata(path: Path) -> dict[str, str]:
+def _description(path: Path) -> dict[str, Any]:
+    """What the metadata of the file says of its network; empty if it says nothing."""
     if not path.is_file():
         raise CheckpointError(f"There is no checkpoint at {path}.")
     try:
         with safe_open(path, framework="pt") as file:
-            return file.metadata() or {}
+            text = (file.metadata() or {}).get(METADATA, "{}")
     except (SafetensorError, OSError) as error:
         raise CheckpointError(
             f"{path.name} is not a safetensors file; other formats can run code when opened and are refused. "
             "Save the network with model.save."
         ) from error
+    try:
+        described = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise CheckpointError(f"{path.name} describes its network in a way this program cannot read.") from error
+    return described if isinstance(described, dict) else {}
 
 
 def _read_tensors(path: Path, wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:

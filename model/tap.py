@@ -1,8 +1,11 @@
 """Named taps: how the network hands over what happens inside it, without hooks, flags or a second code path.
 
-`tap("blocks.2.joint.attention", ...)` does nothing unless a recorder is open in the current context. The recorder
-lives in a `ContextVar`, so it belongs to one thread or task: two people who run the same network never see each
-other's values, and there is nothing to clean up on the module after an exception.
+`tap("blocks.2.joint.attention", ...)` returns its value untouched unless a recorder is open in the current context.
+The recorder lives in a `ContextVar`, so it belongs to one thread or task: two people who run the same network never
+see each other's values, and there is nothing to clean up on the module after an exception.
+
+A recorder that returns None only listens. At the taps called exchangeable, where the network goes on with what the
+tap returns, it may hand back another tensor of the same shape: that is how removal and attribution reach inside.
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ from typing import Any
 
 from torch import Tensor
 
-Recorder = Callable[[str, Any], None]
+Recorder = Callable[[str, Any], Any]
 
 _recorder: ContextVar[Recorder | None] = ContextVar("recorder", default=None)
 
@@ -26,10 +29,12 @@ def tapped() -> bool:
     return _recorder.get() is not None
 
 
-def tap(name: str, value: Any) -> None:
-    """Hand `value` to the recorder of this context, if there is one."""
-    if (recorder := _recorder.get()) is not None:
-        recorder(name, value)
+def tap(name: str, value: Any) -> Any:
+    """Hand `value` to the recorder of this context, if there is one, and return what it gives back or `value`."""
+    if (recorder := _recorder.get()) is None:
+        return value
+    given = recorder(name, value)
+    return value if given is None else given
 
 
 @contextmanager
@@ -86,6 +91,10 @@ class AttentionTap:
     """[B, D, N_k] bool, True where a key may be read; None when all may."""
     queries: TokenIds
     keys: TokenIds
+    value: Tensor
+    """[B, D, heads, N_k, d_head]"""
+    attended: Tensor
+    """[B, D, heads, N_q, d_head]: softmax(query key^T) value, as the block goes on with it (with its gradient)."""
 
 
 @dataclass(frozen=True)
@@ -110,6 +119,19 @@ def attention_tap(layer: int, attention: str) -> str:
     return f"blocks.{layer}.{attention}.attention"
 
 
+def offsets_tap(layer: int) -> str:
+    """Name of the tap of the offsets [B, T~, H~, W~, 3] of one layer, in normalised (t, y, x); exchangeable."""
+    return f"blocks.{layer}.deformable.offsets"
+
+
+def tokens_tap(layer: int, tokens: str) -> str:
+    """Name of the tap of the tokens that enter `layer` (0 ... L; L is what the head pools); exchangeable.
+
+    `tokens`: "patches" Z [B, T, H8 * W8, d], "pose" P [B, T, M * J, d], "modal" M [B, K, T, d].
+    """
+    return f"blocks.{layer}.{tokens}"
+
+
 def points_tap(layer: int) -> str:
     """Name of the tap of the 3D token search of one layer; its value is a `PointsTap`."""
     return f"blocks.{layer}.deformable.points"
@@ -117,5 +139,6 @@ def points_tap(layer: int) -> str:
 
 FEATURES_A = "backbone.features_a"
 FEATURES_B = "backbone.features_b"
-POSE_TOKENS = "tokenizer.pose_tokens"
+"""F_a [B, C_a, T, H/2, W/2] and F_b [B, C_b, T, H/8, W/8]; exchangeable."""
 HEAD_TOKENS = "head.tokens"
+"""What the head reads [B, T, slots, d]; exchangeable."""

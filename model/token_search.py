@@ -18,7 +18,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from model.config import ModelConfig
-from model.tap import PointsTap, points_tap, tap, tapped
+from model.tap import PointsTap, offsets_tap, points_tap, tap, tapped
 
 Volume = tuple[int, int, int]
 
@@ -95,7 +95,7 @@ class TokenSearch(nn.Module):
         with torch.autocast(z.device.type, enabled=False):
             z = z.float()
             grid = rearrange(self.norm_input(z), "b t (h w) d -> b d t h w", h=height, w=width)
-            offsets = self.offsets(grid)
+            offsets = tap(offsets_tap(self.layer), self.offsets(grid))
             reference = reference_points((offsets.shape[1], offsets.shape[2], offsets.shape[3]), z.device)
             wanted = reference + offsets
             position = wanted.clamp(-1, 1)

@@ -12,7 +12,6 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from model.config import ModelConfig
-from model.tap import POSE_TOKENS, tap
 
 
 def resize_time(embedding: Tensor, frames: int) -> Tensor:
@@ -117,6 +116,4 @@ class Tokenizer(nn.Module):
             p = p + self.geometry(joint_geometry(joints, score))
         person = torch.arange(people, device=p.device).clamp_max(self.config.people - 1)
         p = p + self.joint_embedding + self.person_embedding[person][:, None]
-        p = (p + resize_time(self.time_embedding, frames)[:, None, None]).flatten(2, 3)
-        tap(POSE_TOKENS, p)
-        return p
+        return (p + resize_time(self.time_embedding, frames)[:, None, None]).flatten(2, 3)

@@ -25,7 +25,7 @@ from model.backbone import Backbone
 from model.config import ModelConfig
 from model.cross_modal import CrossProjection, ModalTokens
 from model.stride import JointStrideAttention, TemporalStrideAttention
-from model.tap import FEATURES_A, FEATURES_B, HEAD_TOKENS, ROLE_KIND, Kind, TokenIds, attention_tap, tap
+from model.tap import FEATURES_A, FEATURES_B, HEAD_TOKENS, ROLE_KIND, Kind, TokenIds, attention_tap, tap, tokens_tap
 from model.token_search import TokenSearch, Volume
 from model.tokenizer import Tokenizer
 
@@ -131,16 +131,16 @@ class DeformableTransformer(nn.Module):
         """What the head pools: normalised tokens [B, T, slots, d]."""
         _check(self.config, frames, joints, score)
         features_a, features_b = self.backbone(frames)
-        tap(FEATURES_A, features_a)
-        tap(FEATURES_B, features_b)
+        features_a, features_b = tap(FEATURES_A, features_a), tap(FEATURES_B, features_b)
         length, height, width = features_b.shape[-3:]
         volume: Volume = (length, height, width)
         patches = self.tokenizer.patches(features_b)
         pose = self.tokenizer.pose(features_a, joints, score)
         visible = (score > 0).flatten(2)
         modal = self.modal(len(frames), length).to(patches.dtype)
-        for layer in self.layers:
-            patches, pose, modal = layer(patches, pose, modal, visible, volume)
+        patches, pose, modal = _tap_tokens(0, patches, pose, modal)
+        for i, layer in enumerate(self.layers, start=1):
+            patches, pose, modal = _tap_tokens(i, *layer(patches, pose, modal, visible, volume))
         if self.config.roles:
             pooled = rearrange(modal, "b k t c -> b t k c")
         else:
@@ -148,8 +148,7 @@ class DeformableTransformer(nn.Module):
             mean_pose = (pose * seen).sum(2) / seen.sum(2).clamp_min(1)
             pooled = torch.stack([patches.mean(2), mean_pose], dim=2)
         tokens = self.norm(pooled.flatten(2).float()).unflatten(-1, (len(self.slots), -1))
-        tap(HEAD_TOKENS, tokens)
-        return tokens
+        return tap(HEAD_TOKENS, tokens)
 
     def classify(self, tokens: Tensor) -> Tensor:
         """[B, T, slots, d] -> logits [B, classes]."""
@@ -160,6 +159,15 @@ class DeformableTransformer(nn.Module):
         """The exact parts of every logit: [B, T, slots, d] -> [B, classes, slots, T]; their sum + bias is the logit."""
         weight = self.head.weight.unflatten(1, (len(self.slots), -1))
         return torch.einsum("btsd,csd->bcst", tokens.float(), weight.float()) / tokens.shape[1]
+
+
+def _tap_tokens(layer: int, patches: Tensor, pose: Tensor, modal: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The tokens that enter `layer`, as the recorder gives them back."""
+    return (
+        tap(tokens_tap(layer, "patches"), patches),
+        tap(tokens_tap(layer, "pose"), pose),
+        tap(tokens_tap(layer, "modal"), modal),
+    )
 
 
 def _replace(tokens: list[Tensor], chosen: list[int], read: Tensor) -> list[Tensor]:

@@ -134,9 +134,9 @@ def gym(token_mode: Literal["cross", "single", "none"]) -> TrainConfig:
         optimiser=OptimiserConfig(lr=7e-4, ema=0.998, label_smoothing=0.05),
         schedule=ScheduleConfig(
             stages=(
-                Stage(epochs=9, size=56, frames=8, batch=8),
-                Stage(epochs=2, size=80, frames=12, batch=8),
-                Stage(epochs=2, size=112, frames=12, batch=8),
+                Stage(epochs=8, size=56, frames=8, batch=8),
+                Stage(epochs=1, size=80, frames=12, batch=8),
+                Stage(epochs=1, size=112, frames=12, batch=8),
             ),
             warmup_epochs=1,
             final_lr=0.05,

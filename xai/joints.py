@@ -19,7 +19,7 @@ from xai.trace import AttentionSummary, Trace
 def by_joint(summary: AttentionSummary, values: torch.Tensor, frames: int, joints: int) -> torch.Tensor:
     """Scatter values [..., D, N_k] to the joints they belong to: [..., frames, joints], averaged where one is in
     several windows."""
-    keys = summary.tap.keys
+    keys = summary.keys
     chosen = (keys.kind == Kind.JOINT).flatten()
     index = (keys.frame * joints + keys.place).flatten()[chosen]
     flat = values.flatten(-2)[..., chosen]

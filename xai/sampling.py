@@ -31,7 +31,7 @@ def sampling_points(trace: Trace, view: View, layers: int, made_by: MadeBy, inde
     for layer in range(layers):
         summary = trace.attentions[attention_tap(layer, "deformable")]
         points = trace.points[points_tap(layer)]
-        chosen = summary.tap.keys.kind[0] == Kind.POINT
+        chosen = summary.keys.kind[0] == Kind.POINT
         mass.append(summary.rows[index, 0][..., chosen].cpu().numpy())
         reference.append(places(points, points.reference, view))
         place.append(places(points, points.position[index], view))

@@ -16,7 +16,7 @@ from xai.trace import AttentionSummary, Trace
 def by_frame(summary: AttentionSummary, rows: torch.Tensor, frames: int) -> torch.Tensor:
     """[..., D, w, N_k] -> [..., query frame, frame]; a query frame in several windows is averaged."""
     count, size = summary.frames.shape
-    keys = torch.where(summary.tap.keys.kind >= 0, summary.tap.keys.frame, frames)  # padding goes to a spare column
+    keys = torch.where(summary.keys.kind >= 0, summary.keys.frame, frames)  # padding goes to a spare column
     index = keys[:, None].expand(count, size, -1).expand(rows.shape)
     read = rows.new_zeros(*rows.shape[:-1], frames + 1).scatter_add(-1, index, rows)[..., :frames]
     query = torch.where(summary.frames >= 0, summary.frames, frames).flatten()

@@ -24,7 +24,7 @@ def token_flow(trace: Trace, layers: int, made_by: MadeBy, index: int = 0) -> Ex
             if summary is None:
                 continue
             readable = summary.readable[index]
-            share = [float((readable & (summary.tap.keys.kind == kind)).sum() / readable.sum()) for kind in kinds]
+            share = [float((readable & (summary.keys.kind == kind)).sum() / readable.sum()) for kind in kinds]
             for reader, reads in summary.flow.items():
                 row = kinds.index(reader)
                 values[layer, a, row] = [float(reads[kind][index]) if kind in reads else 0.0 for kind in kinds]

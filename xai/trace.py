@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from model.attention import attention_rows
-from model.tap import AttentionTap, Kind, PointsTap, recording
+from model.tap import AttentionTap, Kind, PointsTap, TokenIds, recording
 
 MODAL = (Kind.CLS, Kind.RGB, Kind.POSE, Kind.SHARED)
 MANY = (Kind.PATCH, Kind.JOINT)
@@ -36,14 +36,16 @@ class AttentionSummary:
     readers: tuple[Kind, ...]
     rows: Tensor
     frames: Tensor
-    tap: AttentionTap
+    mask: Tensor | None
+    """[B, D, N_k] bool, True where a key may be read; None when all may."""
+    keys: TokenIds
     flow: dict[Kind, dict[Kind, Tensor]]
 
     @property
     def readable(self) -> Tensor:
         """[B, D, N_k] bool: keys that could be read."""
-        real = (self.tap.keys.kind >= 0)[None]
-        return real.expand(len(self.rows), -1, -1) if self.tap.mask is None else self.tap.mask & real
+        real = (self.keys.kind >= 0)[None]
+        return real.expand(len(self.rows), -1, -1) if self.mask is None else self.mask & real
 
 
 class Trace(AbstractContextManager["Trace"]):
@@ -103,8 +105,7 @@ def summarise(tap: AttentionTap, patch_readers: int) -> AttentionSummary:
     assert frames is not None
     order = [readers.index(kind) for kind in present if kind in readers]
     stacked = torch.stack([rows[order.index(i)] for i in range(len(readers))], dim=3)
-    kept = AttentionTap(tap.query[:, :, :, :0], tap.key[:, :, :, :0], tap.mask, tap.queries, tap.keys)
-    return AttentionSummary(readers, stacked, frames, kept, flow)
+    return AttentionSummary(readers, stacked, frames, tap.mask, tap.keys, flow)
 
 
 def _positions(tap: AttentionTap, kind: Kind, limit: int | None) -> Tensor:

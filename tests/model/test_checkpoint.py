@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 import model
+from model.checkpoint import METADATA
 from tests.model.networks import build, inputs
 
 CARD = model.Card(
@@ -24,18 +27,21 @@ def saved(tmp_path: Path) -> Path:
     return tmp_path / "net.safetensors"
 
 
-def rewrite(path: Path, metadata: dict[str, str] | None = None, **tensors: torch.Tensor | None) -> None:
-    from safetensors import safe_open
-
+def rewrite(path: Path, about: dict[str, object] | str | None = None, **tensors: torch.Tensor | None) -> None:
+    """Change what the file says about its network, or its tensors."""
     with safe_open(path, framework="pt") as file:
-        about = dict(file.metadata())
+        text = file.metadata()[METADATA]
+    if isinstance(about, dict):
+        text = json.dumps(json.loads(text) | about)
+    elif about is not None:
+        text = about
     state = load_file(path)
     for name, tensor in tensors.items():
         if tensor is None:
             del state[name]
         else:
             state[name] = tensor
-    save_file(state, path, {**about, **(metadata or {})})
+    save_file(state, path, {METADATA: text})
 
 
 def test_what_is_saved_comes_back(saved: Path) -> None:
@@ -47,6 +53,15 @@ def test_what_is_saved_comes_back(saved: Path) -> None:
     assert not network.training
     assert model.read_card(saved)[0] == network.config
     assert [path.name for path in saved.parent.iterdir()] == ["net.safetensors"]
+
+
+def test_the_same_network_and_card_give_the_same_file(saved: Path) -> None:
+    again = saved.with_name("again.safetensors")
+    model.save(again, build(token_mode="single"), CARD)
+    assert again.read_bytes() == saved.read_bytes()
+    assert model.checkpoint_hash(again) == model.checkpoint_hash(saved)
+    model.save(again, build(token_mode="single"), replace(CARD, name="other"))
+    assert model.checkpoint_hash(again) != model.checkpoint_hash(saved)
 
 
 def test_half_precision_halves_the_file_and_stays_close(saved: Path) -> None:
@@ -77,11 +92,14 @@ def test_damage_and_strangers_get_one_sentence(saved: Path) -> None:
     cases = [
         (lambda: saved.write_bytes(whole[: len(whole) // 2]), "not a safetensors file"),
         (lambda: saved.write_bytes(b""), "not a safetensors file"),
-        (lambda: rewrite(saved, {"format_version": "99"}), "format version 99"),
+        (lambda: rewrite(saved, {"format_version": 99}), "format version 99"),
         (lambda: rewrite(saved, {"architecture": "resnet"}), "kind 'resnet'"),
-        (lambda: rewrite(saved, {"config": '{"layers": 1000000000}'}), "cannot read"),
-        (lambda: rewrite(saved, {"config": "["}), "cannot read"),
-        (lambda: rewrite(saved, {"card": '{"labels": ["a"], "layout": "x", "frames": 1, "size": 32}'}), "1 labels"),
+        (lambda: rewrite(saved, {"config": {"layers": 1000000000}}), "cannot read"),
+        (lambda: rewrite(saved, {"config": 7}), "cannot read"),
+        (lambda: rewrite(saved, {"card": {"labels": ["a"], "layout": "x", "frames": 1, "size": 32}}), "1 labels"),
+        (lambda: rewrite(saved, "["), "cannot read"),
+        (lambda: rewrite(saved, "[" * 100_000), "cannot read"),
+        (lambda: rewrite(saved, "[]"), "no format version"),
         (lambda: rewrite(saved, **{"head.bias": None}), "lacks 1 tensors of its network, first head.bias"),
         (lambda: rewrite(saved, **{"extra": torch.zeros(1)}), "no place for, first extra"),
         (lambda: rewrite(saved, **{"head.bias": torch.zeros(4)}), r"head.bias is \[4\]"),

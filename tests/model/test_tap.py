@@ -9,7 +9,19 @@ import pytest
 import torch
 
 from model.attention import attention_rows
-from model.tap import ATTENTIONS, AttentionTap, Kind, attention_tap, points_tap, recording
+from model.tap import (
+    ATTENTIONS,
+    FEATURES_A,
+    FEATURES_B,
+    HEAD_TOKENS,
+    AttentionTap,
+    Kind,
+    attention_tap,
+    offsets_tap,
+    points_tap,
+    recording,
+    tokens_tap,
+)
 from tests.model.networks import build, inputs
 
 
@@ -115,3 +127,58 @@ def test_a_tap_is_closed_after_an_exception() -> None:
     with torch.no_grad():
         build()(*inputs())
     assert seen == []
+
+
+EXCHANGEABLE = (
+    FEATURES_A,
+    FEATURES_B,
+    HEAD_TOKENS,
+    offsets_tap(1),
+    *(tokens_tap(layer, tokens) for layer in (0, 1) for tokens in ("patches", "pose", "modal")),
+    tokens_tap(2, "modal"),
+)
+
+
+@pytest.mark.parametrize("name", EXCHANGEABLE)
+def test_what_a_recorder_gives_back_is_what_the_network_goes_on_with(name: str) -> None:
+    network, given = build(), inputs()
+
+    def exchange(change: float) -> torch.Tensor:
+        def other(tap: str, value: Any) -> Any:
+            # neither a constant nor a factor: normalisation layers undo those
+            return value + change * torch.linspace(0, 1, value.numel()).reshape(value.shape) if tap == name else None
+
+        with torch.no_grad(), recording(other):
+            return network(*given)
+
+    with torch.no_grad():
+        plain = network(*given)
+    assert torch.equal(exchange(0.0), plain)
+    assert not torch.allclose(exchange(0.5), plain, atol=1e-6)
+
+
+def test_zero_offsets_read_at_the_reference_points() -> None:
+    seen: dict[str, Any] = {}
+
+    def still(name: str, value: Any) -> Any:
+        seen[name] = value
+        return torch.zeros_like(value) if name == offsets_tap(0) else None
+
+    with torch.no_grad(), recording(still):
+        build()(*inputs())
+    moved, unmoved = seen[points_tap(1)], seen[points_tap(0)]
+    assert torch.equal(unmoved.position[0], unmoved.reference)
+    assert not torch.equal(moved.position[0], moved.reference)
+
+
+@pytest.mark.parametrize("attention", ATTENTIONS)
+def test_the_attended_value_is_rows_times_values_and_carries_the_gradient(attention: str) -> None:
+    taps: dict[str, Any] = {}
+    with recording(taps.__setitem__):
+        logits = build()(*inputs())
+    tap = taps[attention_tap(0, attention)]
+    rows = attention_rows(tap.query, tap.key, tap.mask)
+    assert torch.allclose(rows @ tap.value, tap.attended, atol=1e-5)
+    (gradient,) = torch.autograd.grad(logits[0, 0], tap.attended)
+    assert gradient.shape == tap.attended.shape
+    assert gradient.abs().max() > 0
