@@ -30,11 +30,11 @@ class Easel:
         self.rgb: np.ndarray = np.zeros((self.side, self.side, 3), np.uint8)
 
     def place(self, points: np.ndarray | Points) -> np.ndarray:
-        return np.round(((np.asarray(points, float) + MARGIN) * self.scale - 0.5) * (1 << SHIFT)).astype(np.int32)
+        return np.rint(((np.asarray(points, float) + MARGIN) * self.scale - 0.5) * (1 << SHIFT)).astype(np.int32)
 
     def row(self, y: float) -> int:
         """The picture row at height `y` of the frame."""
-        return int(np.clip(round((y + MARGIN) * self.scale), 0, self.side))
+        return min(max(round((y + MARGIN) * self.scale), 0), self.side)
 
     def polygon(self, points: np.ndarray | Points, colour: Colour) -> None:
         cv2.fillPoly(self.rgb, [self.place(points)], colour, cv2.LINE_AA, SHIFT)
@@ -47,9 +47,10 @@ class Easel:
         cv2.polylines(self.rgb, [self.place(points)], False, colour, thick, cv2.LINE_AA, SHIFT)
 
     def ellipse(self, x: float, y: float, rx: float, ry: float, colour: Colour, turn: float = 0.0) -> None:
-        centre, one = self.place([(x, y)])[0], (1 << SHIFT) * self.scale
-        axes = (round(rx * one), round(ry * one))
-        cv2.ellipse(self.rgb, (int(centre[0]), int(centre[1])), axes, turn, 0, 360, colour, -1, cv2.LINE_AA, SHIFT)
+        one = 1 << SHIFT
+        centre = (round(((x + MARGIN) * self.scale - 0.5) * one), round(((y + MARGIN) * self.scale - 0.5) * one))
+        axes = (round(rx * one * self.scale), round(ry * one * self.scale))
+        cv2.ellipse(self.rgb, centre, axes, turn, 0, 360, colour, -1, cv2.LINE_AA, SHIFT)
 
     def ramp(self, y0: float, y1: float, top: Colour, bottom: Colour) -> None:
         """A vertical gradient over the full width."""

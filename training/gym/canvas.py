@@ -33,7 +33,7 @@ class Canvas:
         low = np.floor(low).astype(np.int64)
         extent = (np.ceil(high).astype(np.int64) - low).max(axis=0) + 1
         w, h = min(int(extent[0]), self.width), min(int(extent[1]), self.height)
-        origin = np.clip(low, 0, [self.width - w, self.height - h])
+        origin = np.minimum(np.maximum(low, 0), [self.width - w, self.height - h])
         x = (origin[:, 0, None] + np.arange(w)).astype(np.float32)[:, None, :]
         y = (origin[:, 1, None] + np.arange(h)).astype(np.float32)[:, :, None]
         return x, y, origin
@@ -44,10 +44,10 @@ class Canvas:
         """Darken other parts of the people at pixels `places` [K] where a shape comes within `soft` of them."""
         shaded = np.full(256, 0.34, np.float32)
         shaded[[0, part, *friends]] = 0.0
-        depth = np.take(shaded, np.take(self.part.reshape(-1), places))
-        hit = np.flatnonzero(depth)
+        depth = shaded.take(self.part.reshape(-1).take(places))
+        hit = depth.nonzero()[0]
         if len(hit):
-            near = np.clip(1.0 - distance[hit] / np.float32(self.soft), 0, 1)
+            near = np.minimum(np.maximum(1.0 - distance[hit] / np.float32(self.soft), 0), 1)
             rim = depth[hit] * near * near
             rgb = self.rgb.reshape(-1, 3)
             rgb[places[hit]] *= (1.0 - (rim if strength is None else rim * strength[hit]))[:, None]
@@ -55,7 +55,7 @@ class Canvas:
     def _lay(self, places: np.ndarray, colour: np.ndarray, alpha: np.ndarray, part: int) -> None:
         """Composite `colour` [K, 3] with opacity `alpha` [K] at pixels `places` [K]."""
         rgb = self.rgb.reshape(-1, 3)
-        under = np.take(rgb, places, axis=0)
+        under = rgb.take(places, axis=0)
         under += alpha[:, None] * (colour - under)
         rgb[places] = under
         self.part.reshape(-1)[places[alpha >= 0.5]] = part
@@ -63,7 +63,7 @@ class Canvas:
     def _live(self, mask: np.ndarray, at: np.ndarray, origin: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Where the boxes [N, h, w] are true: flat box index, frame row and flat canvas index, each [K]."""
         count, h, w = mask.shape
-        live = np.flatnonzero(mask)
+        live = mask.ravel().nonzero()[0]
         rows = np.arange(count)
         n = np.repeat(rows, np.count_nonzero(mask, axis=(1, 2)))
         corner = (at * self.height + origin[:, 1]) * self.width + origin[:, 0]
@@ -94,7 +94,7 @@ class Canvas:
         """
         if len(at) == 0:
             return
-        width = np.broadcast_to(width, (len(at), width.shape[-1])).astype(np.float32)
+        width = (np.tile(width, (len(at), 1)) if width.ndim == 1 else width).astype(np.float32)
         soft = self.soft if part else 0.5
         reach = float(width.max()) + soft + 1.0
         x, y, origin = self._boxes(np.minimum(start, end) - reach, np.maximum(start, end) + reach)
@@ -119,8 +119,8 @@ class Canvas:
         radius = width.ravel()[n * (steps + 1) + (place * steps + 0.5).astype(np.int32)]
         distance = np.sqrt(aside * aside + over * over) - radius
         if part:
-            self._rim(places, distance, part, friends, np.clip(3.0 * place - 1.0, 0.0, 1.0) if attached else None)
-        kept = np.flatnonzero(distance < 0.5)
+            self._rim(places, distance, part, friends, np.minimum(np.maximum(3.0 * place - 1.0, 0.0), 1.0) if attached else None)
+        kept = (distance < 0.5).nonzero()[0]
         n, place, places = n[kept], place[kept], places[kept]
         aside, over, radius, distance = aside[kept], over[kept], radius[kept], distance[kept]
         side = aside / radius
@@ -135,7 +135,7 @@ class Canvas:
         # On screen, positive `side` lies to the left of an axis that points down; the texture runs left to right.
         angle = (0.5 - turn / (2 * np.pi)) - np.arcsin(np.minimum(np.maximum(side, -1), 1)) * np.float32(0.5 / np.pi)
         column = (angle * columns).astype(np.int32) % columns
-        colour = np.take(texture.reshape(-1, 3), row * columns + column, axis=0) * tone[:, None]
+        colour = texture.reshape(-1, 3).take(row * columns + column, axis=0) * tone[:, None]
         alpha = np.minimum(np.maximum(0.5 - distance, 0), 1)
         self._lay(places, colour, alpha, part)
 
@@ -186,10 +186,10 @@ class Canvas:
         edge = 1.0 - normal[:, 2]
         tone = (AMBIENT + DIFFUSE * np.maximum(normal @ self.light, 0)) * (1.0 - 0.28 * edge * edge * edge)
         rows, columns = texture.shape[:2]
-        row = np.clip((0.5 - 0.5 * local[:, 1]) * rows, 0, rows - 1).astype(np.int32)
+        row = np.minimum(np.maximum((0.5 - 0.5 * local[:, 1]) * rows, 0), rows - 1).astype(np.int32)
         around = (np.arctan2(local[:, 0], local[:, 2]) * np.float32(0.5 / np.pi) + 0.5) * columns
         column_of = np.minimum(around.astype(np.int32), columns - 1)
-        sample = np.take(texture.reshape(-1, 4), row * columns + column_of, axis=0)
+        sample = texture.reshape(-1, 4).take(row * columns + column_of, axis=0)
         alpha = np.minimum(np.maximum(0.5 - distance, 0), 1) * sample[:, 3]
         if part:
             self._rim(places, distance, part, friends, sample[:, 3])

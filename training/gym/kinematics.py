@@ -51,11 +51,11 @@ def unit(vectors: np.ndarray) -> np.ndarray:
 def rotation(yaw: np.ndarray, pitch: np.ndarray, roll: np.ndarray) -> np.ndarray:
     """[T, 3, 3]: roll about z, then pitch about x (positive bows forward), then yaw about y (positive turns to +x)."""
     cy, sy, cp, sp, cr, sr = np.cos(yaw), np.sin(yaw), np.cos(pitch), np.sin(pitch), np.cos(roll), np.sin(roll)
-    zero, one = np.zeros_like(cy), np.ones_like(cy)
-    about_y = np.stack([cy, zero, sy, zero, one, zero, -sy, zero, cy], -1).reshape(-1, 3, 3)
-    about_x = np.stack([one, zero, zero, zero, cp, -sp, zero, sp, cp], -1).reshape(-1, 3, 3)
-    about_z = np.stack([cr, -sr, zero, sr, cr, zero, zero, zero, one], -1).reshape(-1, 3, 3)
-    return about_y @ about_x @ about_z
+    turned = np.empty((*cy.shape, 3, 3))  # the product of the three, written out: it is asked for often
+    turned[..., 0, 0], turned[..., 0, 1], turned[..., 0, 2] = cy * cr + sy * sp * sr, sy * sp * cr - cy * sr, sy * cp
+    turned[..., 1, 0], turned[..., 1, 1], turned[..., 1, 2] = cp * sr, cp * cr, -sp
+    turned[..., 2, 0], turned[..., 2, 1], turned[..., 2, 2] = cy * sp * sr - sy * cr, sy * sr + cy * sp * cr, cy * cp
+    return turned
 
 
 def reach(root: np.ndarray, target: np.ndarray, upper: float, lower: float, pole: np.ndarray) -> tuple[np.ndarray, ...]:
