@@ -16,7 +16,7 @@ check: .venv/test
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: .venv/test
+bench: .venv/bench
 	$(BIN)/python -m tests.benchmarks
 
 clean:
@@ -26,6 +26,6 @@ clean:
 	$(PYTHON) -m venv .venv
 	touch $@
 
-.venv/app .venv/test: .venv/%: pyproject.toml constraints.txt | .venv/pip
+.venv/app .venv/test .venv/bench: .venv/%: pyproject.toml constraints.txt | .venv/pip
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[$*]"
 	touch $@
