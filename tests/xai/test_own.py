@@ -1,0 +1,65 @@
+"""The model's own evidence as maps: the numbers are those of the evidence, and mass is conserved."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tests.xai.clips import noise_clip, random_recognizer
+from xai.evidence import gather_evidence
+from xai.own import joint_attention, ledger, sampled_patches, temporal_attention
+from xai.question import Question
+
+
+@pytest.mark.parametrize("token_mode", ["none", "single", "cross"])
+@pytest.mark.parametrize("people", [1, 2])
+@pytest.mark.parametrize("frames", [4, 7])
+def test_every_map_has_its_axes(token_mode: str, people: int, frames: int) -> None:
+    question = Question.ask(random_recognizer(token_mode=token_mode, frames=frames), noise_clip(people=people))
+    joints = joint_attention(question, "joints")
+    assert joints.values.shape == (frames, people, 15) and joints.base_rate.shape == joints.values.shape
+    pixels = sampled_patches(question, "frames")
+    assert pixels.values.shape == (frames, 6, 6)
+    assert temporal_attention(question, "time").values.shape == (frames,)
+    assert ledger(question, "time").values.shape == (frames,)
+    assert ledger(question, "modal").values.shape == (frames, len(question.prediction.slots))
+    for found in (joints, pixels):
+        assert np.isfinite(found.values).all() and (found.values >= 0).all()
+
+
+def test_points_give_all_their_mass_to_patches() -> None:
+    recognizer, clip = random_recognizer(), noise_clip()
+    evidence = gather_evidence(recognizer, clip)
+    points = evidence.sampling_points
+    assert points is not None
+    query = points.axes[2].labels.index("cls")
+    pixels = sampled_patches(Question.ask(recognizer, clip), "frames")
+    np.testing.assert_allclose(pixels.values.sum(), points.values[:, :, query].sum(-1).mean(), rtol=1e-5)
+    np.testing.assert_allclose(pixels.base_rate.sum(), points.base_rate.mean() * points.values.shape[-1], rtol=1e-5)
+
+
+def test_joint_map_is_the_mean_curve_of_the_class_token() -> None:
+    recognizer, clip = random_recognizer(), noise_clip()
+    curves = gather_evidence(recognizer, clip).joint_curves
+    assert curves is not None
+    question = Question.ask(recognizer, clip)
+    wanted = curves.values[:, :, curves.axes[2].labels.index("cls")].mean((0, 1))
+    np.testing.assert_allclose(joint_attention(question, "joints").values, wanted, rtol=1e-6)
+    assert not np.allclose(joint_attention(question, "joints", query="pose").values, wanted)
+    with pytest.raises(ValueError, match="no query 'rgb' here; it has cls, pose"):
+        joint_attention(question, "joints", query="rgb")
+
+
+def test_ledger_adds_up_to_the_difference_of_two_logits() -> None:
+    recognizer, clip = random_recognizer(), noise_clip()
+    question = Question.ask(recognizer, clip, "a", "c")
+    logits, bias = question.prediction.logits, question.prediction.bias
+    wanted = (logits[0] - bias[0]) - (logits[2] - bias[2])
+    for on in ("time", "modal"):
+        assert ledger(question, on).values.sum() == pytest.approx(wanted, abs=1e-4)
+
+
+def test_networks_that_attend_to_everything_have_no_points() -> None:
+    question = Question.ask(random_recognizer(deformable="full"), noise_clip())
+    with pytest.raises(ValueError, match="attends to every patch"):
+        sampled_patches(question, "frames")

@@ -1,0 +1,255 @@
+"""Known-cause benchmark: which methods point at what decides? `python -m xai gym-bench --checkpoint F --out DIR`.
+
+Every method explains every clip, by default asking the question of the minimal pair ("why wave left hand and not wave
+right hand?"), and is scored against the cause (`xai.known_cause`). One line of `scores.jsonl` a clip, so a stopped run
+goes on where it was; `summarise` turns the lines into a table with 95 % intervals, by kind of cause.
+
+A second question is asked of the methods that measure both inputs alike: does the share that they give to the joints
+tell pose clips from appearance clips (`modality`, an AUC), and does what they give to the order tell time clips?
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy.stats import rankdata
+
+from training.clip import Clip
+from training.gym.labels import PAIRS
+from training.recognizer import Recognizer
+from xai.explanation import Explanation
+from xai.known_cause import known_cause, score
+from xai.methods import Method, answer, methods
+from xai.question import Question
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One method asked about one thing."""
+
+    method: str
+    on: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        return f"{self.method} on {self.on}"
+
+
+def entries(chosen: Sequence[str] = (), options: Mapping[str, Mapping[str, Any]] | None = None) -> tuple[Entry, ...]:
+    """Every method (or those in `chosen`) on everything it explains in frames, joints, time or modal tokens."""
+    wanted = ("frames", "joints", "time", "modal")
+    known: dict[str, Method] = {method.name: method for method in methods()}
+    if unknown := sorted(set(chosen) - set(known)):
+        raise ValueError(f"There is no method {unknown[0]!r}; there are {', '.join(known)}.")
+    return tuple(
+        Entry(name, on, dict((options or {}).get(name, {})))
+        for name, method in known.items()
+        if (not chosen or name in chosen)
+        for on in method.on
+        if on in wanted
+    )
+
+
+def partner(label: str) -> str | None:
+    """The other label of the minimal pair; None for a label that is in none."""
+    for pair in PAIRS.values():
+        if label in pair.labels:
+            return pair.labels[1 - pair.labels.index(label)]
+    return None
+
+
+def amounts(explanation: Explanation) -> dict[str, float]:
+    """How much of the map there is: in all, or by token of a token map (absolute values)."""
+    size = np.abs(explanation.values)
+    if explanation.kind == "token map":
+        tokens = explanation.axes[explanation.axis("token")].labels
+        by_token = size.sum(axis=tuple(i for i in range(size.ndim) if i != explanation.axis("token")))
+        return {token: float(value) for token, value in zip(tokens, by_token, strict=True)}
+    return {"all": float(size.sum())}
+
+
+def score_clip(recognizer: Recognizer, clip: Clip, asked: Sequence[Entry], paired: bool) -> dict[str, Any]:
+    """One line of the scores: the prediction, and for every entry its scores, its amounts and its seconds."""
+    assert clip.label is not None
+    against = partner(clip.label) if paired else None
+    question = Question.ask(recognizer, clip, clip.label, against if against in recognizer.card.labels else None)
+    line: dict[str, Any] = {
+        "clip": clip.name,
+        "label": clip.label,
+        "kind": known_cause(clip).kind,
+        "predicted": question.prediction.top(1)[0][0],
+        "maps": {},
+    }
+    for entry in asked:
+        start = time.perf_counter()
+        try:
+            explanation = answer(question, entry.method, on=entry.on, **entry.options)
+        except ValueError as error:
+            line["maps"][entry.name] = {"refused": str(error)}
+            continue
+        line["maps"][entry.name] = {
+            "seconds": round(time.perf_counter() - start, 4),
+            "amounts": amounts(explanation),
+            "scores": [asdict(each) for each in score(explanation, question.seen)],
+        }
+    return line
+
+
+def run(
+    recognizer: Recognizer,
+    clips: Iterable[Callable[[], Clip]],
+    out: Path,
+    asked: Sequence[Entry],
+    *,
+    paired: bool = True,
+    say: Callable[[str], None] = print,
+) -> Iterator[dict[str, Any]]:
+    """Score every clip, yielding its line; lines that `out` already holds (same checkpoint, same entries) are kept.
+
+    A clip that cannot be read or explained is said in one sentence and left out.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    path = out / "scores.jsonl"
+    header = {"format": FORMAT, "checkpoint": recognizer.checkpoint, "paired": paired, "entries": [*map(asdict, asked)]}
+    done = {line["position"]: line for line in read_lines(path, header)}
+    text = "".join(json.dumps(line) + "\n" for line in (header, *done.values()))
+    part = path.with_name(".scores.part")
+    part.write_text(text, encoding="utf-8")
+    os.replace(part, path)  # without the half line that a kill may have left
+    with path.open("a", encoding="utf-8") as file:
+        for position, read in enumerate(clips):
+            if position in done:
+                yield done[position]
+                continue
+            try:
+                line = {"position": position, **score_clip(recognizer, read(), asked, paired)}
+            except ValueError as error:
+                say(f"Clip {position} was left out: {error}")
+                continue
+            file.write(json.dumps(line) + "\n")
+            file.flush()
+            yield line
+
+
+def read_lines(path: Path, header: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The whole lines of an earlier run with the same header; none if there was none or it was another one."""
+    if not path.is_file():
+        return []
+    lines = []
+    for text in path.read_text(encoding="utf-8").splitlines():
+        try:
+            lines.append(json.loads(text))
+        except json.JSONDecodeError:
+            break  # the line that was being written
+    return lines[1:] if lines and lines[0] == json.loads(json.dumps(header)) else []
+
+
+# ---- the table ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Row:
+    """A mean over clips with its 95 % interval (bootstrap), beside the base rate of the same clips."""
+
+    method: str
+    on: str
+    target: str
+    measure: str
+    kind: str
+    """Kind of cause, or "all"."""
+    clips: int
+    mean: float
+    low: float
+    high: float
+    base: float
+    seconds: float
+    """Median seconds a clip."""
+
+
+def interval(values: np.ndarray, seed: int = 0, draws: int = 1000) -> tuple[float, float]:
+    """95 % bootstrap interval of the mean."""
+    index = np.random.default_rng(seed).integers(0, len(values), (draws, len(values)))
+    low, high = np.percentile(values[index].mean(axis=1), [2.5, 97.5])
+    return float(low), float(high)
+
+
+def summarise(lines: Sequence[Mapping[str, Any]], asked: Sequence[Entry], correct_only: bool = False) -> list[Row]:
+    """One row for each entry, target, measure and kind of cause (and all kinds together)."""
+    rows = []
+    for entry in asked:
+        found: dict[tuple[str, str, str], list[tuple[float, float]]] = {}
+        seconds = []
+        for line in lines:
+            result = line["maps"].get(entry.name, {})
+            if "scores" not in result or (correct_only and line["predicted"] != line["label"]):
+                continue
+            seconds.append(result["seconds"])
+            for each in result["scores"]:
+                for kind in (line["kind"], "all"):
+                    found.setdefault((each["target"], each["measure"], kind), []).append((each["value"], each["base"]))
+        for (target, measured, kind), pairs in found.items():
+            values, base = np.array(pairs).T
+            rows.append(
+                Row(
+                    entry.method,
+                    entry.on,
+                    target,
+                    measured,
+                    kind,
+                    len(values),
+                    float(values.mean()),
+                    *interval(values),
+                    float(base.mean()),
+                    float(np.median(seconds)),
+                )
+            )
+    return rows + _modality(lines, asked)
+
+
+def _modality(lines: Sequence[Mapping[str, Any]], asked: Sequence[Entry]) -> list[Row]:
+    """For methods that answer on both inputs: does the share of the joints tell pose from appearance clips?"""
+    rows = []
+    for method in dict.fromkeys(entry.method for entry in asked):
+        shares: dict[str, list[float]] = {"pose": [], "appearance": []}
+        for line in lines:
+            share = pose_share({on: line["maps"].get(f"{method} on {on}", {}) for on in ("frames", "joints", "modal")})
+            if line["kind"] in shares and share is not None:
+                shares[line["kind"]].append(share)
+        pose, appearance = np.array(shares["pose"]), np.array(shares["appearance"])
+        if min(len(pose), len(appearance)) < 2:
+            continue
+        rng = np.random.default_rng(0)
+        draws = [auc(rng.choice(pose, len(pose)), rng.choice(appearance, len(appearance))) for _ in range(500)]
+        low, high = np.percentile(draws, [2.5, 97.5])
+        count = len(pose) + len(appearance)
+        value = auc(pose, appearance)
+        rows.append(Row(method, "both", "modality", "auc", "all", count, value, float(low), float(high), 0.5, 0.0))
+    return rows
+
+
+def pose_share(results: Mapping[str, Mapping[str, Any]]) -> float | None:
+    """Share of the joints in what a method gave to both inputs, from its maps on both or from its token map."""
+    amount = {on: result["amounts"] for on, result in results.items() if "amounts" in result}
+    if "frames" in amount and "joints" in amount:
+        pose, rgb = amount["joints"]["all"], amount["frames"]["all"]
+    elif "modal" in amount and {"pose", "rgb"} <= set(amount["modal"]):
+        pose, rgb = amount["modal"]["pose"], amount["modal"]["rgb"]
+    else:
+        return None
+    return pose / (pose + rgb) if pose + rgb > 0 else None
+
+
+def auc(higher: np.ndarray, lower: np.ndarray) -> float:
+    """How often a value of `higher` exceeds one of `lower`."""
+    ranks = rankdata(np.concatenate([higher, lower]))
+    return float((ranks[: len(higher)].sum() - len(higher) * (len(higher) + 1) / 2) / (len(higher) * len(lower)))

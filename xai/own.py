@@ -1,0 +1,137 @@
+"""The model's own evidence as methods, so that it is asked, scored and doubted like every other explanation.
+
+`xai.evidence` keeps it whole (layers, heads, queries, points); here it is averaged into the maps that other methods
+give: attention mass of the joints, of the frames, of the patches that the sampling points were read from, and the
+ledger's exact parts of the score. Attention mass knows nothing of the class that is asked about; the ledger does.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from model.tap import points_tap
+from xai.explanation import Explanation, MadeBy
+from xai.joints import joint_curves
+from xai.ledger import ledger as ledger_of
+from xai.methods import Method
+from xai.question import Question
+from xai.sampling import sampling_points
+from xai.temporal import temporal_windows
+from xai.token_graph import corners
+from xai.trace import Trace
+
+
+def _traced(question: Question) -> Trace:
+    with Trace() as trace:
+        question.recognizer(question.clip, question.view)
+    question.progress(1, 1)
+    return trace
+
+
+def _query(explanation: Explanation, query: str) -> int:
+    """The number of the asked query; "auto" is the token of the class, or the first there is."""
+    names = explanation.axes[explanation.axis("query")].labels
+    if query == "auto":
+        return next((names.index(name) for name in ("cls", "shared") if name in names), 0)
+    if query not in names:
+        raise ValueError(f"This network has no query {query!r} here; it has {', '.join(names)}.")
+    return names.index(query)
+
+
+def _layers(question: Question) -> int:
+    return question.recognizer.network.config.layers
+
+
+def joint_attention(question: Question, on: str, query: str = "auto") -> Explanation:
+    """Attention mass of the joints in joint stride attention, averaged over layers and heads."""
+    made_by = question.made_by("joint attention", on=on, query=query)
+    people = max(1, question.seen.people)
+    trace = _traced(question)
+    curves = joint_curves(trace, question.layout, len(question.seen), people, _layers(question), made_by)
+    assert curves is not None  # Method.needs
+    chosen = _query(curves, query)
+    values = curves.mean("layer", "head").values[chosen]
+    base = np.broadcast_to(curves.base_rate, curves.values.shape).mean(axis=(0, 1))[chosen]
+    return question.joint_map(
+        values, made_by, curves.unit, base_rate=base.astype(np.float32), base_rate_of=curves.base_rate_of
+    )
+
+
+def sampled_patches(question: Question, on: str, query: str = "auto") -> Explanation:
+    """Attention mass of the sampling points, given to the eight patches that each point was read from."""
+    made_by = question.made_by("sampling points", on=on, query=query)
+    trace = _traced(question)
+    points = sampling_points(trace, question.view, _layers(question), made_by)
+    if points is None:
+        raise ValueError("sampling points needs deformable attention, and this network attends to every patch.")
+    mass = torch.from_numpy(points.values[:, :, _query(points, query)].mean(axis=(1, 2)))  # (layer, point)
+    total, base = [], []
+    for layer, received in enumerate(mass):
+        tap = trace.points[points_tap(layer)]
+        found = corners(tap.position[:1].cpu(), tap.volume)
+        total.append(found.scatter(received).view(tap.volume))
+        uniform = torch.full_like(received, float(points.base_rate[layer].item()))
+        base.append(corners(tap.reference.cpu(), tap.volume).scatter(uniform).view(tap.volume))
+    return question.pixel_map(
+        torch.stack(total).mean(0),
+        made_by,
+        points.unit,
+        base_rate=torch.stack(base).mean(0).numpy(),
+        base_rate_of="uniform attention over all keys, with no point moved",
+    )
+
+
+def temporal_attention(question: Question, on: str, query: str = "auto") -> Explanation:
+    """Attention mass of the frames in temporal stride attention, averaged over layers, heads and query frames."""
+    made_by = question.made_by("temporal attention", on=on, query=query)
+    windows = temporal_windows(_traced(question), len(question.seen), _layers(question), made_by)
+    assert windows is not None  # Method.needs
+    chosen = _query(windows, query)
+    base = np.broadcast_to(windows.base_rate, windows.values.shape)
+    return question.frame_map(
+        windows.values[:, :, chosen].mean(axis=(0, 1, 2)),
+        made_by,
+        windows.unit,
+        base_rate=base[:, :, chosen].mean(axis=(0, 1, 2)).astype(np.float32),
+        base_rate_of=windows.base_rate_of,
+    )
+
+
+def ledger(question: Question, on: str) -> Explanation:
+    """The exact parts of the score: what each frame and token that the head pools adds to it."""
+    made_by: MadeBy = question.made_by("ledger", on=on)
+    whole = ledger_of(question.prediction, made_by)
+    parts = whole.values[question.target]
+    if question.against is not None:
+        parts = parts - whole.values[question.against]  # (token, frame)
+    question.progress(1, 1)
+    if on == "time":
+        values = parts.sum(axis=0)
+        return question.frame_map(
+            values, made_by, "logit", base_rate=values.mean(), base_rate_of="an even split over the frames"
+        )
+    return question.token_map(
+        parts.T, question.prediction.slots, made_by, "logit",
+        base_rate=parts.mean(), base_rate_of="an even split over frames and tokens",
+    )  # fmt: skip
+
+
+METHODS = (
+    Method(
+        "joint attention", "evidence", "How much the class token reads each joint in joint stride attention.",
+        "attention mass", ("joints",), "1 forward", joint_attention, needs=("joint", "joints"), signed=False,
+    ),
+    Method(
+        "sampling points", "evidence", "How much the class token reads the places that the 3D token search chose.",
+        "attention mass", ("frames",), "1 forward", sampled_patches, needs=("deformable",), signed=False,
+    ),
+    Method(
+        "temporal attention", "evidence", "How much the class token reads each frame in temporal stride attention.",
+        "attention mass", ("time",), "1 forward", temporal_attention, needs=("temporal",), signed=False,
+    ),
+    Method(
+        "ledger", "evidence", "What each token of each frame adds to the score; the parts and the bias sum to it.",
+        "logit", ("modal", "time"), "none", ledger,
+    ),
+)  # fmt: skip
