@@ -2,6 +2,7 @@
 
 The tensors are the network's; the metadata of the file holds the format version, the architecture, the configuration
 and a `Card`: what the classes and joints are called, how frames are normalised, what it was trained on and how well.
+The format is the same for every architecture of `ARCHITECTURES`.
 """
 
 from __future__ import annotations
@@ -21,12 +22,22 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from model.config import ModelConfig
+from model.framewise import FrameWise
+from model.framewise_config import FrameWiseConfig
 from model.transformer import DeformableTransformer
 
 FORMAT_VERSION = 1
 METADATA = "kinescope"
 """The one entry of the file's metadata: JSON with `format_version`, `architecture`, `config` and `card`."""
-ARCHITECTURE = "deformable-transformer-3d"
+
+Network = DeformableTransformer | FrameWise
+NetworkConfig = ModelConfig | FrameWiseConfig
+DEFORMABLE = "deformable-transformer-3d"
+ARCHITECTURES: Mapping[str, tuple[type[NetworkConfig], type[Network]]] = {
+    DEFORMABLE: (ModelConfig, DeformableTransformer),
+    "framewise-vit": (FrameWiseConfig, FrameWise),
+}
+"""What a checkpoint can hold: its name in the file, and the classes of its configuration and its network."""
 
 
 class CheckpointError(ValueError):
@@ -62,7 +73,17 @@ class Card:
         return cls(**{**values, **lists})
 
 
-def save(path: str | Path, network: DeformableTransformer, card: Card, half: bool = False) -> None:
+def build(config: NetworkConfig) -> Network:
+    """The network of this configuration, with fresh weights."""
+    return ARCHITECTURES[architecture_of(config)][1](config)  # type: ignore[arg-type]
+
+
+def architecture_of(config: NetworkConfig) -> str:
+    """The name under which checkpoints hold the network of this configuration."""
+    return next(name for name, (kind, _) in ARCHITECTURES.items() if isinstance(config, kind))
+
+
+def save(path: str | Path, network: Network, card: Card, half: bool = False) -> None:
     """Write network and card to `path` (.safetensors), atomically: the old file stays until the new one is complete.
 
     `half` stores floating point tensors in float16 (half the size; `load` converts back).
@@ -76,7 +97,7 @@ def save(path: str | Path, network: DeformableTransformer, card: Card, half: boo
     }
     described = {
         "format_version": FORMAT_VERSION,
-        "architecture": ARCHITECTURE,
+        "architecture": architecture_of(network.config),
         "config": network.config.to_dict(),
         "card": asdict(card),
     }
@@ -96,35 +117,38 @@ def save(path: str | Path, network: DeformableTransformer, card: Card, half: boo
         raise
 
 
-def load(path: str | Path, device: torch.device | str = "cpu") -> tuple[DeformableTransformer, Card]:
+def load(path: str | Path, device: torch.device | str = "cpu") -> tuple[Network, Card]:
     """Read a checkpoint: the network in evaluation mode on `device`, and its card.
 
     Nothing in the file is executed. Raises CheckpointError for anything but a complete checkpoint of this version.
     """
     config, card = read_card(path)
     with torch.device("meta"):  # costs no memory, whatever the file asks for
-        network = DeformableTransformer(config)
+        network = build(config)
     wanted = network.state_dict()
     state = _read_tensors(Path(path), wanted)
     network.load_state_dict(state, assign=True)
-    network.backbone.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+    if isinstance(network, DeformableTransformer):
+        network.backbone.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
     return network.eval().to(device), card
 
 
-def read_card(path: str | Path) -> tuple[ModelConfig, Card]:
+def read_card(path: str | Path) -> tuple[NetworkConfig, Card]:
     """Configuration and card of a checkpoint, without reading its tensors."""
     path = Path(path)
     described = _description(path)
-    version, architecture = described.get("format_version"), described.get("architecture")
+    version, architecture = described.get("format_version"), described.get("architecture", DEFORMABLE)
     if version != FORMAT_VERSION:
         found = f"format version {version}" if version else "no format version"
         raise CheckpointError(
             f"{path.name} has {found}; this program reads version {FORMAT_VERSION} as `train` writes it."
         )
-    if architecture != ARCHITECTURE:
-        raise CheckpointError(f"{path.name} holds a network of kind {architecture!r}; expected {ARCHITECTURE!r}.")
+    if not isinstance(architecture, str) or architecture not in ARCHITECTURES:
+        raise CheckpointError(
+            f"{path.name} holds a network of kind {architecture!r}; this program knows {', '.join(ARCHITECTURES)}."
+        )
     try:
-        config = ModelConfig.from_dict(described["config"])
+        config = ARCHITECTURES[architecture][0].from_dict(described["config"])
         card = Card.from_dict(described["card"])
         if len(card.labels) != config.classes:
             raise ValueError(f"{len(card.labels)} labels for {config.classes} classes")

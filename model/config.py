@@ -8,17 +8,51 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Self, get_args, get_origin, get_type_hints
 
 TokenMode = Literal["none", "single", "cross"]
 DeformableMode = Literal["deformable", "full", "off"]
 StrideMode = Literal["stride", "full", "off"]
+TemporalMode = Literal["stride", "full", "off", "tokenshift", "msca"]
 Pairing = Literal["cyclic", "self", "slide", "both"]
 OffsetMode = Literal["volume", "cells", "tokens"]
 
 
 @dataclass(frozen=True)
-class ModelConfig:
+class Settings:
+    """What the configurations of all networks share: plain values in and out, each of them checked."""
+
+    def check(self, bounds: Mapping[str, tuple[float, float]]) -> None:
+        """ValueError for a value that its type hint does not list or that lies outside its bounds."""
+        for name, kind in get_type_hints(type(self)).items():
+            value = getattr(self, name)
+            if get_origin(kind) is Literal and value not in get_args(kind):
+                raise ValueError(f"{name} is {value!r}; it must be one of {', '.join(map(repr, get_args(kind)))}.")
+        for name, (low, high) in bounds.items():
+            if not low <= getattr(self, name) <= high:
+                raise ValueError(f"{name} is {getattr(self, name)}; it must lie between {low} and {high}.")
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """The configuration in `values`. Unknown names and wrong types are a `ValueError`."""
+        known = {f.name for f in fields(cls)}
+        if unknown := sorted(set(values) - known):
+            raise ValueError(
+                f"Unknown model settings {', '.join(unknown)}; this version knows {', '.join(sorted(known))}."
+            )
+        hints = get_type_hints(cls)
+        for name, value in values.items():
+            allowed = {int: (int,), float: (int, float), bool: (bool,)}.get(hints[name])
+            if allowed and (not isinstance(value, allowed) or (isinstance(value, bool) and hints[name] is not bool)):
+                raise ValueError(f"{name} is {value!r}; it must be of type {hints[name].__name__}.")
+        return cls(**values)
+
+
+@dataclass(frozen=True)
+class ModelConfig(Settings):
     """Configuration of `model.transformer.DeformableTransformer`."""
 
     # What goes in and out
@@ -67,7 +101,9 @@ class ModelConfig:
     # The three attentions (Table 4); "full" is the full attention that the paper compares with
     deformable: DeformableMode = "deformable"
     joint: StrideMode = "stride"
-    temporal: StrideMode = "stride"
+    temporal: TemporalMode = "stride"
+    """`tokenshift` and `msca` (MSCA-KV) replace it by frame-wise attention whose modal tokens are shifted between
+    frames, with the same parameters; see model/temporal_mixing.py."""
 
     # 3D token search (Algorithm A3)
     offset_kernel: int = 7
@@ -88,20 +124,13 @@ class ModelConfig:
     """False hides keys that the cyclic shift brings from the other end of the clip."""
 
     def __post_init__(self) -> None:
-        for name, kind in get_type_hints(type(self)).items():
-            value = getattr(self, name)
-            if get_origin(kind) is Literal and value not in get_args(kind):
-                raise ValueError(f"{name} is {value!r}; it must be one of {', '.join(map(repr, get_args(kind)))}.")
         # Upper bounds keep a hostile checkpoint from asking for a network that no memory holds.
-        bounds = {
+        self.check({
             "classes": (2, 10_000), "joints": (1, 512), "people": (1, 64), "frames": (1, 1024), "size": (32, 1024),
             "width": (4, 512), "layers": (1, 48), "heads": (1, 64), "ffn_ratio": (1, 16), "offset_kernel": (1, 15),
             "joint_window": (1, 512), "temporal_window": (1, 1024), "sigma": (0.1, 64), "dropout": (0, 0.9),
             "drop_path": (0, 0.9), "offset_range": (0, 64),
-        }  # fmt: skip
-        for name, (low, high) in bounds.items():
-            if not low <= getattr(self, name) <= high:
-                raise ValueError(f"{name} is {getattr(self, name)}; it must lie between {low} and {high}.")
+        })  # fmt: skip
         if self.dim % self.heads:
             raise ValueError(f"{self.heads} heads do not divide {self.dim} channels (4 x width).")
         if self.size % 8:
@@ -110,6 +139,10 @@ class ModelConfig:
             stride, window = getattr(self, f"{name}_stride"), getattr(self, f"{name}_window")
             if stride is not None and not 1 <= stride <= window:
                 raise ValueError(f"{name}_stride is {stride}; it must lie between 1 and the window of {window}.")
+        if self.temporal in ("tokenshift", "msca") and self.token_mode == "none":
+            raise ValueError(f"temporal {self.temporal!r} shifts modal tokens; token_mode 'none' has none.")
+        if self.temporal == "msca" and self.heads < 2:
+            raise ValueError("temporal 'msca' shifts one head each way; heads is 1, it must be at least 2.")
 
     @property
     def dim(self) -> int:
@@ -120,24 +153,6 @@ class ModelConfig:
     def roles(self) -> tuple[str, ...]:
         """Names of the modal tokens of one frame, in the order they are stored."""
         return {"cross": ("cls", "rgb", "pose"), "single": ("shared",), "none": ()}[self.token_mode]
-
-    def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> ModelConfig:
-        """The configuration in `values`. Unknown names and wrong types are a `ValueError`."""
-        known = {f.name for f in fields(cls)}
-        if unknown := sorted(set(values) - known):
-            raise ValueError(
-                f"Unknown model settings {', '.join(unknown)}; this version knows {', '.join(sorted(known))}."
-            )
-        hints = get_type_hints(cls)
-        for name, value in values.items():
-            allowed = {int: (int,), float: (int, float), bool: (bool,)}.get(hints[name])
-            if allowed and (not isinstance(value, allowed) or (isinstance(value, bool) and hints[name] is not bool)):
-                raise ValueError(f"{name} is {value!r}; it must be of type {hints[name].__name__}.")
-        return cls(**values)
 
 
 def paper(**changes: Any) -> ModelConfig:

@@ -26,6 +26,7 @@ from model.config import ModelConfig
 from model.cross_modal import CrossProjection, ModalTokens
 from model.stride import JointStrideAttention, TemporalStrideAttention
 from model.tap import FEATURES_A, FEATURES_B, HEAD_TOKENS, ROLE_KIND, Kind, TokenIds, attention_tap, tap, tokens_tap
+from model.temporal_mixing import FramewiseModalAttention
 from model.token_search import TokenSearch, Volume
 from model.tokenizer import Tokenizer
 
@@ -67,7 +68,9 @@ class Layer(nn.Module):
         rate = config.drop_path * layer / max(1, config.layers - 1)
         self.deformable = DeformableAttention(config, layer, rate) if config.deformable != "off" else None
         self.joint = JointStrideAttention(config, layer, rate) if config.joint != "off" else None
-        self.temporal = TemporalStrideAttention(config, layer, rate) if config.temporal != "off" else None
+        framewise = config.temporal in ("tokenshift", "msca")
+        temporal = FramewiseModalAttention if framewise else TemporalStrideAttention
+        self.temporal = temporal(config, layer, rate) if config.temporal != "off" else None
         self.with_patches, self.with_pose, self.crossing = modal.with_patches, modal.with_pose, modal.crossing
         self.roles = modal.roles
         self.project = CrossProjection(config.dim) if self.crossing is not None else None

@@ -1,6 +1,7 @@
 """Training batches: clip -> random view -> tensors, the same whoever prepares them and in whatever order.
 
-The view of a clip depends on (seed, epoch, clip) alone. A mirrored clip carries the label of its mirror image.
+The view of a clip depends on (seed, epoch, clip) alone; clips that go `together` share theirs, so that what differs
+between them is what decides. A mirrored clip carries the label of its mirror image.
 """
 
 from __future__ import annotations
@@ -25,11 +26,12 @@ Batch = tuple[Tensor, Tensor, Tensor, Tensor]
 class TrainingViews(Dataset):
     """Clip `index` as epoch `epoch` shows it: one random view, the same wherever and whenever it is made."""
 
-    def __init__(self, data: ClipSet, epoch: Epoch, augmentation: Augmentation, seed: int) -> None:
+    def __init__(self, data: ClipSet, epoch: Epoch, augmentation: Augmentation, seed: int, together: int = 1) -> None:
         self.data, self.epoch, self.augmentation, self.seed = data, epoch, augmentation, seed
+        self.together = together
 
     def __getitem__(self, index: int) -> tuple[Any, int]:
-        generator = np.random.default_rng(derived_seed(self.seed, self.epoch.index, index))
+        generator = np.random.default_rng(derived_seed(self.seed, self.epoch.index, index // self.together))
         clip, stage = self.data.clips[index], self.epoch.stage
         view = random_view(clip, stage.frames, stage.size, self.augmentation, generator)
         sample = vary(view.apply(clip), self.augmentation, generator)

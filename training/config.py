@@ -50,8 +50,19 @@ class DataConfig:
     """Processes that decode or render for the pack."""
     cache: str = "~/.cache/kinescope"
     """Folder of the packs."""
+    together: int = 1
+    """So many consecutive clips are always in one batch and in one view: 2 shows the minimal pairs of the gym."""
     workers: int = -1
     """Processes that prepare batches; -1 is one less than there are processors with CUDA, and none without."""
+
+    repeat: dict[str, int] = field(default_factory=dict)
+    """How often an epoch shows the training clips of a label; 1 for those that are not named."""
+
+    def __post_init__(self) -> None:
+        if short := [label for label, times in self.repeat.items() if times < 1]:
+            raise ValueError(f"data.repeat of {short[0]!r} is {self.repeat[short[0]]}; it must be at least 1.")
+        if self.together < 1:
+            raise ValueError(f"data.together is {self.together}; it must be at least 1.")
 
 
 @dataclass(frozen=True)

@@ -197,8 +197,9 @@ class Run:
     def _batches(self, epoch: Epoch) -> Iterator[Batch]:
         """The batches of an epoch from the current step on."""
         accumulate, seed = self.config.optimiser.accumulate, self.config.run.seed
-        order = epoch_batches(epoch, len(self.train_data), accumulate, seed)
-        views = TrainingViews(self.train_data, epoch, self.config.augmentation, seed)
+        together = self.config.data.together
+        order = epoch_batches(epoch, len(self.train_data), accumulate, seed, together)
+        views = TrainingViews(self.train_data, epoch, self.config.augmentation, seed, together)
         left = order[(self.step - epoch.first) * accumulate :]
         return load_batches(views, left, self.config.data.workers, self.device)
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from model import DeformableTransformer
+from model import Network
 from training.clip import Clip
 from training.datasets.base import Dataset
 from training.metrics import Scores, score_logits
@@ -67,7 +67,7 @@ def autocast(device: torch.device, precision: str) -> AbstractContextManager:
 
 @torch.inference_mode()
 def predict(
-    network: DeformableTransformer,
+    network: Network,
     data: ClipSet,
     *,
     size: int,
@@ -111,7 +111,7 @@ def _batches(data: ClipSet, size: int, frames: int, batch_size: int) -> Iterator
 
 
 def evaluate(
-    network: DeformableTransformer,
+    network: Network,
     data: ClipSet,
     *,
     size: int,

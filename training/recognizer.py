@@ -48,7 +48,7 @@ class Prediction:
 class Recognizer:
     """A network in evaluation mode, its card, and the hash that names it. Holds nothing that a call changes."""
 
-    network: model.DeformableTransformer
+    network: model.DeformableTransformer | model.FrameWise
     card: model.Card
     checkpoint: str = ""
 

@@ -105,9 +105,14 @@ def make_plan(
     return Plan(tuple(epochs), min(warmup, step - 1), final)
 
 
-def epoch_batches(epoch: Epoch, clips: int, accumulate: int, seed: int) -> list[list[int]]:
-    """Which clips each batch of an epoch holds: a permutation that depends on (seed, epoch) alone."""
-    order = torch.randperm(clips, generator=torch.Generator().manual_seed(derived_seed(seed, epoch.index))).tolist()
+def epoch_batches(epoch: Epoch, clips: int, accumulate: int, seed: int, together: int = 1) -> list[list[int]]:
+    """Which clips each batch of an epoch holds: a permutation that depends on (seed, epoch) alone.
+
+    Every `together` consecutive clips stay neighbours; what is left over of the last of them is not used.
+    """
+    generator = torch.Generator().manual_seed(derived_seed(seed, epoch.index))
+    groups = torch.randperm(clips // together, generator=generator)
+    order = (groups[:, None] * together + torch.arange(together)).flatten().tolist()
     count = epoch.steps * accumulate
     return [order[i * epoch.batch : (i + 1) * epoch.batch] for i in range(count)]
 

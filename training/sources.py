@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -127,7 +127,17 @@ def training_data(
         source = f"pack:{path}"
     opened = open_source(source)
     train, val = (_chosen(split_of(opened, split), config, split) for split in ("train", "val"))
-    return train, val
+    return repeated(train, config.repeat), val
+
+
+def repeated(data: ClipSet, times: Mapping[str, int]) -> ClipSet:
+    """The clips of some labels several times over: once all in their order, then the repeated ones in theirs."""
+    if unknown := sorted(set(times) - set(data.labels)):
+        raise ConfigError(f"data.repeat names {unknown[0]!r}; the labels are {', '.join(data.labels)}.")
+    rounds = max(times.values(), default=1)
+    often = [times.get(label, 1) for label in data.labels]
+    positions = [i for turn in range(rounds) for i, target in enumerate(data.targets) if often[target] > turn]
+    return choose(data, positions)
 
 
 def cached_pack(config: DataConfig) -> Path:

@@ -50,7 +50,7 @@ def build(assets: Path) -> dict[str, int]:
             {
                 "key": path.stem,
                 "name": card.name or path.stem,
-                "token_mode": recognizer.network.config.token_mode,
+                "token_mode": getattr(recognizer.network.config, "token_mode", ""),
                 "card": asdict(card),
                 "file": str(path.relative_to(assets)),
             }

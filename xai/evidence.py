@@ -26,6 +26,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from model.config import ModelConfig
 from training.clip import Clip
 from training.npz import read_npz, write_npz
 from training.recognizer import Recognizer
@@ -148,6 +149,8 @@ def gather_evidence(recognizer: Recognizer, clip: Clip) -> Evidence:
     """Classify `clip` once and keep what the network did on the way."""
     view = recognizer.view(clip)
     config = recognizer.network.config
+    if not isinstance(config, ModelConfig):
+        raise ValueError("This evidence is that of the 3D deformable transformer, and this is another network.")
     with Trace() as trace:
         prediction = recognizer(clip, view)
     seen = clip.take(view.frame_index)

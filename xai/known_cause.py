@@ -106,8 +106,9 @@ def score(explanation: Explanation, seen: Clip) -> list[Score]:
     cause, values = known_cause(seen), explanation.values
     found: list[Score] = []
     if explanation.kind == "joint map":
-        there = seen.score.any(axis=0)
-        found += measure(values.mean(axis=0)[there], cause.joints.any(axis=0)[there], "joints")
+        there = np.asarray(seen.score.any(axis=0))
+        decides = np.asarray(cause.joints.any(axis=0))
+        found += measure(values.mean(axis=0)[there], decides[there], "joints")
     elif explanation.kind == "pixel map":
         cells = to_cells(explanation)
         found += measure(cells, cell_share(cause.pixels, explanation.companions["box"], cells.shape[1:]), "pixels")

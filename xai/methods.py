@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib import import_module
 from typing import Any, Literal
@@ -36,7 +36,8 @@ class Method:
     """One sentence: what a value says."""
     unit: str
     on: tuple[str, ...]
-    """What it can explain; the first is the default. frames -> pixel map, joints -> joint map, ..."""
+    """What it can explain; the first is the default. "frames", "features_a", "features_b", "patches" give a pixel map,
+    "joints" and "pose" a joint map, "time" a frame map, "modal" a token map."""
     cost: str
     """In passes of the network, in words: '1 forward, 1 backward'."""
     run: Callable[..., Explanation]
@@ -106,4 +107,8 @@ def answer(question: Question, method: str, *, on: str | None = None, **options:
                 raise ValueError(f"{chosen.name} needs a clip with joints, and this one has none.")
         elif getattr(question.recognizer.network.config, part, "off") == "off":
             raise ValueError(f"{chosen.name} needs {part} attention, which this network does not have.")
-    return chosen.run(question, on or chosen.on[0], **options)
+    on = on or chosen.on[0]
+    found = chosen.run(question, on, **options)
+    # What was asked for goes along, so that the same map can be made again.
+    parameters = {**found.made_by.parameters, "on": on, **options}
+    return replace(found, made_by=replace(found.made_by, parameters=parameters))

@@ -45,7 +45,7 @@ def _layers(question: Question) -> int:
 
 def joint_attention(question: Question, on: str, query: str = "auto") -> Explanation:
     """Attention mass of the joints in joint stride attention, averaged over layers and heads."""
-    made_by = question.made_by("joint attention", on=on, query=query)
+    made_by = question.made_by("joint attention", query=query)
     people = max(1, question.seen.people)
     trace = _traced(question)
     curves = joint_curves(trace, question.layout, len(question.seen), people, _layers(question), made_by)
@@ -60,7 +60,7 @@ def joint_attention(question: Question, on: str, query: str = "auto") -> Explana
 
 def sampled_patches(question: Question, on: str, query: str = "auto") -> Explanation:
     """Attention mass of the sampling points, given to the eight patches that each point was read from."""
-    made_by = question.made_by("sampling points", on=on, query=query)
+    made_by = question.made_by("sampling points", query=query)
     trace = _traced(question)
     points = sampling_points(trace, question.view, _layers(question), made_by)
     if points is None:
@@ -77,6 +77,7 @@ def sampled_patches(question: Question, on: str, query: str = "auto") -> Explana
         torch.stack(total).mean(0),
         made_by,
         points.unit,
+        stride=8,
         base_rate=torch.stack(base).mean(0).numpy(),
         base_rate_of="uniform attention over all keys, with no point moved",
     )
@@ -84,7 +85,7 @@ def sampled_patches(question: Question, on: str, query: str = "auto") -> Explana
 
 def temporal_attention(question: Question, on: str, query: str = "auto") -> Explanation:
     """Attention mass of the frames in temporal stride attention, averaged over layers, heads and query frames."""
-    made_by = question.made_by("temporal attention", on=on, query=query)
+    made_by = question.made_by("temporal attention", query=query)
     windows = temporal_windows(_traced(question), len(question.seen), _layers(question), made_by)
     assert windows is not None  # Method.needs
     chosen = _query(windows, query)
@@ -100,7 +101,7 @@ def temporal_attention(question: Question, on: str, query: str = "auto") -> Expl
 
 def ledger(question: Question, on: str) -> Explanation:
     """The exact parts of the score: what each frame and token that the head pools adds to it."""
-    made_by: MadeBy = question.made_by("ledger", on=on)
+    made_by: MadeBy = question.made_by("ledger")
     whole = ledger_of(question.prediction, made_by)
     parts = whole.values[question.target]
     if question.against is not None:

@@ -121,11 +121,21 @@ class Question:
             self.recognizer.checkpoint, self.clip.fingerprint, method, asked | parameters, self.seed, versions
         )
 
-    def pixel_map(self, values: np.ndarray | Tensor, made_by: MadeBy, unit: str, **about: Any) -> Explanation:
-        """Explanation "pixel map" [frame, y, x] of `values` [T, rows, columns], one value a cell of an even grid over
-        the view (a pixel, or a token). `companions["box"]` [4, 2]: corners (x, y) of the grid in pixels of the clip.
-        `about`: `base_rate`, `base_rate_of` and, if they differ, `normalisation` and more `companions`."""
-        companions = {"box": self.view.box(), **about.pop("companions", {})}
+    def pixel_map(
+        self, values: np.ndarray | Tensor, made_by: MadeBy, unit: str, *, stride: int = 0, **about: Any
+    ) -> Explanation:
+        """Explanation "pixel map" [frame, y, x] of `values` [T, rows, columns], one value a cell of an even grid.
+
+        `stride`: 0 for a grid that divides the view (pixels, or cells of an occluder); 2 for F_a and 8 for F_b and Z,
+        whose index j stands for pixel `stride` j of the input, so that their cells are centred there.
+        `companions["box"]` [4, 2]: corners (x, y) of the grid in pixels of the clip. `about`: `base_rate`,
+        `base_rate_of` and, if they differ, `normalisation` and more `companions`."""
+        box = self.view.box()
+        if stride:
+            rows, columns = values.shape[1:]
+            corners = np.array([[0, 0], [columns, 0], [columns, rows], [0, rows]])
+            box = self.view.to_clip(stride * (corners - 0.5))
+        companions = {"box": box, **about.pop("companions", {})}
         axes = (Axis("frame"), Axis("y"), Axis("x"))
         return _explanation("pixel map", values, axes, made_by, unit, companions=companions, **about)
 

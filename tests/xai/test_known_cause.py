@@ -19,7 +19,6 @@ from xai.known_cause import cell_share, known_cause, measure, score, to_cells
 from xai.known_cause_bench import Entry, auc, interval, pose_share, read_lines, run, summarise
 
 
-
 def gym_clip(label: str, frames: int = 12, seed: int = 0) -> Clip:
     return gym.clip(label, seed, size=64, frames=frames, split="test")
 
@@ -45,9 +44,13 @@ def joint_map(values: np.ndarray) -> Explanation:
 
 
 def test_hand_computed_measures() -> None:
-    found = {each.measure: each for each in measure(np.array([4.0, 3.0, -1.0, 1.0]), np.array([0, 1.0, 0, 0]), "joints")}
-    assert found["pointing"].value == 0 and found["pointing"].base == 0.25
-    assert found["mass"].value == pytest.approx(3 / 8) and found["mass"].base == 0.25
+    found = {
+        each.measure: each for each in measure(np.array([4.0, 3.0, -1.0, 1.0]), np.array([0, 1.0, 0, 0]), "joints")
+    }
+    assert found["pointing"].value == 0
+    assert found["pointing"].base == 0.25
+    assert found["mass"].value == pytest.approx(3 / 8)
+    assert found["mass"].base == 0.25
     assert found["rank"].value == pytest.approx(2 / 3)  # 3 outranks -1 and 1, not 4
     tie = {each.measure: each.value for each in measure(np.zeros(4), np.array([1.0, 0, 0, 0]), "joints")}
     assert tie == {"pointing": 0.25, "mass": 0.25, "rank": 0.5}
@@ -61,7 +64,7 @@ def test_cells_are_looked_up_where_they_lie() -> None:
     expected = np.zeros((2, 2, 4))
     expected[1, 1, 3] = 1
     np.testing.assert_array_equal(share, expected)
-    shifted = cell_share(mask, BOX + [4, 0], (2, 4))  # half of the last cell lies beyond the frame
+    shifted = cell_share(mask, BOX + np.array([4, 0]), (2, 4))  # half of the last cell lies beyond the frame
     assert shifted[1, 1].tolist() == [0, 0, 0.5, 0.5]
 
 
@@ -81,12 +84,14 @@ def test_true_map_beats_its_opposite_on_a_gym_clip() -> None:
     assert all(best["joints", name].value == 1 for name in ("pointing", "mass", "rank"))
     assert best["joints", "pointing"].base < 0.5
     worst = {(s.target, s.measure): s.value for s in score(joint_map(1 - true.values), clip)}
-    assert worst["joints", "rank"] == 0 and worst["joints", "pointing"] == 0
+    assert worst["joints", "rank"] == 0
+    assert worst["joints", "pointing"] == 0
     height, width = clip.size
     whole = np.array([[-0.5, -0.5], [width - 0.5, -0.5], [width - 0.5, height - 0.5], [-0.5, height - 0.5]])
     cells = cell_share(clip.cause.pixels, whole, (height // 8, width // 8)).astype(np.float32)
     pixels = {(s.target, s.measure): s for s in score(pixel_map(cells, whole, clip.size), clip)}
-    assert pixels["pixels", "pointing"].value == 1 and pixels["pixels", "rank"].value == 1
+    assert pixels["pixels", "pointing"].value == 1
+    assert pixels["pixels", "rank"].value == 1
     assert pixels["pixels", "mass"].value > 3 * pixels["pixels", "mass"].base
     assert pixels["frames", "rank"].value == 1
 
@@ -119,7 +124,8 @@ def test_auc_share_and_interval() -> None:
     assert pose_share({"modal": {"amounts": {"cls": 9.0, "rgb": 3.0, "pose": 1.0}}}) == 0.25
     assert pose_share({"joints": {"amounts": {"all": 3.0}}}) is None
     low, high = interval(np.r_[np.zeros(50), np.ones(50)])
-    assert 0.38 < low < 0.42 and 0.58 < high < 0.62
+    assert 0.38 < low < 0.42
+    assert 0.58 < high < 0.62
 
 
 def test_a_stopped_bench_goes_on(tmp_path) -> None:
@@ -142,7 +148,8 @@ def test_a_stopped_bench_goes_on(tmp_path) -> None:
     assert known(again) == known(full)
     assert read_lines(part, {"format": 0}) == []
     rows = summarise(full, asked)
-    assert {row.method for row in rows} == {"ledger", "joint attention"} and all(row.low <= row.mean for row in rows)
+    assert {row.method for row in rows} == {"ledger", "joint attention"}
+    assert all(row.low <= row.mean for row in rows)
     json.dumps([row.__dict__ for row in rows])
 
 
@@ -152,4 +159,5 @@ def test_a_bad_clip_is_said_and_left_out(tmp_path) -> None:
 
     said: list[str] = []
     lines = list(run(recognizer(), [broken], tmp_path, (Entry("ledger", "time"),), say=said.append))
-    assert lines == [] and said == ["Clip 0 was left out: This clip is torn."]
+    assert lines == []
+    assert said == ["Clip 0 was left out: This clip is torn."]

@@ -17,14 +17,16 @@ from xai.question import Question
 def test_every_map_has_its_axes(token_mode: str, people: int, frames: int) -> None:
     question = Question.ask(random_recognizer(token_mode=token_mode, frames=frames), noise_clip(people=people))
     joints = joint_attention(question, "joints")
-    assert joints.values.shape == (frames, people, 15) and joints.base_rate.shape == joints.values.shape
+    assert joints.values.shape == (frames, people, 15)
+    assert joints.base_rate.shape == joints.values.shape
     pixels = sampled_patches(question, "frames")
     assert pixels.values.shape == (frames, 6, 6)
     assert temporal_attention(question, "time").values.shape == (frames,)
     assert ledger(question, "time").values.shape == (frames,)
     assert ledger(question, "modal").values.shape == (frames, len(question.prediction.slots))
     for found in (joints, pixels):
-        assert np.isfinite(found.values).all() and (found.values >= 0).all()
+        assert np.isfinite(found.values).all()
+        assert (found.values >= 0).all()
 
 
 def test_points_give_all_their_mass_to_patches() -> None:

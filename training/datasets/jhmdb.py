@@ -1,11 +1,13 @@
 """JHMDB: short clips of one person with 2-D joints and person masks (Jhuang et al., ICCV 2013).
 
-    videos/<class>/<clip>.avi                         15 joints a frame in
-    joint_positions/<class>/<clip>/joint_positions.mat   pos_img [2, 15, T], counted from 1
+    videos/<class>/<clip>.avi                         or ReCompress_Videos/..., as the official archive is called,
+    Rename_Images/<class>/<clip>/00001.png            or its pictures; 15 joints a frame in
+    joint_positions/<class>/<clip>/joint_positions.mat   pos_img [2, 15, T], counted from 1; `scale` is not needed
     puppet_mask/<class>/<clip>/puppet_mask.mat        part_mask [H, W, T], optional
     splits/<class>_test_split{1,2,3}.txt              "<clip>.avi 1|2", 1 = train, 2 = test
 
-Classes without joints are left out. No visibility is annotated: a joint inside the frame counts as seen.
+Classes without joints are left out, and so are clips without joints of the others, which `left_out` counts. No
+visibility is annotated: a joint inside the frame counts as seen.
 """
 
 from __future__ import annotations
@@ -21,14 +23,19 @@ import scipy.io
 
 from training.clip import Clip
 from training.clip_file import seen
+from training.datasets.frames import read_pictures
 from training.errors import ClipError
 from training.joints_file import read_joints
 from training.skeleton import JHMDB, SkeletonLayout
-from training.video import read_video
+from training.video import Video, read_video
 
 HELD_OUT = 8
 """Every eighth source video of a class's training part is validation, with all its clips: clips of one source look
 alike. Test clips are never looked at for a choice."""
+VIDEO_FOLDERS = ("videos", "ReCompress_Videos")
+PICTURES = "Rename_Images"
+RATE = 30.0
+"""Frames a second of every clip: pictures do not say it."""
 
 
 class Jhmdb:
@@ -37,24 +44,26 @@ class Jhmdb:
     layout: SkeletonLayout = JHMDB
 
     def __init__(self, folder: str | Path, split: int = 1, masks: bool = True) -> None:
-        self.folder, self.split, self.masks = Path(folder), split, masks
+        self.folder, self.split, self.masks = Path(folder).expanduser(), split, masks
         self.name = f"jhmdb split {split}"
         if split not in (1, 2, 3):
             raise ClipError(f"JHMDB has splits 1, 2 and 3; {split} was asked for.")
         if not (self.folder / "joint_positions").is_dir() or not (self.folder / "splits").is_dir():
             raise ClipError(f"{self.folder} is no JHMDB folder; expected joint_positions, videos and splits in it.")
-        self.labels: tuple[str, ...] = tuple(sorted(p.name for p in (self.folder / "joint_positions").iterdir()))
+        places = [p for p in (self.folder / "joint_positions").iterdir() if p.is_dir() and not p.name.startswith(".")]
+        self.labels: tuple[str, ...] = tuple(sorted(place.name for place in places))
+        self.left_out: dict[str, int] = {}
         self.clips: list[tuple[str, str]] = []
         parts: dict[str, list[int]] = {"train": [], "val": [], "test": []}
         for label in self.labels:
             listed = self.folder / "splits" / f"{label}_test_split{split}.txt"
-            lines = [line.rpartition(" ") for line in sorted(listed.read_text().splitlines())]
-            found = [
-                (video.removesuffix(".avi"), part)
-                for video, _, part in lines
-                if part in ("1", "2")
-                and (self.folder / "joint_positions" / label / video.removesuffix(".avi")).is_dir()
-            ]
+            if not listed.is_file():
+                raise ClipError(f"JHMDB has no list splits/{listed.name}; add the official lists of the three splits.")
+            lines = [line.strip().rpartition(" ") for line in sorted(listed.read_text().splitlines())]
+            named = [(video.removesuffix(".avi"), part) for video, _, part in lines if part in ("1", "2")]
+            found = [pair for pair in named if (self.folder / "joint_positions" / label / pair[0]).is_dir()]
+            if len(found) < len(named):
+                self.left_out["without joints"] = self.left_out.get("without joints", 0) + len(named) - len(found)
             sources = sorted({_source(clip, label) for clip, part in found if part == "1"})
             held_out = set(sources[HELD_OUT - 1 :: HELD_OUT])
             for clip, part in found:
@@ -87,10 +96,7 @@ class Jhmdb:
 
     def named(self, label: str, name: str) -> Clip:
         """One clip by its class and name."""
-        video = self.folder / "videos" / label / f"{name}.avi"
-        if not video.is_file():
-            raise ClipError(f"JHMDB has no video {label}/{name}.avi in {self.folder}.")
-        read = read_video(video)
+        read = self._frames(label, name)
         found = read_joints(self.folder / "joint_positions" / label / name / "joint_positions.mat")
         length = min(len(read.frames), len(found.joints))  # some videos are a frame longer than their annotation
         height, width = read.frames.shape[1:3]
@@ -116,6 +122,16 @@ class Jhmdb:
         except Exception as error:  # scipy raises whatever a damaged file leads it to
             raise ClipError(f"The person mask of {label}/{name} cannot be used: {error}.") from error
         return replace(clip, person_mask=mask[:length])
+
+    def _frames(self, label: str, name: str) -> Video:
+        for folder in VIDEO_FOLDERS:
+            video = self.folder / folder / label / f"{name}.avi"
+            if video.is_file():
+                return read_video(video)
+        pictures = sorted((self.folder / PICTURES / label / name).glob("[0-9]*.png"))
+        if not pictures:
+            raise ClipError(f"JHMDB has no video {label}/{name}.avi in {self.folder}.")
+        return read_pictures(pictures, RATE)
 
 
 def _source(clip: str, label: str) -> str:

@@ -119,7 +119,13 @@ class Canvas:
         radius = width.ravel()[n * (steps + 1) + (place * steps + 0.5).astype(np.int32)]
         distance = np.sqrt(aside * aside + over * over) - radius
         if part:
-            self._rim(places, distance, part, friends, np.minimum(np.maximum(3.0 * place - 1.0, 0.0), 1.0) if attached else None)
+            self._rim(
+                places,
+                distance,
+                part,
+                friends,
+                np.minimum(np.maximum(3.0 * place - 1.0, 0.0), 1.0) if attached else None,
+            )
         kept = (distance < 0.5).nonzero()[0]
         n, place, places = n[kept], place[kept], places[kept]
         aside, over, radius, distance = aside[kept], over[kept], radius[kept], distance[kept]

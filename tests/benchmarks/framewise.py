@@ -1,0 +1,101 @@
+"""What shifting costs: `python -m tests.benchmarks.framewise [--train] [--preset demo]`.
+
+MSCA and TokenShift promise the cost of the frame-wise ViT. All networks run in turn in one process, round by round, on
+one thread; what counts is the processor time of the fastest round, the one that other programs disturbed least. The
+bar for ViT-B/16 is 1.05; in small networks on one clip the fixed cost of issuing a few more operations shows.
+TimeSformer-base of `transformers`, which attends across frames, runs beside ViT-B/16 if it is installed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+
+import torch
+
+from model.framewise import FrameWise
+from model.framewise_config import FRAMEWISE_PRESETS, VARIANTS
+from tests.benchmarks.cases import Case, timesformer
+
+OUT = Path("build/benchmarks")
+BAR = 1.05
+
+
+def framewise(
+    variant: str = "msca-kv", preset: str = "vit_b16", frames: int = 8, train: bool = False, batch: int = 1
+) -> Case:
+    """One variant on random clips: a forward pass, or with `train` forward and backward."""
+    torch.manual_seed(0)
+    config = FRAMEWISE_PRESETS[preset](frames=frames, **VARIANTS[variant])
+    network = FrameWise(config).train(train)
+    clip = torch.randn(batch, 3, frames, config.size, config.size)
+
+    def step() -> object:
+        if train:
+            network.zero_grad(set_to_none=True)
+            return network(clip).sum().backward()
+        with torch.inference_mode():
+            return network(clip)
+
+    return step
+
+
+def in_turn(cases: dict[str, Case], rounds: int) -> dict[str, list[float]]:
+    """Processor seconds of every case in every round, after one round that does not count."""
+    seconds: dict[str, list[float]] = {name: [] for name in cases}
+    for round_number in range(rounds + 1):
+        for name, case in cases.items():
+            start = time.process_time()
+            case()
+            if round_number:
+                seconds[name].append(time.process_time() - start)
+    return seconds
+
+
+def compare(preset: str, rounds: int, train: bool, variants: list[str], batch: int = 1) -> dict[str, float]:
+    """Prints a table and returns the ratio of every variant over the ViT."""
+    cases = {name: framewise(name, preset, train=train, batch=batch) for name in variants}
+    if preset == "vit_b16" and not train and batch == 1:
+        if find_spec("transformers"):
+            theirs: Callable[[], object] = timesformer()
+            cases["transformers' TimeSformer-base"] = torch.inference_mode()(theirs)
+        else:
+            print("TimeSformer is left out: install `transformers` (the extra `bench`) to compare with it.")
+    seconds = in_turn(cases, rounds)
+    ratios = {name: min(values) / min(seconds["vit"]) for name, values in seconds.items()}
+    print(
+        f"\nFramewise: {preset}, {batch} x 8 frames, {'forward and backward' if train else 'forward'}, {rounds} rounds"
+    )
+    for name, values in seconds.items():
+        over = f"  over the bar of {BAR}" if ratios[name] > BAR and preset == "vit_b16" and name in VARIANTS else ""
+        print(f"  {name:<34}{min(values) * 1000:>10.1f} ms   x{ratios[name]:.3f}{over}")
+    OUT.mkdir(parents=True, exist_ok=True)
+    data = [{"name": name, "seconds": min(v), "ratio": ratios[name]} for name, v in seconds.items()]
+    (OUT / f"framewise-{preset}{'-train' if train else ''}.json").write_text(json.dumps(data, indent=1) + "\n")
+    return ratios
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--preset", choices=FRAMEWISE_PRESETS, default="vit_b16")
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--train", action="store_true", help="forward and backward")
+    parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS))
+    parser.add_argument("--batch", type=int, default=1)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    compare(
+        options.preset,
+        options.rounds,
+        options.train,
+        ["vit", *(v for v in options.variants if v != "vit")],
+        options.batch,
+    )
+
+
+if __name__ == "__main__":
+    main()
