@@ -1,6 +1,9 @@
 """Command line of the explanations.
 
     python -m xai explain CLIP --checkpoint F --out DIR [--joints FILE]
+    python -m xai methods
+    python -m xai ask CLIP METHOD --checkpoint F --out FILE.npz [--on joints] [--target A] [--against B] [--trust]
+    python -m xai gym-bench --checkpoint F --out DIR [--clips 216]
     python -m xai bundle [--assets DIR]
 
 CLIP is a video file, a saved clip (.npz), `gym:LABEL:SEED`, or `jhmdb:FOLDER:CLASS/CLIP`.
@@ -14,9 +17,6 @@ import sys
 from pathlib import Path
 
 import numpy as np
-
-from model import CheckpointError
-from training.errors import ClipError
 
 
 def explain(arguments: argparse.Namespace) -> int:
@@ -64,6 +64,93 @@ def explain(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def list_methods(arguments: argparse.Namespace) -> int:
+    from xai.methods import methods
+
+    for method in methods():
+        print(f"{method.name}  ({method.family}; on {', '.join(method.on)}; {method.cost})\n    {method.about}")
+        if method.options:
+            print("    options: " + ", ".join(f"{name}={value}" for name, value in method.options.items()))
+    return 0
+
+
+def ask(arguments: argparse.Namespace) -> int:
+    import yaml
+    from tqdm import tqdm
+
+    from training.recognizer import Recognizer
+    from xai.clips import open_clip
+    from xai.explanation import save_explanation
+    from xai.methods import explain as explain_by
+    from xai.trust import trust, trusted
+
+    recognizer = Recognizer.load(arguments.checkpoint, arguments.device)
+    clip = open_clip(arguments.clip, arguments.joints)
+    options = {}
+    for text in arguments.option:
+        name, found, value = text.partition("=")
+        if not found:
+            raise ValueError(f"--option {text!r} holds no '='; write it as name=value.")
+        options[name] = yaml.safe_load(value)
+
+    with tqdm(desc=arguments.method, leave=False, disable=None) as bar:
+
+        def progress(done: int, total: int) -> None:
+            bar.total = total
+            bar.n = max(done, 0)
+            bar.refresh()
+
+        explanation = explain_by(
+            recognizer, clip, arguments.method, arguments.target, arguments.against,
+            on=arguments.on, seed=arguments.seed, progress=progress, **options,
+        )  # fmt: skip
+        if arguments.trust:
+            bar.set_description("trust")
+            explanation = trusted(explanation, trust(recognizer, clip, explanation, progress=progress))
+    out = Path(arguments.out)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    save_explanation(out, explanation)
+    shape = " x ".join(f"{axis.name} {n}" for axis, n in zip(explanation.axes, explanation.values.shape, strict=True))
+    print(f"{explanation.kind} ({explanation.unit}): {shape}; base rate: {explanation.base_rate_of}.")
+    if explanation.trust is not None:
+        print("\n".join(explanation.trust["sentences"]))
+    print(f"Wrote {out}.")
+    return 0
+
+
+def gym_bench(arguments: argparse.Namespace) -> int:
+    from tqdm import tqdm
+
+    from training.recognizer import Recognizer
+    from training.sources import open_data, spread
+    from xai.figures.leader_board import leader_board
+    from xai.known_cause_bench import THRIFTY, entries, run, summarise, write_table
+
+    recognizer = Recognizer.load(arguments.checkpoint, arguments.device)
+    data = open_data(arguments.data, "test")
+    chosen = spread(data.targets, arguments.clips)
+    asked = entries(arguments.methods, THRIFTY)
+    out = Path(arguments.out)
+    clips = [lambda i=i: data.clips[i] for i in chosen]
+    with tqdm(total=len(clips), unit="clip", disable=None) as bar:
+        lines = []
+        for line in run(recognizer, clips, out, asked, paired=not arguments.alone, say=tqdm.write):
+            lines.append(line)
+            bar.update()
+    if not lines:
+        raise ValueError("No clip could be scored; the sentences above say why.")
+    rows = summarise(lines, asked)
+    command = f"python -m xai gym-bench --checkpoint {arguments.checkpoint} --data {arguments.data}"
+    write_table(out, rows, lines, recognizer, f"{command} --clips {arguments.clips} --out {arguments.out}")
+    for measure in ("rank", "pointing", "mass"):
+        leader_board(rows, measure).savefig(out / f"leader_board_{measure}.png", dpi=200)
+    right = sum(line["predicted"] == line["label"] for line in lines)
+    print(
+        f"{len(lines)} clips, {right} classified right. Wrote leader_board.json, leader_board.md and charts to {out}."
+    )
+    return 0
+
+
 def bundle(arguments: argparse.Namespace) -> int:
     from xai.bundle import build
 
@@ -84,13 +171,38 @@ def main(argv: list[str] | None = None) -> int:
     )
     one.add_argument("--device", default="auto")
     one.set_defaults(run=explain)
+    listing = commands.add_parser("methods", help="every way to explain a prediction, what it says and what it costs")
+    listing.set_defaults(run=list_methods)
+    method = commands.add_parser("ask", help="one clip by one method, with its trust report if wanted")
+    method.add_argument("clip", metavar="CLIP")
+    method.add_argument("method", metavar="METHOD", help="a name that `python -m xai methods` lists")
+    method.add_argument("--checkpoint", required=True, metavar="F")
+    method.add_argument("--out", required=True, metavar="FILE.npz")
+    method.add_argument("--on", help="frames, joints, time, modal, ...; the first that the method explains by default")
+    method.add_argument("--target", metavar="LABEL", help="the class to explain; the most probable one by default")
+    method.add_argument("--against", metavar="LABEL", help="explain why not this one")
+    method.add_argument("--option", action="append", default=[], metavar="NAME=VALUE", help="of the method; repeatable")
+    method.add_argument("--trust", action="store_true", help="measure how far the map can be believed (up to 30 s)")
+    method.add_argument("--seed", type=int, default=0)
+    method.add_argument("--joints", metavar="FILE")
+    method.add_argument("--device", default="auto")
+    method.set_defaults(run=ask)
+    bench = commands.add_parser("gym-bench", help="score every method against causes that are known")
+    bench.add_argument("--checkpoint", required=True, metavar="F")
+    bench.add_argument("--out", required=True, metavar="DIR", help="a stopped run goes on from what is there")
+    bench.add_argument("--data", default="gym", help="gym, or a data set with person masks (jhmdb:FOLDER)")
+    bench.add_argument("--clips", type=int, default=216, help="test clips, evenly over the classes")
+    bench.add_argument("--methods", nargs="*", default=[], metavar="METHOD", help="only these")
+    bench.add_argument("--alone", action="store_true", help="ask 'why A?' and not 'why A rather than its twin?'")
+    bench.add_argument("--device", default="auto")
+    bench.set_defaults(run=gym_bench)
     assets = commands.add_parser("bundle", help="rebuild the clips, traces and index that the dashboard opens with")
     assets.add_argument("--assets", default="assets", metavar="DIR")
     assets.set_defaults(run=bundle)
     arguments = parser.parse_args(argv)
     try:
         return int(arguments.run(arguments))
-    except (ClipError, CheckpointError, FileNotFoundError) as error:
+    except (ValueError, FileNotFoundError) as error:
         print(error, file=sys.stderr)
         return 2
 

@@ -6,11 +6,15 @@ where it sampled, which joints its tokens read, which frames, who read whom, and
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+
+from training.npz import read_npz, write_npz
 
 Normalisation = Literal["raw", "per clip", "per frame"]
 
@@ -112,3 +116,22 @@ class Explanation:
             )
         except (KeyError, TypeError) as error:
             raise ValueError(f"This is no explanation: {error}.") from error
+
+
+LARGEST_FILE = 256 << 20
+
+
+def save_explanation(path: str | Path, explanation: Explanation) -> None:
+    """One `.npz`: the arrays of `pack` and the header as JSON bytes. Never half there."""
+    header, arrays = explanation.pack()
+    write_npz(Path(path), {**arrays, "header": np.frombuffer(json.dumps(header).encode(), np.uint8)})
+
+
+def load_explanation(path: str | Path) -> Explanation:
+    """Read what `save_explanation` wrote. Raises ValueError in one sentence for anything else."""
+    path = Path(path)
+    try:
+        arrays = read_npz(path, LARGEST_FILE)
+        return Explanation.unpack(json.loads(arrays.pop("header").tobytes()), arrays)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{path.name} cannot be read as an explanation: {error}.") from error

@@ -18,6 +18,7 @@ import numpy as np
 from scipy.stats import rankdata
 
 from training.clip import Cause, Clip
+from training.skeleton import LAYOUTS
 from xai.explanation import Explanation
 
 TARGETS = ("joints", "frames", "pixels")
@@ -95,6 +96,16 @@ def measure(values: np.ndarray, share: np.ndarray, target: str) -> list[Score]:
     above = ranks[cause].sum() - hits * (hits + 1) / 2
     scores.append(Score(target, "rank", float(above / (hits * (len(values) - hits))), 0.5))
     return scores
+
+
+def planted_joint_found(explanation: Explanation, cause: Cause) -> bool:
+    """Is the body part that a joint map calls strongest, over the whole clip, one that decides?"""
+    names = explanation.axes[explanation.axis("joint")].labels
+    layout = next(layout for layout in LAYOUTS.values() if layout.joints == names)
+    by_joint = explanation.values.mean(axis=explanation.axis("frame"))
+    person, joint = np.unravel_index(by_joint.argmax(), by_joint.shape)
+    limb = layout.limbs[layout.limb_of[joint]][1]
+    return bool(cause.joints[:, person, list(limb)].any())
 
 
 def score(explanation: Explanation, seen: Clip) -> list[Score]:

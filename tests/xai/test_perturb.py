@@ -11,8 +11,9 @@ import torch
 from tests.xai.clips import noise_clip, random_recognizer
 from tests.xai.linear import linear_recognizer
 from training.clip import Cause, Clip
-from training.skeleton import JHMDB, LAYOUTS
+from training.skeleton import JHMDB
 from xai.explanation import Explanation
+from xai.known_cause import planted_joint_found
 from xai.methods import Method
 from xai.perturb import METHODS
 from xai.question import Question
@@ -30,16 +31,6 @@ def method(name: str) -> Method:
 def run(question: Question, name: str, **options: object) -> Explanation:
     chosen = method(name)
     return chosen.run(question, chosen.on[0], **options)
-
-
-def planted_joint_found(explanation: Explanation, cause: Cause) -> bool:
-    """Is the body part whose removal counts most, over the whole clip, one that decides?"""
-    names = explanation.axes[explanation.axis("joint")].labels
-    layout = next(layout for layout in LAYOUTS.values() if layout.joints == names)
-    by_joint = explanation.values.mean(axis=explanation.axis("frame"))
-    person, joint = np.unravel_index(by_joint.argmax(), by_joint.shape)
-    limb = layout.limbs[layout.limb_of[joint]][1]
-    return bool(cause.joints[:, person, list(limb)].any())
 
 
 def read_scores(question: Question) -> np.ndarray:

@@ -1,0 +1,117 @@
+"""Panels of a figure: what each kind can be told in a spec, with its defaults."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+
+@dataclass(frozen=True)
+class Film:
+    """Film strip with skeleton and sampling points (Fig. 5)."""
+
+    checkpoint: str | None = None
+    """A name in `checkpoints`; the first by default."""
+    frames: int | None = None
+    """How many are shown; as many as stay legible by default."""
+    layer: int | None = None
+    """Counted from 1; the last by default."""
+    query: str | None = None
+    """A token that reads (cls, rgb); their mean by default."""
+    points: int = 48
+    """The points of most mass that are shown."""
+
+
+@dataclass(frozen=True)
+class Joints:
+    """Attention on each joint over the frames, with its base rate (Fig. 6)."""
+
+    checkpoint: str | None = None
+    layer: int | None = None
+    query: str | None = None
+    person: int | None = None
+    """Counted from 1; whoever is seen most by default."""
+    named: int = 4
+    """The strongest joints, drawn thick and named."""
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """The exact parts of one logit over tokens and frames."""
+
+    checkpoint: str | None = None
+    label: str | None = None
+    """The class; the most probable by default."""
+
+
+@dataclass(frozen=True)
+class Variants:
+    """The same clip through several checkpoints: probabilities, ledgers, joint curves."""
+
+    checkpoints: tuple[str, ...] = ()
+    """Names in `checkpoints`; all by default."""
+    layer: int | None = None
+    person: int | None = None
+    label: str | None = None
+    """The class of the ledgers; the most probable of the first checkpoint by default."""
+    classes: int = 5
+
+
+@dataclass(frozen=True)
+class Map:
+    """Any method's map over the film strip."""
+
+    method: str = field()
+    on: str | None = None
+    checkpoint: str | None = None
+    target: str | None = None
+    against: str | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """Of the method, as in `xai.methods.explain`."""
+    frames: int | None = None
+    person: int | None = None
+    named: int = 4
+
+
+@dataclass(frozen=True)
+class Trust:
+    """Deletion and insertion curves of a map beside random orders and motion energy, and the verdict."""
+
+    method: str = field()
+    on: str | None = None
+    checkpoint: str | None = None
+    target: str | None = None
+    against: str | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+    parts: tuple[str, ...] = ("faithfulness",)
+    """Measures beside it: sanity, stability."""
+    orders: int = 40
+    """Random orders."""
+
+
+@dataclass(frozen=True)
+class Cube:
+    """The clip as a block of space and time, with the sampling points in it."""
+
+    checkpoint: str | None = None
+    layer: int | None = None
+    query: str | None = None
+    points: int = 48
+    frames: int | None = None
+
+
+@dataclass(frozen=True)
+class LeaderBoard:
+    """Methods of the known-cause benchmark beside what a map gets that knows nothing."""
+
+    scores: str = field()
+    """`scores.jsonl` of a benchmark."""
+    measure: Literal["rank", "mass", "pointing"] = "rank"
+    kind: str = "all"
+
+
+KINDS: Mapping[str, type[Any]] = {
+    "film": Film, "joints": Joints, "ledger": Ledger, "variants": Variants, "map": Map, "trust": Trust,
+    "cube": Cube, "leader board": LeaderBoard,
+}  # fmt: skip

@@ -1,0 +1,294 @@
+"""Film strip: frames with the skeleton, the sampling points (the paper's Fig. 5), or the map of any method on them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
+from matplotlib.colors import Normalize, TwoSlopeNorm
+from matplotlib.patheffects import withStroke
+
+from training.clip import Clip
+from xai.evidence import Evidence
+from xai.explanation import Explanation
+from xai.figures.sheet import LABEL, Area, Drawn, Table
+from xai.figures.style import SMALL, Look, number
+
+AMOUNT_MAP, SIDES_MAP = "viridis", "PuOr_r"
+GAP = 0.05
+_NARROW, _WIDE = 1.05, 2.2
+"""Inches: a frame is at least and at most so wide."""
+_CASING = (withStroke(linewidth=2.0, foreground="#00000090"),)
+
+
+@dataclass(frozen=True)
+class Strip:
+    """Frames side by side."""
+
+    axes: Mapping[int, Axes]
+    """By index of the frame."""
+    height: float
+    scale: float
+    """Size of marks: 1 in a frame of a page-wide strip."""
+
+
+def strip(area: Area, clip: Clip, count: int | None) -> Strip:
+    """Evenly spaced frames in rows, each under its time."""
+    columns = max(3, int((area.width + GAP) // (_NARROW + GAP)))
+    count = min(len(clip), count or (columns if columns >= 5 else 2 * columns))
+    chosen = np.unique(np.linspace(0, len(clip) - 1, count).round().astype(int))
+    columns = min(columns, len(chosen))
+    rows = -(-len(chosen) // columns)
+    columns = -(-len(chosen) // rows)
+    height, side = clip.size
+    width = min(_WIDE, (area.width - GAP * (columns - 1)) / columns)
+    tall = width * height / side
+    found = {}
+    for index, frame in enumerate(chosen):
+        left, top = index % columns * (width + GAP), index // columns * (tall + LABEL + GAP)
+        area.words(top, f"{clip.time[frame]:.2f} s", left=left, width=width, size=SMALL, color=area.look.theme.soft)
+        axes = area.axes(left, top + LABEL, width, tall)
+        axes.set_xlim(-0.5, side - 0.5)
+        axes.set_ylim(height - 0.5, -0.5)
+        axes.set_xticks([])
+        axes.set_yticks([])
+        for spine in axes.spines.values():
+            spine.set_visible(False)
+        found[int(frame)] = axes
+    return Strip(found, rows * (tall + LABEL) + (rows - 1) * GAP, width / _NARROW)
+
+
+def picture(axes: Axes, frame: np.ndarray, grey: bool = False) -> None:
+    """One frame; `grey` leaves the hues to what is drawn over it."""
+    if grey:
+        light = frame @ np.array([0.299, 0.587, 0.114])
+        frame = np.repeat((0.25 * 255 + 0.72 * light)[..., None], 3, axis=-1).clip(0, 255).astype(np.uint8)
+    height, width = frame.shape[:2]
+    axes.imshow(frame, interpolation="lanczos", extent=(-0.5, width - 0.5, height - 0.5, -0.5), aspect="auto")
+
+
+def draw_skeleton(
+    axes: Axes,
+    clip: Clip,
+    frame: int,
+    values: np.ndarray | None = None,
+    norm: Normalize | None = None,
+    cmap: str = AMOUNT_MAP,
+    scale: float = 1.0,
+) -> None:
+    """Bones, and a disc a joint whose colour and size are its value [M, J]; unseen joints are left out."""
+    for person in range(clip.people):
+        seen = clip.score[frame, person] > 0
+        joints = clip.joints[frame, person]
+        bones = [(joints[a], joints[b]) for a, b in clip.layout.bones if seen[a] and seen[b]]
+        axes.add_collection(LineCollection(bones, colors="white", linewidths=0.9 * scale, path_effects=_CASING))
+        if not seen.any():
+            continue
+        if values is None or norm is None:
+            axes.scatter(*joints[seen].T, s=4 * scale**2, c="white", linewidths=0, zorder=3)
+            continue
+        value = values[person][seen]
+        most = max(abs(float(norm.vmin or 0)), abs(float(norm.vmax or 1)), 1e-12)
+        size = (4 + 26 * np.abs(value) / most) * scale**2
+        order = np.argsort(np.abs(value))
+        axes.scatter(
+            *joints[seen][order].T, s=size[order], c=value[order], cmap=cmap, norm=norm, edgecolors="white",
+            linewidths=0.4 * scale, zorder=3,
+        )  # fmt: skip
+
+
+def point_area(mass: np.ndarray | float, most: float) -> np.ndarray:
+    """Points squared of a dot."""
+    return np.asarray(2 + 24 * np.asarray(mass) / max(most, 1e-12))
+
+
+def draw_points(
+    axes: Axes,
+    place: np.ndarray,
+    reference: np.ndarray,
+    mass: np.ndarray,
+    frame: int,
+    norm: Normalize,
+    scale: float = 1.0,
+) -> None:
+    """The sampling points [P, 3] (t, x, y) that read this frame: a dot at the place, a hair to its reference, colour =
+    frames away from it. A point between two frames is on both, as opaque as it reads them."""
+    near = np.clip(1 - np.abs(place[:, 0] - frame), 0, 1)
+    shown = np.flatnonzero(near > 0.02)
+    shown = shown[np.argsort(-mass[shown])]
+    hairs = np.stack([reference[shown, 1:], place[shown, 1:]], axis=1)
+    axes.add_collection(LineCollection(list(hairs), colors="white", linewidths=0.5 * scale, alpha=0.55, zorder=4))
+    axes.scatter(
+        place[shown, 1],
+        place[shown, 2],
+        s=point_area(mass[shown], float(mass.max())) * scale**2,
+        c=place[shown, 0] - reference[shown, 0],
+        cmap=SIDES_MAP,
+        norm=norm,
+        alpha=near[shown],
+        edgecolors="black",
+        linewidths=0.35 * scale,
+        zorder=5,
+    )
+
+
+def time_norm(frames: int) -> TwoSlopeNorm:
+    return TwoSlopeNorm(0, -max(1, frames / 2), max(1, frames / 2))
+
+
+# ---- panels ---------------------------------------------------------------------------------------------------------
+
+
+def layer_of(explanation: Explanation, layer: int | None) -> int:
+    """Index of a layer counted from 1; the last by default."""
+    layers = explanation.values.shape[0]
+    if layer is not None and not 1 <= layer <= layers:
+        raise ValueError(f"layer is {layer}, and the network has {layers}.")
+    return layers - 1 if layer is None else layer - 1
+
+
+def one_query(explanation: Explanation, query: str | None) -> tuple[np.ndarray, np.ndarray, str]:
+    """(values, base rate, who reads): the mean over heads, and of one named query or of all of them."""
+    mean = explanation.mean("head")
+    axis = mean.axis("query")
+    labels = mean.axes[axis].labels
+    base = np.broadcast_to(mean.base_rate, mean.values.shape)
+    if query is None:
+        return mean.values.mean(axis), base.mean(axis), "mean of " + " and ".join(labels)
+    if query not in labels:
+        raise ValueError(f"query is {query!r}, and the tokens that read here are {', '.join(labels)}.")
+    index = labels.index(query)
+    return mean.values.take(index, axis), base.take(index, axis), query
+
+
+def heaviest(
+    evidence: Evidence, layer: int | None, query: str | None, most: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, float, str]:
+    """(number [k], mass [P], (place, reference) [2, P, 3], base rate, who reads) of the k points of most mass."""
+    points = evidence.sampling_points
+    if points is None:
+        raise ValueError("This network has no 3D token search, so it has no sampling points.")
+    index = layer_of(points, layer)
+    values, base, who = one_query(points, query)
+    mass = values[index].mean(0)  # over query frames
+    chosen = np.argsort(-mass, kind="stable")[:most]
+    both = np.stack([points.companions["place"][index], points.companions["reference"][index]])
+    return chosen, mass, both, float(base[index].mean()), f"layer {index + 1}, {who}"
+
+
+def points_table(number_: np.ndarray, mass: np.ndarray, both: np.ndarray) -> Table:
+    names = ("frame", "x", "y")
+    places = {name: both[0, number_, i] for i, name in enumerate(names)}
+    references = {f"reference {name}": both[1, number_, i] for i, name in enumerate(names)}
+    return Table("sampling points", {"point": number_}, {"attention mass": mass[number_], **places, **references})
+
+
+def film(
+    area: Area,
+    evidence: Evidence,
+    frames: int | None = None,
+    layer: int | None = None,
+    query: str | None = None,
+    points: int = 48,
+) -> Drawn:
+    """The paper's Fig. 5: film strip with skeleton and the `points` sampling points of most mass."""
+    clip, look = evidence.clip, area.look
+    with_points, with_joints = evidence.sampling_points is not None, bool(evidence.clip.score.any())
+    curves = evidence.joint_curves if with_joints else None
+    about: list[str] = []
+    if with_points:
+        chosen, mass, both, uniform, who = heaviest(evidence, layer, query, points)
+        share = mass[chosen].sum() / mass.sum()
+        about.append(f"{len(chosen)} of {len(mass)} sampling points hold {share:.0%} of the mass on points ({who})")
+    else:
+        about.append("this network has no 3D token search, so it has no sampling points")
+    top = area.heading(f"{said(evidence)}: {about[0]}.")
+    grid = strip(area.part(0, top, area.width), clip, frames)
+    joint_values = None
+    if curves is not None:
+        joint_layer = layer_of(curves, layer)
+        in_query = query if query in curves.axes[curves.axis("query")].labels else None
+        values, base, _ = one_query(curves, in_query)
+        joint_values, joint_base = values[joint_layer], float(base[joint_layer][clip.score > 0].mean())
+        most = float(joint_values.max())
+        divide, unit = look.scaled("mass", most)
+        joint_norm = Normalize(0, most)
+    for frame, axes in grid.axes.items():
+        picture(axes, clip.frames[frame])
+        shown = None if joint_values is None else joint_values[frame]
+        draw_skeleton(axes, clip, frame, shown, None if shown is None else joint_norm, scale=grid.scale)
+        if with_points:
+            draw_points(axes, both[0, chosen], both[1, chosen], mass[chosen], frame, time_norm(len(clip)), grid.scale)
+    y = top + grid.height + 0.07
+    third = (area.width - 0.3) / 3
+    used = 0.0
+    if with_points:
+        norm = time_norm(len(clip))
+        reach = float(norm.vmax)
+        ends = [(-reach, f"−{reach:g} earlier"), (0.0, "0"), (reach, f"{reach:g} later")]
+        used = area.colour_bar(0, y, third, "point: frames from reference", SIDES_MAP, norm, ends)
+        _dots(area, third + 0.15, y, third, float(mass[chosen].max()), uniform, look)
+    if joint_values is not None:
+        top_text = number(most / divide)
+        ends = [(0.0, "0"), (most, top_text)]
+        label = f"joint: {unit}"
+        used = area.colour_bar(2 * (third + 0.15), y, third, label, AMOUNT_MAP, joint_norm, ends, mark=joint_base)
+    tables = []
+    caption = f"Frames that the network read, with its skeleton. {_sentence(about[0])}."
+    if with_points:
+        tables.append(points_table(chosen, mass, both))
+        caption += (
+            " Dot: where a token was read; hair: to its reference (zero offset); colour: frames between the two; area: "
+            f"attention mass, mean of heads and query frames (uniform attention: {number(uniform)}); a point between "
+            "two frames is on both."
+        )
+    if joint_values is not None:
+        axes_of = {"frame": evidence.frame_index, "person": range(1, clip.people + 1), "joint": clip.layout.joints}
+        tables.append(Table("joints", axes_of, {"attention mass": joint_values, "score": clip.score}))
+        caption += (
+            f" Disc: attention mass of the joint in joint stride attention ({look.scale}; the mark on its scale is "
+            f"uniform attention, {number(joint_base / divide)} on average)."
+        )
+    elif not with_joints:
+        caption += " No joint was seen in this clip."
+    return Drawn(y + used, caption, tuple(tables))
+
+
+def _dots(area: Area, left: float, top: float, width: float, most: float, uniform: float, look: Look) -> None:
+    """Key of the areas: the heaviest point and one of uniform mass."""
+    divide, unit = look.scaled("mass", most)
+    area.words(top, f"point: {unit}", left=left, width=10, size=SMALL)
+    axes = area.bare(left, top + LABEL, width, LABEL + 0.06)
+    for x, value, name in ((0.06, most, ""), (width * 0.45, uniform, " uniform")):
+        axes.scatter([x], [0.08], s=point_area(value, most), c="#bdbdbd", edgecolors="black", linewidths=0.35)
+        text = number(value / divide) + name
+        axes.text(x + 0.07, 0.08, text, size=SMALL, va="center_baseline", color=look.theme.ink)
+
+
+def said(evidence: Evidence) -> str:
+    return f"{evidence.labels[evidence.top]} ({evidence.probabilities[evidence.top]:.2f})"
+
+
+def _sentence(words: str) -> str:
+    return words[0].upper() + words[1:]
+
+
+def overlay(axes: Axes, values: np.ndarray, box: np.ndarray, most: float, signed: bool, look: Look) -> None:
+    """Cells of a pixel map [rows, columns] over a frame, as opaque as they are strong; `box` are the grid's corners."""
+    share = values / max(most, 1e-12)
+    shade = colormaps[SIDES_MAP]((share + 1) / 2) if signed else colormaps[AMOUNT_MAP](share)
+    shade[..., 3] = 0.9 * np.clip(np.abs(share), 0, 1) ** 0.7
+    left, top, right, bottom = box[0, 0], box[0, 1], box[2, 0], box[2, 1]
+    limits = axes.get_xlim(), axes.get_ylim()
+    axes.imshow(shade, interpolation="nearest", extent=(left, right, bottom, top), aspect="auto", zorder=2)
+    axes.set_xlim(limits[0])
+    axes.set_ylim(limits[1])
+
+
+def strongest(values: np.ndarray, count: int) -> Sequence[int]:
+    """Indices of the `count` largest, the largest first; equal ones in their order."""
+    return [int(i) for i in np.argsort(-values, kind="stable")[:count]]
