@@ -19,19 +19,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from model.config import ModelConfig
+from model.framewise import FrameWise
 from training.clip import Clip
 from training.npz import read_npz, write_npz
-from training.recognizer import Recognizer
+from training.recognizer import Prediction, Recognizer
 from training.skeleton import layout_named
+from training.view import View
 from xai.explanation import Explanation, MadeBy
+from xai.framewise import frame_reading, framewise_flow, listen, neighbour_attention
 from xai.joints import joint_curves
 from xai.ledger import ledger
 from xai.sampling import sampling_points
@@ -146,23 +148,26 @@ class Evidence:
 
 
 def gather_evidence(recognizer: Recognizer, clip: Clip) -> Evidence:
-    """Classify `clip` once and keep what the network did on the way."""
+    """Classify `clip` once and keep what the network did on the way.
+
+    A frame-wise network has neither points nor joints; its `temporal_windows` say which frames its heads read.
+    """
     view = recognizer.view(clip)
-    config = recognizer.network.config
-    if not isinstance(config, ModelConfig):
-        raise ValueError("This evidence is that of the 3D deformable transformer, and this is another network.")
-    with Trace() as trace:
-        prediction = recognizer(clip, view)
+    framewise = isinstance(recognizer.network, FrameWise)
     seen = clip.take(view.frame_index)
-    people = max(1, clip.people)
-    layout = layout_named(recognizer.card.layout)
     made_by = MadeBy(
         checkpoint=recognizer.checkpoint,
         clip=clip.fingerprint,
         method="own evidence",
-        parameters={"patch_readers": trace.patch_readers, "frames": len(seen), "size": list(view.size)},
+        parameters={"frames": len(seen), "size": list(view.size)},
         versions={"torch": torch.__version__, "numpy": np.__version__},
     )
+    prediction, parts = (
+        _of_framewise(recognizer, clip, view, made_by)
+        if framewise
+        else _of_deformable(recognizer, clip, view, made_by, len(seen))
+    )
+    config = recognizer.network.config
     return Evidence(
         clip=seen,
         frame_index=np.asarray(view.frame_index),
@@ -171,16 +176,40 @@ def gather_evidence(recognizer: Recognizer, clip: Clip) -> Evidence:
         probabilities=prediction.probabilities,
         model={
             "name": recognizer.card.name,
-            "token_mode": config.token_mode,
+            "token_mode": getattr(config, "token_mode", "frame-wise"),
             "layers": config.layers,
             "heads": config.heads,
             "queries": list(config.roles),
             "trained_on": recognizer.card.trained_on,
             "checkpoint": recognizer.checkpoint,
         },
-        sampling_points=sampling_points(trace, view, config.layers, made_by),
-        joint_curves=joint_curves(trace, layout, len(seen), people, config.layers, made_by),
-        temporal_windows=temporal_windows(trace, len(seen), config.layers, made_by),
-        token_flow=token_flow(trace, config.layers, made_by),
         ledger=ledger(prediction, made_by),
+        **parts,
     )
+
+
+def _of_deformable(
+    recognizer: Recognizer, clip: Clip, view: View, made_by: MadeBy, frames: int
+) -> tuple[Prediction, dict[str, Any]]:
+    layers, layout = recognizer.network.config.layers, layout_named(recognizer.card.layout)
+    with Trace() as trace:
+        prediction = recognizer(clip, view)
+    made_by = replace(made_by, parameters={"patch_readers": trace.patch_readers, **made_by.parameters})
+    return prediction, {
+        "sampling_points": sampling_points(trace, view, layers, made_by),
+        "joint_curves": joint_curves(trace, layout, frames, max(1, clip.people), layers, made_by),
+        "temporal_windows": temporal_windows(trace, frames, layers, made_by),
+        "token_flow": token_flow(trace, layers, made_by),
+    }
+
+
+def _of_framewise(recognizer: Recognizer, clip: Clip, view: View, made_by: MadeBy) -> tuple[Prediction, dict[str, Any]]:
+    prediction, taps = listen(recognizer, clip, view)
+    patch = recognizer.network.config.patch  # type: ignore[union-attr]
+    looks = neighbour_attention(taps, (view.size[0] // patch, view.size[1] // patch), made_by)
+    return prediction, {
+        "sampling_points": None,
+        "joint_curves": None,
+        "temporal_windows": frame_reading(looks),
+        "token_flow": framewise_flow(taps, made_by),
+    }

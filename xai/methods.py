@@ -23,7 +23,7 @@ from xai.explanation import Explanation
 from xai.question import Progress, Question, silent
 
 Family = Literal["evidence", "gradient", "attention", "removal", "counterfactual"]
-FAMILIES = ("xai.own", "xai.attribution", "xai.relevance", "xai.perturb")
+FAMILIES = ("xai.own", "xai.framewise", "xai.attribution", "xai.relevance", "xai.perturb")
 
 
 @dataclass(frozen=True)

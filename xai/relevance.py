@@ -32,9 +32,11 @@ import torch
 from torch import Tensor
 
 from model.attention import attention_rows
+from model.framewise import FrameWise
 from model.tap import FEATURES_B, HEAD_TOKENS, AttentionTap, PointsTap, recording, tokens_tap
 from model.transformer import DeformableTransformer
 from xai.explanation import Explanation
+from xai.framewise import framewise_gradient_x_attention, framewise_rollout
 from xai.methods import Method
 from xai.question import Question
 from xai.token_graph import Corners, Reading, Rows, TokenGraph, Tokens, pass_down
@@ -57,6 +59,8 @@ class Heard:
 
 def rollout(question: Question, on: str) -> Explanation:
     """Attention rollout."""
+    if isinstance(question.recognizer.network, FrameWise):
+        return framewise_rollout(question, on)
     network = _followed(question, on, "attention rollout")
     watch = _Watch(question, network, passes=1, walks=2)
     heard = _listen(question, network, gradient=False)
@@ -81,6 +85,8 @@ def rollout(question: Question, on: str) -> Explanation:
 
 def gradient_x_attention(question: Question, on: str) -> Explanation:
     """Chefer's rule."""
+    if isinstance(question.recognizer.network, FrameWise):
+        return framewise_gradient_x_attention(question, on)
     network = _followed(question, on, "gradient x attention")
     watch = _Watch(question, network, passes=2, walks=1)
     heard = _listen(question, network, gradient=True)

@@ -1,0 +1,312 @@
+"""What a frame-wise ViT looked at: every head in the previous, its own and the next frame, and through time.
+
+| explanation             | axes of `values`                        | unit           |
+|-------------------------|-----------------------------------------|----------------|
+| `neighbour_attention`   | layer, head, frame, from, y, x          | attention mass |
+| `frame_reading`         | layer, head, query, query frame, frame  | attention mass |
+| `framewise_rollout`     | frame, y, x                             | attention mass |
+
+`from` is previous, own, next: where the keys of the CLS token of that frame come from. A head reads one of them, so two
+of three are zero; at the ends of a clip a head may have no frame to read, and its map is NaN and not uniform.
+
+`cone` is the structure behind it: which frames of the clip can change the CLS token of a frame at all. A frame-wise ViT
+sees one; MSCA one more on each side with every block, TokenShift two, as it shifts twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from model.attention import attention_rows
+from model.framewise import FrameWise, framewise_attention_tap
+from model.framewise_config import FrameWiseConfig
+from model.tap import HEAD_TOKENS, recording, tokens_tap
+from model.temporal_mixing import EVERY, FramewiseTap
+from training.clip import Clip
+from training.recognizer import Prediction, Recognizer
+from training.view import View
+from xai.explanation import Axis, Explanation, MadeBy
+from xai.methods import Method
+from xai.question import Question
+
+FROM = ("previous", "own", "next")
+KEPT = 0.5
+"""Share of a token's relevance that rollout leaves with the token itself: its residual connection."""
+
+
+def listen(recognizer: Recognizer, clip: Clip, view: View) -> tuple[Prediction, list[FramewiseTap]]:
+    """Classify a clip and keep the queries and keys of every block (a few MB, never a full map)."""
+    assert isinstance(recognizer.network, FrameWise)
+    taps: dict[str, FramewiseTap] = {}
+
+    def record(name: str, value: Any) -> None:
+        if isinstance(value, FramewiseTap):
+            taps[name] = value
+
+    with recording(record):
+        prediction = recognizer(clip, view)
+    return prediction, [taps[framewise_attention_tap(i)] for i in range(recognizer.network.config.layers)]
+
+
+def neighbour_attention(taps: Sequence[FramewiseTap], grid: tuple[int, int], made_by: MadeBy) -> Explanation:
+    """Where the CLS token of each frame looks: explanation [layer, head, frame, from, y, x].
+
+    `companions["cls"]` [layer, head, frame, from]: what it gives to CLS tokens. `companions["nowhere"]` [layer, head,
+    frame]: what falls on keys from no frame; 1 where all of it does.
+    """
+    maps, on_cls, nowhere = [], [], []
+    for tap in taps:
+        rows = tap.rows(torch.zeros(1, dtype=torch.long, device=tap.query.device))[0, :, :, 0]  # [T, heads, N]
+        frames, heads, count = rows.shape
+        offset = tap.key_frames - torch.arange(frames, device=rows.device)[:, None, None]
+        split = torch.stack(
+            [torch.where((offset == step) & (tap.key_frames >= 0), rows, 0.0) for step in (-1, 0, 1)], 2
+        )
+        lost = torch.where(tap.key_frames < 0, rows, 0.0).sum(-1)
+        blind = rows.isnan().all(-1)
+        split = split.masked_fill(blind[:, :, None, None], float("nan")).transpose(0, 1)  # [heads, T, 3, N]
+        maps.append(split[..., 1:].reshape(heads, frames, 3, *grid).cpu().numpy())
+        on_cls.append(split[..., 0].cpu().numpy())
+        nowhere.append(lost.masked_fill(blind, 1.0).T.cpu().numpy())
+    return Explanation(
+        kind="neighbour attention",
+        values=np.stack(maps),
+        axes=(Axis("layer"), Axis("head"), Axis("frame"), Axis("from", FROM), Axis("y"), Axis("x")),
+        unit="attention mass",
+        made_by=made_by,
+        base_rate=np.full((), 1 / count, np.float32),
+        base_rate_of="uniform attention over the tokens of the frame that the head reads",
+        companions={"cls": np.stack(on_cls), "nowhere": np.stack(nowhere)},
+    )
+
+
+def frame_reading(looks: Explanation) -> Explanation:
+    """Which frames each head reads: explanation [layer, head, query, query frame, frame], as of temporal attention."""
+    mass = np.nan_to_num(looks.values).sum(axis=(-2, -1)) + np.nan_to_num(looks.companions["cls"])
+    layers, heads, frames, _ = mass.shape
+    table = np.zeros((layers, heads, 1, frames, frames), np.float32)
+    for t in range(frames):
+        for index, step in enumerate((-1, 0, 1)):
+            if 0 <= t + step < frames:
+                table[:, :, 0, t, t + step] += mass[:, :, t, index]
+    reachable = np.abs(np.arange(frames)[:, None] - np.arange(frames)) <= 1
+    return Explanation(
+        kind="temporal_windows",
+        values=table,
+        axes=(Axis("layer"), Axis("head"), Axis("query", ("cls",)), Axis("query frame"), Axis("frame")),
+        unit="attention mass",
+        made_by=looks.made_by,
+        base_rate=(reachable / reachable.sum(1, keepdims=True)).astype(np.float32),
+        base_rate_of="the previous, the own and the next frame alike",
+    )
+
+
+Rows = Callable[[FramewiseTap], Tensor]
+"""How much each query takes from each value of its frame, [T, heads, N, N]."""
+
+
+def carry(
+    config: FrameWiseConfig, taps: Sequence[FramewiseTap], relevance: Tensor, rows: Rows, kept: float, passed: float
+) -> Tensor:
+    """Relevance [T, N] of the tokens that leave the last block -> of those that enter the first.
+
+    Each attention hands `passed` of a token's relevance, times `rows` and averaged over heads, to the values that were
+    read, in the frames they are from; `kept` of it stays. TokenShift hands the CLS token's over by the share of its
+    channels. What comes from no frame is lost, so that the sum may fall.
+    """
+    for tap in reversed(taps):
+        relevance = _unshift(config, relevance)
+        taken = rows(tap)
+        given = torch.einsum("tn,thnm->thm", relevance, taken) / taken.shape[1]
+        source, token = tap.value_frames, torch.arange(taken.shape[-1], device=taken.device)
+        real = source >= 0
+        index = (source * taken.shape[-1] + token)[real]
+        arrived = torch.zeros_like(relevance).flatten().index_add_(0, index, given[real]).view_as(relevance)
+        relevance = _unshift(config, kept * relevance + passed * arrived)
+    return relevance
+
+
+def _unshift(config: FrameWiseConfig, relevance: Tensor) -> Tensor:
+    """Back through TokenShift: a part of the CLS token's channels was that of its neighbours."""
+    if config.mixing != "tokenshift":
+        return relevance
+    share = (config.dim // config.fold) / config.dim
+    cls = relevance[:, 0]
+    back = (1 - 2 * share) * cls
+    back[1:] += share * cls[:-1]  # the channels that frame t took from t + 1 belong to t + 1
+    back[:-1] += share * cls[1:]
+    if config.boundary == "self":
+        back[-1] += share * cls[-1]
+        back[0] += share * cls[0]
+    relevance = relevance.clone()
+    relevance[:, 0] = back
+    return relevance
+
+
+def cone(config: FrameWiseConfig, frames: int) -> np.ndarray:
+    """[layers + 1, T, T] bool: after l blocks, can frame s of the clip change the CLS token of frame t?
+
+    Any of query, key and value counts: a key decides how much of a value is read.
+    """
+    heads, patches = config.heads, (config.size // config.patch) ** 2
+    chosen = slice(1, None) if config.across == "patches" else EVERY
+    sources = config.mix.sources(frames, 1 + patches, heads, chosen, torch.device("cpu"))
+    own = np.eye(frames, dtype=bool)
+    cls, patch = np.zeros((frames, frames), bool), own  # the CLS token enters with nothing of the clip
+    # [T, T] bool: from which frames some head of frame t takes a query, or keys and values
+    asks, reads = np.zeros((frames, frames), bool), np.zeros((frames, frames), bool)
+    for part, source in enumerate(sources):
+        table = asks if part == 0 else reads
+        for t in range(frames):
+            found = source[t].unique()
+            table[t, found[found >= 0].numpy()] = True
+    shift = own | np.eye(frames, k=1, dtype=bool) | np.eye(frames, k=-1, dtype=bool)
+
+    def stream(x: np.ndarray) -> np.ndarray:
+        return (shift @ x) if config.mixing == "tokenshift" and config.dim >= config.fold else x
+
+    found = [cls]
+    for _ in range(config.layers):
+        cls = stream(cls)
+        everything = reads @ (cls | patch)
+        cls, patch = cls | everything | asks @ cls, patch | everything | asks @ patch
+        cls = stream(cls)
+        found.append(cls)
+    return np.stack(found)
+
+
+def framewise_flow(taps: Sequence[FramewiseTap], made_by: MadeBy) -> Explanation:
+    """Who reads whom: explanation [layer, attention, reader, read] over CLS tokens and patches, as of the deformable
+    transformer. Readers that have no frame to read are left out of the mean."""
+    values, names = [], ("cls", "patch")
+    for tap in taps:
+        rows = attention_rows(tap.query[0], tap.key[0], None)  # [T, heads, N, N]
+        shown = tap.mapped.to(rows.dtype)
+        to_cls = rows[..., 0] * shown
+        readers = [to_cls[..., :1].sum() / shown[..., :1].sum(), to_cls[..., 1:].sum() / shown[..., 1:].sum()]
+        values.append([[float(share), 1 - float(share)] for share in readers])
+    share = 1 / taps[0].key.shape[3]
+    base = np.broadcast_to(np.array([share, 1 - share], np.float32), (len(taps), 1, 2, 2))
+    return Explanation(
+        kind="token_flow",
+        values=np.array(values, np.float32)[:, None],
+        axes=(Axis("layer"), Axis("attention", ("frame",)), Axis("reader", names), Axis("read", names)),
+        unit="attention mass",
+        made_by=made_by,
+        base_rate=base,
+        base_rate_of="share of each kind among the keys",
+    )
+
+
+# ---- as methods -----------------------------------------------------------------------------------------------------
+
+
+def _grid(question: Question) -> tuple[int, int]:
+    patch = question.recognizer.network.config.patch  # type: ignore[union-attr]
+    height, width = question.view.size
+    return height // patch, width // patch
+
+
+def neighbours(question: Question, on: str) -> Explanation:
+    """Attention mass that the CLS tokens of all frames give to each patch of each frame, averaged over heads, blocks
+    and CLS tokens."""
+    made_by = question.made_by("neighbour attention")
+    _, taps = listen(question.recognizer, question.clip, question.view)
+    question.progress(1, 1)
+    looks = neighbour_attention(taps, _grid(question), made_by)
+    by_patch = np.nan_to_num(looks.values).mean(axis=(0, 1))  # [T, from, y, x]
+    total = np.zeros_like(by_patch[:, 1])
+    for index, step in enumerate((-1, 0, 1)):
+        for t in range(len(total)):
+            if 0 <= t + step < len(total):
+                total[t + step] += by_patch[t, index]
+    total /= len(total)
+    uniform = float(looks.base_rate) / len(total)
+    about: dict[str, Any] = {"base_rate_of": "uniform attention of every frame to itself"}
+    if on == "time":
+        return question.frame_map(
+            total.sum(axis=(1, 2)), made_by, looks.unit, base_rate=uniform * total[0].size, **about
+        )
+    return question.pixel_map(total, made_by, looks.unit, base_rate=uniform, **about)
+
+
+def framewise_rollout(question: Question, on: str) -> Explanation:
+    """Attention rollout from the CLS tokens of all frames, which the head averages, to the patches of all frames."""
+    network = question.recognizer.network
+    assert isinstance(network, FrameWise)
+    _, taps = listen(question.recognizer, question.clip, question.view)
+    question.progress(1, 2)
+    start = torch.zeros_like(taps[0].query[0, :, 0, :, 0])  # [T, N]
+    start[:, 0] = 1 / len(start)
+    with torch.no_grad():
+        found = carry(network.config, taps, start, _masses, KEPT, 1 - KEPT)
+    question.progress(2, 2)
+    return _map(question, on, found, question.made_by("attention rollout", kept=KEPT), "attention mass")
+
+
+def framewise_gradient_x_attention(question: Question, on: str) -> Explanation:
+    """Chefer's rule, from the positive parts of the score that the CLS tokens of the frames make."""
+    network = question.recognizer.network
+    assert isinstance(network, FrameWise)
+    taps: dict[str, Any] = {}
+
+    def record(name: str, value: Any) -> Any:
+        if isinstance(value, FramewiseTap) or name == HEAD_TOKENS:
+            taps[name] = value
+        elif name in (tokens_tap(0, "patches"), tokens_tap(0, "modal")):
+            torch.set_grad_enabled(True)  # the graph begins here; leaving no_grad below ends it
+            return value.detach().requires_grad_()
+        return None
+
+    with torch.no_grad(), recording(record):
+        explained = question.score(network(*question.tensors)).sum()
+    question.progress(1, 3)
+    blocks = [taps[framewise_attention_tap(i)] for i in range(network.config.layers)]
+    head = taps[HEAD_TOKENS]
+    gradients = torch.autograd.grad(explained, [head, *(tap.attended for tap in blocks)])
+    changes = dict(zip(map(id, blocks), gradients[1:], strict=True))
+    question.progress(2, 3)
+
+    def rows(tap: FramewiseTap) -> Tensor:
+        return (_masses(tap) * (changes[id(tap)][0] @ tap.value[0].transpose(-1, -2))).clamp_min(0)
+
+    with torch.no_grad():
+        parts = (gradients[0] * head)[0, :, 0].sum(-1).clamp_min(0)  # [T]
+        parts = parts / parts.sum() if parts.sum() > 0 else torch.full_like(parts, 1 / len(parts))
+        start = torch.zeros_like(blocks[0].query[0, :, 0, :, 0]).double()
+        start[:, 0] = parts
+        # what attention has added: without it, nearly all of the map would be the start itself
+        found = carry(network.config, blocks, start, lambda tap: rows(tap).double(), 1.0, 1.0)
+        plain = carry(network.config, blocks, start, lambda tap: torch.zeros_like(rows(tap)).double(), 1.0, 1.0)
+    question.progress(3, 3)
+    made_by = question.made_by("gradient x attention", start="positive parts of the score")
+    return _map(question, on, found - plain, made_by, "relevance")
+
+
+def _masses(tap: FramewiseTap) -> Tensor:
+    return attention_rows(tap.query[0], tap.key[0], None)
+
+
+def _map(question: Question, on: str, found: Tensor, made_by: MadeBy, unit: str) -> Explanation:
+    """Relevance [T, N] as the map that was asked for."""
+    values = found.float().cpu().numpy()
+    cls, patches = values[:, :1], values[:, 1:].reshape(len(values), *_grid(question))
+    about: dict[str, Any] = {"base_rate_of": "the same relevance spread evenly over the map"}
+    if on == "frames":
+        return question.pixel_map(patches, made_by, unit, base_rate=patches.mean(), **about)
+    if on == "modal":
+        return question.token_map(cls, ("cls",), made_by, unit, base_rate=cls.mean(), **about)
+    raise ValueError(f"{made_by.method} of a frame-wise ViT, which reads no joints, explains frames and modal.")
+
+
+METHODS = (
+    Method(
+        "neighbour attention", "evidence", "How much the class tokens read each patch, in whichever frame it lies.",
+        "attention mass", ("frames", "time"), "1 forward", neighbours, needs=("mixing",), signed=False,
+    ),
+)  # fmt: skip
