@@ -95,6 +95,9 @@ class ModelConfig(Settings):
     """Add where each joint is (relative to its person) and how it moves to its token. Not in the paper, whose pose
     tokens carry the appearance at a joint only."""
 
+    pose_distances: bool = False
+    """With `pose_geometry`: also how far each joint is from every other of its person, as in DD-Net."""
+
     # Tokens that talk across modalities (Table 5)
     token_mode: TokenMode = "cross"
 
@@ -135,6 +138,8 @@ class ModelConfig(Settings):
             raise ValueError(f"{self.heads} heads do not divide {self.dim} channels (4 x width).")
         if self.size % 8:
             raise ValueError(f"size is {self.size}; it must be a multiple of 8, the stride of F_b.")
+        if self.pose_distances and not self.pose_geometry:
+            raise ValueError("pose_distances adds to what pose_geometry says; it needs pose_geometry.")
         for name in ("joint", "temporal"):
             stride, window = getattr(self, f"{name}_stride"), getattr(self, f"{name}_window")
             if stride is not None and not 1 <= stride <= window:

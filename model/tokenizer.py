@@ -50,11 +50,12 @@ def joint_features(features_a: Tensor, joints: Tensor, score: Tensor, sigma: flo
     return tokens * score[..., None].to(tokens.dtype)
 
 
-def joint_geometry(joints: Tensor, score: Tensor) -> Tensor:
-    """Where each joint is and how it moves: [B, T, M, J, 2] pixels -> [B, T, M, J, 5].
+def joint_geometry(joints: Tensor, score: Tensor, distances: bool = False) -> Tensor:
+    """Where each joint is and how it moves: [B, T, M, J, 2] pixels -> [B, T, M, J, 5], or 5 + J with `distances`.
 
     Place relative to the person's centre over the clip, divided by the person's size; velocity in the same unit per
     frame (central differences); score. One centre and one size a clip, so that walking across the frame stays visible.
+    Then the distance to every joint of the same person, in the same unit, 0 where either is not seen.
     """
     seen = (score > 0).to(joints.dtype)[..., None]
     count = seen.sum((1, 3), keepdim=True).clamp_min(1)
@@ -68,7 +69,11 @@ def joint_geometry(joints: Tensor, score: Tensor) -> Tensor:
         step = (place[:, 1:] - place[:, :-1]) * both
         velocity[:, :-1] += step / 2
         velocity[:, 1:] += step / 2
-    return torch.cat([place, velocity * 4, seen], dim=-1)
+    found = [place, velocity * 4, seen]
+    if distances:
+        apart = (place[..., :, None, :] - place[..., None, :, :]).square().sum(-1).add(1e-6).sqrt()
+        found.append(apart * seen * seen.transpose(-1, -2))
+    return torch.cat(found, dim=-1)
 
 
 class Tokenizer(nn.Module):
@@ -85,7 +90,8 @@ class Tokenizer(nn.Module):
         self.pose_norm = nn.LayerNorm(d)
         self.joint_embedding = nn.Parameter(torch.zeros(config.joints, d))
         self.person_embedding = nn.Parameter(torch.zeros(config.people, d))
-        self.geometry = nn.Sequential(nn.Linear(5, d), nn.GELU(), nn.Linear(d, d)) if config.pose_geometry else None
+        known = 5 + config.joints * config.pose_distances
+        self.geometry = nn.Sequential(nn.Linear(known, d), nn.GELU(), nn.Linear(d, d)) if config.pose_geometry else None
         for embedding in (self.spatial_embedding, self.time_embedding, self.joint_embedding, self.person_embedding):
             nn.init.trunc_normal_(embedding, std=0.02)
 
@@ -113,7 +119,7 @@ class Tokenizer(nn.Module):
             )
         p = self.pose_norm(self.pose_projection(read)).reshape(batch, frames, people, count, -1)
         if self.geometry is not None:
-            p = p + self.geometry(joint_geometry(joints, score))
+            p = p + self.geometry(joint_geometry(joints, score, self.config.pose_distances))
         person = torch.arange(people, device=p.device).clamp_max(self.config.people - 1)
         p = p + self.joint_embedding + self.person_embedding[person][:, None]
         return (p + resize_time(self.time_embedding, frames)[:, None, None]).flatten(2, 3)

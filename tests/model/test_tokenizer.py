@@ -70,8 +70,20 @@ def test_geometry_by_hand() -> None:
     assert torch.allclose(out, shifted, atol=1e-5)
 
 
-def test_unseen_joints_change_nothing_wherever_they_are() -> None:
-    network = build(pose_geometry=True)
+def test_distances_by_hand() -> None:
+    joints = torch.tensor([[[[[0.0, 0.0], [3.0, 4.0], [6.0, 8.0]]]]])
+    score = torch.tensor([[[[1.0, 1.0, 0.0]]]])
+    apart = joint_geometry(joints, score, distances=True)[0, 0, 0, :, 5:]
+    scale = math.sqrt(1.5**2 + 2**2)  # of the two that are seen
+    expected = torch.tensor([[0, 5 / scale, 0], [5 / scale, 0, 0], [0, 0, 0]])
+    assert torch.allclose(apart, expected, atol=2e-3)
+    doubled = joint_geometry(joints * 2 + 1, score, distances=True)[0, 0, 0, :, 5:]
+    assert torch.allclose(apart, doubled, atol=1e-3)
+
+
+@pytest.mark.parametrize("distances", [False, True])
+def test_unseen_joints_change_nothing_wherever_they_are(distances: bool) -> None:
+    network = build(pose_geometry=True, pose_distances=distances)
     video, joints, score = inputs()
     moved = torch.where(score[..., None] == 0, joints + 1000.0, joints)
     with torch.no_grad():
