@@ -51,14 +51,24 @@ class Augmentation:
     """Standard deviation of joint places, as a part of the image side."""
     joint_dropout: float = 0.02
     """Probability that a joint is not seen in a frame."""
+    rotation: float = 0.0
+    """Largest turn of the image and the joints, in degrees."""
+    shortest: float = 1.0
+    """Smallest part of the clip's time that is shown."""
+    mute_frames: float = 0.0
+    """Probability that a clip is shown without its pictures: every pixel has the mean colour of the training data."""
+    mute_joints: float = 0.0
+    """Probability that a clip is shown without its joints. Never both."""
 
 
 def random_view(clip: Clip, frames: int, size: int, augmentation: Augmentation, generator: np.random.Generator) -> View:
     """A random crop of a random frame of each of `frames` equal segments."""
     height, width = clip.size
-    edges = np.arange(frames) * len(clip) / frames
+    span = len(clip) * (generator.uniform(augmentation.shortest, 1) if augmentation.shortest < 1 else 1)
+    start = generator.uniform(0, len(clip) - span) if span < len(clip) else 0.0
+    edges = start + np.arange(frames) * span / frames
     offset = generator.random(frames) if augmentation.jitter_frames else np.full(frames, 0.5)
-    index = np.minimum((edges + offset * len(clip) / frames).astype(int), len(clip) - 1)
+    index = np.minimum((edges + offset * span / frames).astype(int), len(clip) - 1)
     side = min(height, width) * generator.uniform(augmentation.smallest, 1)
     stretch = np.exp(generator.uniform(-1, 1) * np.log(augmentation.aspect) / 2)
     wide, high = side * stretch, side / stretch
@@ -66,7 +76,17 @@ def random_view(clip: Clip, frames: int, size: int, augmentation: Augmentation, 
     left = generator.uniform(-slack, max(width - wide, 0) + slack)
     top = generator.uniform(-slack, max(height - high, 0) + slack)
     mirrored = augmentation.flip and bool(generator.random() < 0.5)
-    return View(index, fit_matrix((left - 0.5, top - 0.5, wide, high), (size, size), mirrored), (size, size), mirrored)
+    matrix = fit_matrix((left - 0.5, top - 0.5, wide, high), (size, size), mirrored)
+    if augmentation.rotation:
+        matrix = turn(matrix, np.radians(generator.uniform(-1, 1) * augmentation.rotation), size)
+    return View(index, matrix, (size, size), mirrored)
+
+
+def turn(matrix: np.ndarray, angle: float, size: int) -> np.ndarray:
+    """The affine map [2, 3] followed by a turn of the image by `angle` (radians) about its centre."""
+    c, s, middle = np.cos(angle), np.sin(angle), (size - 1) / 2
+    rotation = np.array([[c, -s], [s, c]])
+    return np.column_stack([rotation @ matrix[:, :2], rotation @ (matrix[:, 2] - middle) + middle])
 
 
 def vary(sample: Sample, augmentation: Augmentation, generator: np.random.Generator) -> Sample:
@@ -82,6 +102,12 @@ def vary(sample: Sample, augmentation: Augmentation, generator: np.random.Genera
     coloured = cv2.transform(frames.reshape(length * height, width, 3), matrix).reshape(frames.shape)
     noise = generator.normal(0, augmentation.joint_noise * width, joints.shape)
     kept = generator.random(score.shape) >= augmentation.joint_dropout
+    if augmentation.mute_frames or augmentation.mute_joints:
+        draw = generator.random()
+        if draw < augmentation.mute_frames:
+            coloured = np.broadcast_to(np.rint(255 * np.array(Normalisation().mean)).astype(np.uint8), frames.shape)
+        elif draw < augmentation.mute_frames + augmentation.mute_joints:
+            kept = np.zeros_like(kept)
     return coloured, (joints + noise).astype(np.float32), (score * kept).astype(np.float32)
 
 

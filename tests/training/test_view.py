@@ -120,6 +120,45 @@ def test_random_views_take_a_frame_of_each_segment_and_repeat_with_the_seed() ->
     assert np.array_equal(again.matrix, views[3].matrix)
 
 
+def test_a_painted_dot_follows_its_joint_through_a_turn() -> None:
+    turned = Augmentation(rotation=40, smallest=0.9, aspect=1.0, outside=0)
+    angles = set()
+    for seed in range(20):
+        view = random_view(dotted(50, 30, frames=1, frame=0), 1, 64, turned, np.random.default_rng(seed))
+        frames, joints, score = view.apply(dotted(50, 30, frames=1, frame=0))
+        if score.all() and ((joints[0, 0, 0] > 4) & (joints[0, 0, 0] < 60)).all():
+            assert centroid(frames[0]) == pytest.approx(joints[0, 0, 0].tolist(), abs=0.25)
+            angles.add(round(float(np.degrees(np.arctan2(view.matrix[1, 0], view.matrix[0, 0])))))
+    assert min(angles) < -15
+    assert max(angles) > 15
+
+
+def test_a_part_of_the_time_is_shown_in_order() -> None:
+    clip = dotted(50, 30, frames=30)
+    spans = []
+    for seed in range(40):
+        index = random_view(clip, 6, 32, Augmentation(shortest=0.5), np.random.default_rng(seed)).frame_index
+        assert (np.diff(index) >= 0).all()
+        assert index[0] >= 0
+        assert index[-1] <= 29
+        spans.append(index[-1] - index[0])
+    assert min(spans) < 17
+    assert max(spans) > 22
+
+
+def test_muting_takes_one_modality_and_never_both() -> None:
+    frames = np.full((2, 8, 8, 3), 200, np.uint8)
+    sample = (frames, np.full((2, 1, 15, 2), 4.0, np.float32), np.ones((2, 1, 15), np.float32))
+    often = Augmentation(joint_dropout=0, mute_frames=0.4, mute_joints=0.4)
+    seen = set()
+    for seed in range(40):
+        coloured, _, score = vary(sample, often, np.random.default_rng(seed))
+        quiet = Normalisation().mean
+        grey = np.allclose(coloured / 255, quiet, atol=0.003)
+        seen.add((bool(grey), not score.any()))
+    assert seen == {(False, False), (True, False), (False, True)}
+
+
 def test_varying_changes_pixels_not_places_and_leaves_the_sample() -> None:
     frames = np.full((2, 8, 8, 3), 100, np.uint8)
     sample = (frames, np.full((2, 1, 15, 2), 4.0, np.float32), np.ones((2, 1, 15), np.float32))
