@@ -3,6 +3,7 @@
     python -m xai explain CLIP --checkpoint F --out DIR [--joints FILE]
     python -m xai methods
     python -m xai ask CLIP METHOD --checkpoint F --out FILE.npz [--on joints] [--target A] [--against B] [--trust]
+    python -m xai explain-corpus DATA --checkpoint F --out DIR      (also under torchrun)
     python -m xai gym-bench --checkpoint F --out DIR [--clips 216]
     python -m xai bundle [--assets DIR]
 
@@ -118,6 +119,31 @@ def ask(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def corpus(arguments: argparse.Namespace) -> int:
+    from tqdm import tqdm
+
+    from training.recognizer import Recognizer
+    from training.sources import choose, open_data, spread
+    from xai.corpus import Share, explain_corpus, write_summary
+
+    recognizer = Recognizer.load(arguments.checkpoint, arguments.device)
+    data = open_data(arguments.data, arguments.split)
+    data = choose(data, spread(data.targets, arguments.clips))
+    share, out = Share.of_environment(), Path(arguments.out)
+    mine = range(share.rank, len(data), share.world)
+    for line in tqdm(
+        explain_corpus(recognizer, data, out, share), total=len(mine), unit="clip", disable=None, position=share.rank
+    ):
+        if line["problem"]:
+            tqdm.write(f"Clip {line['position']} was left out: {line['problem']}", file=sys.stderr)
+    counts = write_summary(out, recognizer.checkpoint, len(data))
+    print(
+        f"{counts['explained']} of {counts['clips']} clips explained, {counts['damaged']} damaged, {counts['right']} "
+        f"classified right. Wrote {out / 'summary.csv'}."
+    )
+    return 0
+
+
 def gym_bench(arguments: argparse.Namespace) -> int:
     from tqdm import tqdm
 
@@ -187,6 +213,14 @@ def main(argv: list[str] | None = None) -> int:
     method.add_argument("--joints", metavar="FILE")
     method.add_argument("--device", default="auto")
     method.set_defaults(run=ask)
+    many = commands.add_parser("explain-corpus", help="the evidence of every clip of a data set, one file a clip")
+    many.add_argument("data", metavar="DATA", help="gym, jhmdb:FOLDER, pack:FILE, ... as for training")
+    many.add_argument("--checkpoint", required=True, metavar="F")
+    many.add_argument("--out", required=True, metavar="DIR", help="clips whose files are there are not computed again")
+    many.add_argument("--split", default="test")
+    many.add_argument("--clips", type=int, default=0, help="so many clips, evenly over the classes; all by default")
+    many.add_argument("--device", default="auto")
+    many.set_defaults(run=corpus)
     bench = commands.add_parser("gym-bench", help="score every method against causes that are known")
     bench.add_argument("--checkpoint", required=True, metavar="F")
     bench.add_argument("--out", required=True, metavar="DIR", help="a stopped run goes on from what is there")
