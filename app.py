@@ -12,6 +12,9 @@ st.navigation(
     [
         st.Page(f"{PAGES}/explore.py", title="Explore", default=True),
         st.Page(f"{PAGES}/tokens.py", title="Tokens"),
+        st.Page(f"{PAGES}/temporal.py", title="Temporal"),
+        st.Page(f"{PAGES}/break_it.py", title="Break it"),
+        st.Page(f"{PAGES}/trust.py", title="Trust"),
     ],
     position="top",
 ).run()

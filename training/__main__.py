@@ -1,33 +1,60 @@
-"""`python -m training train | evaluate | pack | describe`."""
+"""`python -m training train | evaluate | pack | verify | check-data | describe`.
+
+Clips come from a SOURCE:
+
+    gym                    rendered clips of known cause; gym?train=4000&val=540&test=1080&size=112&frames=16
+    jhmdb:FOLDER           JHMDB in its own layout; jhmdb:FOLDER?split=2
+    penn:FOLDER            Penn Action, official split
+    ntu:FOLDER             NTU RGB+D; ntu:FOLDER?protocol=xsub&classes=60 (or xview, xset; 120)
+    finegym:FOLDER         FineGYM 99 or 288; finegym:FOLDER?set=99
+    skeletons:FILE.pkl     annotations of PySKL and MMAction2; skeletons:FILE.pkl?videos=FOLDER&split=xsub
+    folder:FOLDER          one's own videos, a folder a class
+    pack:FILE              what `pack` wrote
+
+Several GPUs, or several processes on the CPU, make one run:
+
+    torchrun --nproc_per_node=4 -m training train --config gym-cross --out runs/x
+"""
 
 from __future__ import annotations
 
 import argparse
-import json
+import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from training.config import PRESETS, TrainConfig, resolve
+
+SOURCES = "gym, jhmdb:FOLDER, penn:FOLDER, ntu:FOLDER, finegym:FOLDER, skeletons:FILE, folder:FOLDER or pack:FILE"
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a sub-command; returns the exit status. Bad input is one sentence on stderr and status 2."""
     options = _parser().parse_args(arguments)
+    who = f"process {os.environ['RANK']}: " if os.environ.get("RANK", "0") != "0" else ""
     try:
-        return options.run(options)
+        status: int = options.run(options)
     except (ValueError, OSError) as error:
-        print(f"{type(error).__name__}: {error}" if isinstance(error, OSError) else str(error), file=sys.stderr)
+        text = f"{type(error).__name__}: {error}" if isinstance(error, OSError) else str(error)
+        print(who + text, file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("Interrupted.", file=sys.stderr)
+        print(f"{who}Interrupted.", file=sys.stderr)
         return 130
+    return status
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m training", description=__doc__)
+    from training import check_data
+
+    parser = argparse.ArgumentParser(
+        prog="python -m training", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    def command(name: str, run: object, text: str) -> argparse.ArgumentParser:
+    def command(name: str, run: Callable[[argparse.Namespace], int], text: str) -> argparse.ArgumentParser:
         sub = commands.add_parser(name, help=text, description=text)
         sub.set_defaults(run=run)
         return sub
@@ -48,25 +75,38 @@ def _parser() -> argparse.ArgumentParser:
 
     test = command("evaluate", _evaluate, "Score a checkpoint on a split of a data set.")
     test.add_argument("--checkpoint", type=Path, required=True, metavar="FILE", help="a .safetensors checkpoint")
-    test.add_argument("--data", required=True, metavar="SOURCE", help="gym, jhmdb:FOLDER, pack:FILE, ...")
+    test.add_argument("--data", required=True, metavar="SOURCE", help=SOURCES)
     test.add_argument("--split", default="test", choices=("train", "val", "test"))
     test.add_argument("--clips", type=int, default=0, help="use so many clips only, spread over the labels")
     test.add_argument("--size", type=int, help="image side; default: that of the checkpoint")
     test.add_argument("--frames", type=int, help="frames of a clip; default: those of the checkpoint")
-    test.add_argument("--mute", choices=("joints", "frames"), help="hide one modality from the network")
+    test.add_argument(
+        "--mute", choices=("joints", "frames", "order"), help="hide a modality, or the order of the frames"
+    )
+    test.add_argument(
+        "--less", action="store_true", help="also the accuracies of RGB only, pose only and shuffled frames (4 x time)"
+    )
     test.add_argument("--batch", type=int, default=16)
     test.add_argument("--device", default="auto")
     test.add_argument("--json", type=Path, metavar="FILE", help="write all scores there")
+    test.add_argument("--out", type=Path, metavar="FOLDER", help="write scores, confusion and calibration there")
     test.add_argument("--quiet", action="store_true", help="no progress bar")
 
-    pack = command("pack", _pack, "Decode or render a data set once, for fast training.")
-    pack.add_argument("data", metavar="SOURCE", help="gym, jhmdb:FOLDER, ...")
+    pack = command(
+        "pack", _pack, "Decode or render a data set once, for fast training. When it was killed, the same goes on."
+    )
+    pack.add_argument("data", metavar="SOURCE", help=SOURCES)
     pack.add_argument("--size", type=int, default=128, help="short side of the packed frames in pixels")
     pack.add_argument("--out", type=Path, required=True, metavar="FILE", help="name of the pack")
     pack.add_argument("--splits", default="train,val,test", help="comma-separated; absent ones are left out")
     pack.add_argument("--clips", type=int, default=0, help="at most so many clips of each split")
     pack.add_argument("--workers", type=int, default=0, help="processes that decode or render")
     pack.add_argument("--quiet", action="store_true", help="no progress bar")
+
+    verify = command("verify", _verify, "Read a pack in full and compare it with its checksum.")
+    verify.add_argument("pack", type=Path, metavar="FILE", help="name of the pack")
+
+    check_data.add_arguments(command("check-data", check_data.run, "Look at a data set before training on it."))
 
     describe = command("describe", _describe, "Print a configuration in full, with the size and cost of its network.")
     add_config(describe, required=True)
@@ -75,6 +115,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _train(options: argparse.Namespace) -> int:
     from training.checkpointing import RunError
+    from training.distributed import joined
     from training.engine import Run
     from training.sources import training_data
 
@@ -87,11 +128,13 @@ def _train(options: argparse.Namespace) -> int:
     elif not options.config:
         raise RunError(f"Give --config: a YAML file or one of {', '.join(PRESETS)}.")
     config = resolve(str(saved) if options.resume else options.config, options.set)
-    train, val = training_data(config.data, progress=not options.quiet)
-    run = Run(config, options.out, train, val, resume=options.resume, progress=not options.quiet)
-    if not run.train():
-        return 130
-    if run.best:
+    with joined() as peers:
+        progress = peers.first and not options.quiet
+        train, val = peers.one_after_the_first(lambda: training_data(config.data, progress=progress))
+        run = Run(config, options.out, train, val, resume=options.resume, progress=progress, peers=peers)
+        if not run.train():
+            return 130
+    if run.best and peers.first:
         print(f"Best validation accuracy {run.best['accuracy']:.1%}; {options.out / 'best.safetensors'}")
     return 0
 
@@ -101,41 +144,54 @@ def _evaluate(options: argparse.Namespace) -> int:
 
     import model
     from training.checkpointing import write_atomically
+    from training.distributed import joined
     from training.evaluate import evaluate
+    from training.report import scores_json, write_report
     from training.sources import choose, for_labels, open_data, spread
     from training.transforms import Normalisation
 
     device = options.device
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
-    network, card = model.load(options.checkpoint, device)
-    data = for_labels(open_data(options.data, options.split), card.labels)
-    data = choose(data, spread(data.targets, options.clips))
-    scores = evaluate(
-        network,
-        data,
-        size=options.size or card.size,
-        frames=options.frames or card.frames,
-        normalisation=Normalisation(card.mean, card.std),
-        batch_size=options.batch,
-        muted=options.mute,
-        progress=not options.quiet,
-    )
+    with joined() as peers:
+        network, card = model.load(options.checkpoint, device)
+        data = for_labels(open_data(options.data, options.split), card.labels)
+        data = choose(data, spread(data.targets, options.clips))
+        scores = evaluate(
+            network,
+            data,
+            size=options.size or card.size,
+            frames=options.frames or card.frames,
+            normalisation=Normalisation(card.mean, card.std),
+            batch_size=options.batch,
+            muted=options.mute,
+            less=options.less,
+            progress=peers.first and not options.quiet,
+            peers=peers,
+        )
+    if not peers.first:
+        return 0
     print(scores)
+    for sentence in scores.damaged[:5]:
+        print(f"  - {sentence}")
+    about: dict[str, Any] = {
+        "checkpoint": str(options.checkpoint),
+        "hash": model.checkpoint_hash(options.checkpoint),
+        "data": options.data,
+        "split": options.split,
+        "muted": options.mute,
+    }
     if options.json:
-        about = {
-            "checkpoint": str(options.checkpoint),
-            "hash": model.checkpoint_hash(options.checkpoint),
-            "data": options.data,
-            "split": options.split,
-            "muted": options.mute,
-        }
-        write_atomically(options.json, (json.dumps(about | scores.to_dict(), indent=2) + "\n").encode())
+        write_atomically(options.json, scores_json(scores, about))
+    if options.out:
+        names = write_report(options.out, scores, about)
+        lacks = "" if "confusion.png" in names else " (for pictures, pip install kinescope[figures])"
+        print(f"{options.out}: {', '.join(names)}{lacks}")
     return 0
 
 
 def _pack(options: argparse.Namespace) -> int:
-    from training.pack import write_pack
+    from training.pack import PackedDataset, write_pack
     from training.sources import choose, open_source, split_of, spread
 
     dataset = open_source(options.data)
@@ -144,8 +200,25 @@ def _pack(options: argparse.Namespace) -> int:
         if dataset.splits.get(split):
             data = split_of(dataset, split)
             splits[split] = choose(data, spread(data.targets, options.clips)).clips.indices
-    path = write_pack(options.out, dataset, splits, options.size, workers=options.workers, progress=not options.quiet)
-    print(f"{path}: {', '.join(f'{len(indices)} {split}' for split, indices in splits.items())} clips")
+    path = write_pack(
+        options.out,
+        dataset,
+        splits,
+        options.size,
+        workers=options.workers,
+        progress=not options.quiet,
+        source=options.data,
+    )
+    written = PackedDataset(path).splits
+    print(f"{path}: {', '.join(f'{len(indices)} {split}' for split, indices in written.items())} clips")
+    return 0
+
+
+def _verify(options: argparse.Namespace) -> int:
+    from training.pack import PackedDataset, verify
+
+    verify(options.pack)
+    print(f"{options.pack}: {len(PackedDataset(options.pack))} clips, as they were written")
     return 0
 
 

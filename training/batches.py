@@ -1,13 +1,14 @@
 """Training batches: clip -> random view -> tensors, the same whoever prepares them and in whatever order.
 
 The view of a clip depends on (seed, epoch, clip) alone; clips that go `together` share theirs, so that what differs
-between them is what decides. A mirrored clip carries the label of its mirror image.
+between them is what decides. A mirrored clip carries the label of its mirror image. A damaged clip is left out of its
+batch and named.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -15,12 +16,21 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from training.errors import ClipError
 from training.evaluate import ClipSet
 from training.schedule import Epoch, derived_seed
 from training.transforms import Augmentation, Normalisation, batch, random_view, vary
 
-Batch = tuple[Tensor, Tensor, Tensor, Tensor]
-"""frames, joints, score as the network reads them, and targets [B]."""
+
+class Batch(NamedTuple):
+    """What the network reads, and the targets [B]. B is smaller than asked for when clips are damaged, down to 0."""
+
+    frames: Tensor
+    joints: Tensor
+    score: Tensor
+    target: Tensor
+    damaged: Sequence[str] = ()
+    """One sentence a damaged clip."""
 
 
 class TrainingViews(Dataset):
@@ -30,7 +40,8 @@ class TrainingViews(Dataset):
         self.data, self.epoch, self.augmentation, self.seed = data, epoch, augmentation, seed
         self.together = together
 
-    def __getitem__(self, index: int) -> tuple[Any, int]:
+    def view(self, index: int) -> tuple[Any, int]:
+        """The sample and its target. Raises ClipError or OSError if the clip is damaged."""
         generator = np.random.default_rng(derived_seed(self.seed, self.epoch.index, index // self.together))
         clip, stage = self.data.clips[index], self.epoch.stage
         view = random_view(clip, stage.frames, stage.size, self.augmentation, generator)
@@ -41,9 +52,22 @@ class TrainingViews(Dataset):
             target = self.data.mirrored[target]
         return sample, target
 
-    def collate(self, items: list[tuple[Any, int]]) -> Batch:
-        tensors = batch([sample for sample, _ in items], self.data.layout, Normalisation())
-        return *tensors, torch.tensor([target for _, target in items])
+    def __getitem__(self, index: int) -> Any:
+        """The sample and its target, or the sentence that says why there is none."""
+        try:
+            return self.view(index)
+        except (ClipError, OSError) as error:
+            return str(error)
+
+    def collate(self, items: Sequence[Any]) -> Batch:
+        """Items of this data set as a batch, damaged ones left out."""
+        good = [item for item in items if not isinstance(item, str)]
+        damaged = [item for item in items if isinstance(item, str)]
+        if not good:
+            nothing = torch.empty(0)
+            return Batch(nothing, nothing, nothing, torch.empty(0, dtype=torch.long), damaged)
+        tensors = batch([sample for sample, _ in good], self.data.layout, Normalisation())
+        return Batch(*tensors, torch.tensor([target for _, target in good]), damaged)
 
 
 def load_batches(views: TrainingViews, batches: list[list[int]], workers: int, device: torch.device) -> Iterator[Batch]:

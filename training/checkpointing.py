@@ -1,6 +1,7 @@
 """The folder of a run, and the checkpoints from which a run goes on as if nothing had happened.
 
     runs/x/config.yaml  env.json  log.jsonl  last.pt  best.pt  last.safetensors  best.safetensors
+           tensorboard/      scalars, when the package tensorboard is installed
 
 `*.pt` holds everything the engine needs (weights, average, optimiser, scaler, place in the plan, running sums) as
 tensors, numbers and strings, so that it opens with `weights_only=True`. Files are written beside their name, flushed
@@ -9,6 +10,7 @@ to disk and then renamed: a full disk or a killed process costs the new file, ne
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import os
@@ -22,7 +24,16 @@ from typing import Any
 
 import torch
 
+import model
+from training.config import TrainConfig, from_dict
+from training.distributed import Peers
+from training.errors import ClipError
+from training.evaluate import ClipSet
+from training.transforms import Normalisation
+
 FORMAT_VERSION = 1
+SAMPLED = 8
+"""Clips of a set whose content is part of its fingerprint."""
 
 
 class RunError(ValueError):
@@ -67,28 +78,57 @@ def load_state(path: Path) -> dict[str, Any]:
 
 
 class Log:
-    """`log.jsonl`: one JSON object a line, cut back on resume to what the checkpoint had seen."""
+    """`log.jsonl`: one JSON object a line, cut back on resume to what the checkpoint had seen.
 
-    def __init__(self, path: Path, keep: int = 0) -> None:
-        """Open for appending after the first `keep` bytes."""
+    Numbers go to TensorBoard as well if it is installed. Without a path nothing is written: the log of a process that
+    is not the first.
+    """
+
+    def __init__(self, path: Path | None, keep: int = 0, step: int = 0) -> None:
+        """Open for appending after the first `keep` bytes, at `step`."""
+        self._file: io.BufferedWriter | None = None
+        self._board = None
+        if path is None:
+            return
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
         if path.stat().st_size < keep:
             raise RunError(f"{path} is shorter than its checkpoint says; the run folder was changed, start a new run.")
         os.truncate(path, keep)
         self._file = open(path, "ab")  # noqa: SIM115  closed in `close`
+        self._board = _board(path.parent / "tensorboard", step)
 
     def write(self, **entry: Any) -> None:
+        if self._file is None:
+            return
         self._file.write((json.dumps(entry) + "\n").encode())
         self._file.flush()
+        if self._board is not None and entry["kind"] in ("step", "epoch"):
+            for name, value in entry.items():
+                if isinstance(value, (int, float)) and name != "step":
+                    self._board.add_scalar(f"{entry['kind']}/{name}", value, entry["step"])
 
     def position(self) -> int:
         """Bytes that are safely on disk."""
+        if self._file is None:
+            return 0
         os.fsync(self._file.fileno())
         return self._file.tell()
 
     def close(self) -> None:
-        self._file.close()
+        if self._file is not None:
+            self._file.close()
+        if self._board is not None:
+            self._board.close()
+
+
+def _board(folder: Path, step: int) -> Any:
+    """A TensorBoard writer that goes on at `step`, or None where the package is not installed."""
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        return None
+    return SummaryWriter(str(folder), purge_step=step)
 
 
 def read_log(path: Path) -> list[dict[str, Any]]:
@@ -102,9 +142,80 @@ def read_log(path: Path) -> list[dict[str, Any]]:
     return entries
 
 
-def describe_environment() -> dict[str, Any]:
-    """Versions and machine, for whoever wants to know later why two runs differ."""
-    packages = ("torch", "numpy", "einops", "safetensors", "opencv-python-headless", "scipy")
+def check_same_run(folder: Path, state: dict[str, Any], config: TrainConfig, data: list[str]) -> None:
+    """RunError unless `state` is of a run with this configuration and these clips."""
+    # through `from_dict`, which knows the values of keys that a configuration of an earlier version lacks
+    before, now = (_local_settings_removed(of.to_dict()) for of in (from_dict(state["config"]), config))
+    if before != now:
+        changed = [key for key, value in now.items() if before.get(key) != value]
+        raise RunError(
+            f"The run in {folder} was started with another configuration ({', '.join(changed)} differ); "
+            "resume with its config.yaml, or start a new run."
+        )
+    if state["data"] != data:
+        raise RunError(f"The clips are not those of the run in {folder}; bring them back or start a new run.")
+
+
+def _local_settings_removed(values: dict[str, Any]) -> dict[str, Any]:
+    """A configuration without what may differ from machine to machine within one run."""
+    local = {
+        "data": ("source", "cache", "workers", "pack", "pack_workers"),
+        "run": ("device", "threads", "checkpoint_minutes"),
+    }
+    return values | {
+        section: {key: value for key, value in values[section].items() if key not in keys}
+        for section, keys in local.items()
+    }
+
+
+def make_card(config: TrainConfig, data: ClipSet, metrics: dict[str, float]) -> model.Card:
+    """What the checkpoint says of itself: a network of `config`, trained on `data`."""
+    stages = " + ".join(
+        f"{s.epochs} epochs at {s.size} px x {s.frames} frames (batch {s.batch})" for s in config.schedule.stages
+    )
+    normalisation = Normalisation()
+    return model.Card(
+        labels=data.labels,
+        layout=data.layout.name,
+        frames=config.model.frames,
+        size=config.model.size,
+        mean=normalisation.mean,
+        std=normalisation.std,
+        name=config.name,
+        trained_on=f"{data.name}, {len(data)} clips",
+        licence=config.licence,
+        recipe=f"{stages}; AdamW, peak learning rate {config.optimiser.lr}, seed {config.run.seed}",
+        limits=config.limits,
+        metrics=metrics,
+    )
+
+
+def same_clips(folder: Path, train: ClipSet, val: ClipSet) -> bool:
+    """Whether the clips have the content they had when the run in `folder` was started, as far as it was noted."""
+    try:
+        before = json.loads((folder / "env.json").read_text())["data"]
+    except (OSError, ValueError, KeyError):
+        return True
+    return bool(before == {"train": fingerprint(train), "val": fingerprint(val)})
+
+
+def fingerprint(data: ClipSet) -> str:
+    """Sixteen hex digits that name a set of clips: labels, joints, targets, and the content of some of the clips.
+
+    A pack and the data set it was made of differ, as do two decoders that do not give the same pixels.
+    """
+    digest = hashlib.sha256(json.dumps([data.name, data.labels, data.layout.name, data.targets]).encode())
+    for number in sorted({len(data) * part // SAMPLED for part in range(SAMPLED)} if len(data) else ()):
+        try:
+            digest.update(data.clips[number].fingerprint.encode())
+        except (ClipError, OSError):
+            digest.update(b"damaged")
+    return digest.hexdigest()[:16]
+
+
+def describe_environment(train: ClipSet, val: ClipSet, peers: Peers) -> dict[str, Any]:
+    """Versions, machine and data, for whoever wants to know later why two runs differ."""
+    packages = ("kinescope", "torch", "numpy", "einops", "safetensors", "opencv-python-headless", "scipy")
     versions = {}
     for package in packages:
         try:
@@ -117,8 +228,11 @@ def describe_environment() -> dict[str, Any]:
         "processors": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "cuda": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        "processes": peers.count,
         "packages": versions,
         "commit": _commit(),
+        "command": sys.argv,
+        "data": {"train": fingerprint(train), "val": fingerprint(val)},
     }
 
 

@@ -1,12 +1,12 @@
 """The training loop, top to bottom: config and clips -> a run folder with a log and checkpoints.
 
     for every epoch of every stage:
-        for every step:   random views -> logits -> loss -> gradient -> AdamW -> moving average
+        for every step:   random views -> logits -> loss -> gradient, summed over processes -> AdamW -> moving average
         validation on `val` with the moving average -> log, last.pt, best.pt
 
 A run that is stopped, by Ctrl-C or by a power cut, goes on with `resume` as if nothing had happened, bit for bit:
 the order of clips depends on (seed, epoch), the view of a clip on (seed, epoch, clip), and the noise of the network on
-(seed, step), so there is no hidden state to lose.
+(seed, step), so there is no hidden state to lose. Damaged clips are left out and counted once an epoch.
 """
 
 from __future__ import annotations
@@ -25,17 +25,27 @@ from torch import nn
 from tqdm import tqdm
 
 import model
-from model import DeformableTransformer
+from model import Network
 from training.batches import Batch, TrainingViews, load_batches
-from training.checkpointing import Log, RunError, describe_environment, load_state, save_state, write_atomically
+from training.checkpointing import (
+    Log,
+    RunError,
+    check_same_run,
+    describe_environment,
+    load_state,
+    make_card,
+    same_clips,
+    save_state,
+    write_atomically,
+)
 from training.config import ConfigError, TrainConfig
+from training.distributed import Peers, needs_every_slice
 from training.evaluate import ClipSet, autocast, evaluate
 from training.initialise import starting_weights
 from training.metrics import Scores
 from training.optimiser import make_optimiser, moving_average, set_rate
 from training.process import choose_device, stop_on_signal, torch_settings
 from training.schedule import Epoch, derived_seed, epoch_batches, make_plan
-from training.transforms import Normalisation
 
 
 class Run:
@@ -51,6 +61,7 @@ class Run:
         resume: bool = False,
         progress: bool = False,
         say: Callable[[str], None] = tqdm.write,
+        peers: Peers | None = None,
     ) -> None:
         if config.augmentation.flip and train.mirrored is None:
             raise ConfigError(
@@ -58,22 +69,25 @@ class Run:
                 "not say what they become in a mirror; set augmentation.flip=false."
             )
         self.train_data, self.val_data = train, val
-        self.folder, self.progress, self.say = folder, progress, say
+        self.peers = peers or Peers()
+        self.folder, self.progress = folder, progress and self.peers.first
+        self.say = say if self.peers.first else lambda _: None
         last = config.schedule.stages[-1]
         self.config = replace(
             config,
             model=replace(
-                config.model,
-                classes=len(train.labels),
-                joints=len(train.layout),
-                size=last.size,
-                frames=last.frames,
+                config.model, classes=len(train.labels), joints=len(train.layout), size=last.size, frames=last.frames
             ),
         )
         schedule, optimiser = config.schedule, config.optimiser
         self.plan = make_plan(
             schedule.stages, len(train), optimiser.accumulate, schedule.warmup_epochs, schedule.final_lr
         )
+        if (smallest := min(epoch.batch for epoch in self.plan.epochs)) < self.peers.count:
+            raise ConfigError(
+                f"A batch of {smallest} clips does not reach for {self.peers.count} processes; raise the batch of the "
+                "stage or start fewer."
+            )
         self.device = choose_device(config.run.device)
         self.precision = config.run.precision
         if self.precision == "auto":
@@ -81,11 +95,13 @@ class Run:
 
         with torch.random.fork_rng():
             torch.manual_seed(derived_seed(config.run.seed))
-            self.network = DeformableTransformer(self.config.model)
+            self.network = model.build(self.config.model)
         started_from = [] if resume else starting_weights(self.network, config.run, train.labels)
         for part in started_from:
-            say(f"Started from {part}.")
+            self.say(f"Started from {part}.")
         self.network.to(self.device)
+        self.peers.prepare(self.network, self.device)
+        self.every_slice = needs_every_slice(self.network)
         self.average = moving_average(self.network, optimiser.ema) if optimiser.ema else None
         self.optimiser = make_optimiser(self.network, optimiser)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.precision == "fp16")
@@ -94,16 +110,20 @@ class Run:
         self.epochs_done = 0
         self.best: dict[str, float] = {}
         # loss and gradient length since the last line of the log, steps in it; loss and hits of the epoch, clips in it
-        self.sums = torch.zeros(6, dtype=torch.float64, device=self.device)
+        # and damaged ones; this process's share of them
+        self.sums = torch.zeros(7, dtype=torch.float64, device=self.device)
+        self.first_damaged = ""
         self.stopped = False
         if resume:
             self._restore()
             return
-        if (folder / "last.pt").exists():
-            raise RunError(f"{folder} holds a run already; go on with --resume or name another folder.")
-        write_atomically(folder / "config.yaml", self.config.to_yaml().encode())
-        write_atomically(folder / "env.json", json.dumps(describe_environment(), indent=2).encode())
-        self.log = Log(folder / "log.jsonl")
+        if self.peers.first:
+            if (folder / "last.pt").exists():
+                raise RunError(f"{folder} holds a run already; go on with --resume or name another folder.")
+            environment = describe_environment(train, val, self.peers)
+            write_atomically(folder / "config.yaml", self.config.to_yaml().encode())
+            write_atomically(folder / "env.json", json.dumps(environment, indent=2).encode())
+        self.log = Log(folder / "log.jsonl" if self.peers.first else None)
         self.log.write(
             kind="start",
             parameters=sum(p.numel() for p in self.network.parameters()),
@@ -124,7 +144,7 @@ class Run:
             try:
                 for epoch in self.plan.epochs[self.epochs_done :]:
                     seconds = self._train_epoch(epoch, bar)
-                    if self.stopped:
+                    if self.peers.any(self.stopped):
                         self._save("last.pt")
                         self.say(
                             f"Stopped at step {self.step} of {self.plan.steps}; everything is saved in {self.folder}, "
@@ -143,12 +163,21 @@ class Run:
         batches = self._batches(epoch)
         clips = 0
         self.network.train()
-        while self.step < epoch.end and not self.stopped:
-            for part in range(accumulate):
-                data = next(batches)
-                clips += len(data[3])
-                self._backward(data, part)
-            self._update()
+        while self.step < epoch.end:
+            # every process stops and saves at the same step, and the first one's clock says when
+            due = self.peers.first and time.monotonic() - saved > 60 * run.checkpoint_minutes
+            stop, save = self.peers.counts(self.stopped, due)
+            if stop:
+                break
+            if save:
+                self._save("last.pt")
+                saved = time.monotonic()
+            found = sum(self._backward(next(batches), part) for part in range(accumulate))
+            if found:
+                self._update()
+            else:
+                self.step += 1
+            clips += found
             bar.update(accumulate * epoch.batch * _cost(epoch))
             if self.step % run.log_every == 0:
                 now = time.monotonic()
@@ -158,40 +187,51 @@ class Run:
                     f"{clips / (now - logged):.1f} clips/s"
                 )
                 logged, clips = now, 0
-            if time.monotonic() - saved > 60 * run.checkpoint_minutes:
-                self._save("last.pt")
-                saved = time.monotonic()
         return time.monotonic() - started
 
-    def _backward(self, data: Batch, part: int) -> None:
-        """Add the gradient of one batch, number `part` of the step."""
-        frames, joints, score, target = (tensor.to(self.device, non_blocking=True) for tensor in data)
-        config = self.config.optimiser
+    def _backward(self, data: Batch, part: int) -> int:
+        """Add this process's share of the gradient of one batch, number `part` of the step; returns its clips.
+
+        The loss of a batch is the mean over its clips, wherever they are; a batch without clips is skipped.
+        """
+        own = len(data.target)
+        self.sums[6] += len(data.damaged)
+        self.first_damaged = self.first_damaged or next(iter(data.damaged), "")
+        clips, slices = self.peers.counts(own, own > 0)
+        if self.every_slice and slices < self.peers.count:
+            return 0
+        if not own:
+            return clips
+        frames, joints, score, target = (tensor.to(self.device, non_blocking=True) for tensor in data[:4])
+        config, seed = self.config.optimiser, self.config.run.seed
         with torch.random.fork_rng(self._cuda_devices()), autocast(self.device, self.precision):
-            torch.manual_seed(derived_seed(self.config.run.seed, self.step, part))
+            torch.manual_seed(derived_seed(seed, self.step, part, *[self.peers.rank] * (self.peers.count > 1)))
             logits = self.network(frames, joints, score).float()
-        loss = F.cross_entropy(logits, target, label_smoothing=config.label_smoothing)
-        self.scaler.scale(loss / config.accumulate).backward()
-        hits = (logits.argmax(1) == target).sum()
-        self.sums[0] += loss.detach() / config.accumulate
-        self.sums[3] += loss.detach() * len(target)
-        self.sums[4] += hits
-        self.sums[5] += len(target)
+        loss = F.cross_entropy(logits, target, label_smoothing=config.label_smoothing, reduction="sum")
+        self.scaler.scale(loss / (clips * config.accumulate)).backward()
+        self.sums[0] += loss.detach() / (clips * config.accumulate)
+        self.sums[3] += loss.detach()
+        self.sums[4] += (logits.argmax(1) == target).sum()
+        self.sums[5] += own
+        return clips
 
     def _update(self) -> None:
         """One step of AdamW with the gradient that is there, and of the moving average."""
         config = self.config.optimiser
         set_rate(self.optimiser, config.lr * self.plan.rate(self.step))
+        self.peers.sum_gradients(self.network)
         self.scaler.unscale_(self.optimiser)
         norm = nn.utils.clip_grad_norm_(self.network.parameters(), config.clip_norm or math.inf)
         self.scaler.step(self.optimiser)
         self.scaler.update()
         self.optimiser.zero_grad(set_to_none=True)
+        self.peers.average_statistics(self.network)
         if self.average is not None:
             self.average.update_parameters(self.network)
         # an infinite gradient is what the scaler of fp16 looks for and skips; elsewhere it is the end of the run
-        self.sums[1] += torch.nan_to_num(norm, 0, 0, 0) if self.scaler.is_enabled() else norm
-        self.sums[2] += 1
+        if self.peers.first:
+            self.sums[1] += torch.nan_to_num(norm, 0, 0, 0) if self.scaler.is_enabled() else norm
+            self.sums[2] += 1
         self.step += 1
 
     def _batches(self, epoch: Epoch) -> Iterator[Batch]:
@@ -200,15 +240,16 @@ class Run:
         together = self.config.data.together
         order = epoch_batches(epoch, len(self.train_data), accumulate, seed, together)
         views = TrainingViews(self.train_data, epoch, self.config.augmentation, seed, together)
-        left = order[(self.step - epoch.first) * accumulate :]
+        left = [list(self.peers.slice(clips)) for clips in order[(self.step - epoch.first) * accumulate :]]
         return load_batches(views, left, self.config.data.workers, self.device)
 
     # ---- what is written ----------------------------------------------------------------------------------------
 
     def _log_step(self, speed: float) -> float:
-        self._check_finite()
-        loss, norm, steps, *_ = self.sums.tolist()
+        loss, norm, steps, *_ = self._totals()
         self.sums[:3] = 0
+        if not steps:
+            return math.nan
         lr = self.config.optimiser.lr * self.plan.rate(self.step - 1)
         self.log.write(
             kind="step", step=self.step, loss=loss / steps, lr=lr, grad_norm=norm / steps, clips_per_s=round(speed, 2)
@@ -217,9 +258,10 @@ class Run:
 
     def _finish_epoch(self, epoch: Epoch, seconds: float) -> None:
         """Validate, log and save."""
-        self._check_finite()
-        loss, hits, clips = self.sums[3:].tolist()
+        loss, hits, clips, damaged = self._totals()[3:]
         self.sums[3:] = 0
+        if not clips:
+            raise RunError(f"No clip of epoch {epoch.index + 1} could be read; the first: {self.first_damaged}")
         entry: dict[str, Any] = {
             "kind": "epoch",
             "epoch": epoch.index + 1,
@@ -230,6 +272,11 @@ class Run:
             "train_loss": loss / clips,
             "train_accuracy": hits / clips,
         }
+        if damaged:
+            entry["damaged"] = int(damaged)
+            first = self.first_damaged and f"; the first: {self.first_damaged}"
+            self.say(f"Epoch {epoch.index + 1} left out {int(damaged)} damaged clips{first}")
+            self.first_damaged = ""
         better, scores = False, None
         upcoming = self.plan.epochs[epoch.index + 1 : epoch.index + 2]
         ends_stage = not upcoming or upcoming[0].stage_index != epoch.stage_index
@@ -241,6 +288,7 @@ class Run:
                 frames=epoch.stage.frames,
                 batch_size=epoch.stage.batch,
                 precision=self.precision,
+                peers=self.peers,
             )
             entry |= {"val_loss": scores.loss, "val_accuracy": scores.top1, "val_mean_class": scores.mean_class}
             # A later stage counts more than a better score: the checkpoint is meant for the size of the last one.
@@ -266,7 +314,9 @@ class Run:
 
     def _save(self, name: str) -> None:
         """Write everything a later `resume` needs; the log is on disk before it."""
-        self._check_finite()
+        sums = self._totals()
+        if not self.peers.first:
+            return
         save_state(
             self.folder / name,
             {
@@ -278,7 +328,7 @@ class Run:
                 "data": self._data_identity(),
                 "step": self.step,
                 "epochs_done": self.epochs_done,
-                "sums": self.sums.tolist(),
+                "sums": sums,
                 "best": self.best,
                 "log_bytes": self.log.position(),
             },
@@ -286,68 +336,47 @@ class Run:
 
     def _restore(self) -> None:
         state = load_state(self.folder / "last.pt")
-        before, now = _lasting(state["config"]), _lasting(self.config.to_dict())
-        if before != now:
-            changed = [key for key, value in now.items() if before.get(key) != value]
-            raise RunError(
-                f"The run in {self.folder} was started with another configuration ({', '.join(changed)} differ); "
-                "resume with its config.yaml, or start a new run."
-            )
-        if state["data"] != self._data_identity():
-            raise RunError(f"The clips are not those of the run in {self.folder}; bring them back or start a new run.")
+        check_same_run(self.folder, state, self.config, self._data_identity())
         self.network.load_state_dict(state["network"])
         if self.average is not None:
             self.average.load_state_dict(state["average"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.scaler.load_state_dict(state["scaler"])
         self.step, self.epochs_done, self.best = state["step"], state["epochs_done"], state["best"]
-        self.sums += torch.tensor(state["sums"], dtype=torch.float64, device=self.device)
-        self.log = Log(self.folder / "log.jsonl", keep=state["log_bytes"])
+        if self.peers.first:
+            self.sums[: len(state["sums"])] += torch.tensor(state["sums"], dtype=torch.float64, device=self.device)
+            if not same_clips(self.folder, self.train_data, self.val_data):
+                self.say("The clips have another content than when the run was started; its end will differ slightly.")
+        self.log = Log(self.folder / "log.jsonl" if self.peers.first else None, state["log_bytes"], self.step)
 
     def _export(self, name: str, scores: Scores | None) -> None:
+        if not self.peers.first:
+            return
         metrics = {"epoch": float(self.epochs_done)}
         if scores is not None:
             metrics |= {"val_top1": scores.top1, "val_mean_class": scores.mean_class}
-        model.save(self.folder / name, self.evaluated, self.card(metrics))
-
-    def card(self, metrics: dict[str, float]) -> model.Card:
-        config = self.config
-        stages = " + ".join(
-            f"{s.epochs} epochs at {s.size} px x {s.frames} frames (batch {s.batch})" for s in config.schedule.stages
-        )
-        normalisation = Normalisation()
-        return model.Card(
-            labels=self.train_data.labels,
-            layout=self.train_data.layout.name,
-            frames=config.model.frames,
-            size=config.model.size,
-            mean=normalisation.mean,
-            std=normalisation.std,
-            name=config.name,
-            trained_on=f"{self.train_data.name}, {len(self.train_data)} clips",
-            licence=config.licence,
-            recipe=f"{stages}; AdamW, peak learning rate {config.optimiser.lr}, seed {config.run.seed}",
-            limits=config.limits,
-            metrics=metrics,
-        )
+        model.save(self.folder / name, self.evaluated, make_card(self.config, self.train_data, metrics))
 
     # ---- small parts --------------------------------------------------------------------------------------------
 
     @property
-    def evaluated(self) -> DeformableTransformer:
+    def evaluated(self) -> Network:
         """The network that is validated and shipped: the moving average if there is one."""
-        return self.network if self.average is None else cast(DeformableTransformer, self.average.module)
+        return self.network if self.average is None else cast(Network, self.average.module)
 
     def _data_identity(self) -> list[str]:
         sets = (self.train_data, self.val_data)
         return [*self.train_data.labels, *(f"{data.name}: {len(data)} clips" for data in sets)]
 
-    def _check_finite(self) -> None:
-        if not bool(torch.isfinite(self.sums).all()):
+    def _totals(self) -> list[float]:
+        """The sums over all processes. RunError if they are not finite."""
+        totals: list[float] = self.peers.total(self.sums).tolist()
+        if not all(map(math.isfinite, totals)):
             raise RunError(
                 f"The loss or the gradient became infinite before step {self.step}; lower optimiser.lr or choose "
                 f"run.precision=fp32. {self.folder / 'last.pt'} holds the run before that."
             )
+        return totals
 
     def _stop(self) -> None:
         self.stopped = True
@@ -365,18 +394,6 @@ class Run:
             done += min(max(self.step - epoch.first, 0), epoch.steps) * step_cost
         shape = "{percentage:3.0f}%|{bar:20}| {elapsed}<{remaining} {postfix}"
         return tqdm(total=total, initial=done, disable=not self.progress, bar_format=shape, dynamic_ncols=True)
-
-
-def _lasting(values: dict[str, Any]) -> dict[str, Any]:
-    """A configuration without what may differ from machine to machine within one run."""
-    local = {
-        "data": ("source", "cache", "workers", "pack"),
-        "run": ("device", "threads", "checkpoint_minutes"),
-    }
-    return values | {
-        section: {key: value for key, value in values[section].items() if key not in keys}
-        for section, keys in local.items()
-    }
 
 
 def _cost(epoch: Epoch) -> float:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from model import DeformableTransformer
+from model import FrameWise, Network
 
 Tensors = tuple[Tensor, ...] | list[Tensor]
 
@@ -30,7 +30,8 @@ class OptimiserConfig:
     offset_lr: float = 0.1
     """Learning rate of the 3D token search (offset convolution and offset layer), as a part of `lr`."""
     backbone_lr: float = 1.0
-    """Learning rate of the trunk, as a part of `lr`; 0.3 suits pretrained weights."""
+    """Learning rate of the trunk (of a frame-wise network: all but its head), as a part of `lr`; 0.3 suits pretrained
+    weights."""
     clip_norm: float = 1.0
     """The gradient is scaled down to this length; 0 leaves it."""
     label_smoothing: float = 0.1
@@ -52,7 +53,7 @@ class OptimiserConfig:
                 raise ValueError(f"optimiser.{name} is {getattr(self, name)}; it must lie between {low} and {high}.")
 
 
-def parameter_groups(network: DeformableTransformer, config: OptimiserConfig) -> list[dict]:
+def parameter_groups(network: Network, config: OptimiserConfig) -> list[dict]:
     """Groups for AdamW, each with `params`, `lr`, `weight_decay`, a `name` and its part of the rate, `scale`."""
     scales = {"base": 1.0, "offsets": config.offset_lr, "backbone": config.backbone_lr}
     members: dict[tuple[str, bool], list[nn.Parameter]] = {}
@@ -60,8 +61,9 @@ def parameter_groups(network: DeformableTransformer, config: OptimiserConfig) ->
         if not parameter.requires_grad:
             continue
         # norms and biases have one axis; embeddings and modal tokens are added to tokens, not multiplied with them
-        decayed = parameter.ndim > 1 and "embedding" not in name and not name.startswith("modal.")
-        members.setdefault((_part(name), decayed), []).append(parameter)
+        added = "embedding" in name or name.startswith("modal.") or name in ("pos_embed", "cls_token")
+        decayed = parameter.ndim > 1 and not added
+        members.setdefault((_part(network, name), decayed), []).append(parameter)
     return [
         {
             "name": f"{part}{'' if decayed else ', no decay'}",
@@ -74,13 +76,15 @@ def parameter_groups(network: DeformableTransformer, config: OptimiserConfig) ->
     ]
 
 
-def _part(name: str) -> str:
+def _part(network: Network, name: str) -> str:
+    if isinstance(network, FrameWise):  # a pretrained ViT brings everything but the head
+        return "base" if name.startswith("head.") else "backbone"
     if name.startswith("backbone."):
         return "backbone"
     return "offsets" if ".search." in name else "base"
 
 
-def make_optimiser(network: DeformableTransformer, config: OptimiserConfig) -> torch.optim.AdamW:
+def make_optimiser(network: Network, config: OptimiserConfig) -> torch.optim.AdamW:
     return torch.optim.AdamW(parameter_groups(network, config), lr=config.lr, betas=(config.beta1, config.beta2))
 
 
@@ -90,7 +94,7 @@ def set_rate(optimiser: torch.optim.Optimizer, lr: float) -> None:
         group["lr"] = lr * group["scale"]
 
 
-def moving_average(network: DeformableTransformer, decay: float) -> AveragedModel:
+def moving_average(network: Network, decay: float) -> AveragedModel:
     """The moving average of weights and of batch statistics.
 
     Batch statistics are averaged too (`use_buffers`): averaged weights with the statistics of the last batches would

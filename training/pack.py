@@ -4,8 +4,9 @@
     F.npz   the index: where each clip starts, its shape, joints, scores, labels, names, split, and a SHA-256 of F.npy
 
 Frames are shrunk so that their short side is `size` pixels, keeping the aspect; joints move with them. Masks are not
-packed: training does not read them. Both files are written under another name and renamed at the end, the index last,
-so that a pack is either complete or absent.
+packed: training does not read them. Damaged clips are left out and counted. Both files are written in a folder beside
+(`training.pack_parts`) and renamed at the end, the index last, so that a pack is either complete or absent; packing
+that was killed goes on where it was when it is started again.
 """
 
 from __future__ import annotations
@@ -13,9 +14,12 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import threading
+import time
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
+from contextvars import ContextVar
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -28,9 +32,12 @@ from tqdm import tqdm
 from training.clip import Clip
 from training.datasets.base import Dataset
 from training.errors import ClipError
+from training.pack_parts import BLOCK, HEADER_BYTES, Entries, Parts, pack_key, remove, working_folder
 from training.skeleton import SkeletonLayout, layout_named
 
 FORMAT_VERSION = 1
+NAMED = 5
+"""Damaged clips that are named; all are counted."""
 
 
 class PackError(ClipError):
@@ -61,8 +68,12 @@ def write_pack(
     labels: Sequence[str] | None = None,
     workers: int = 0,
     progress: bool = True,
+    source: str = "",
+    say: Callable[[str], None] = tqdm.write,
 ) -> Path:
     """Write some clips of a data set; returns the path of the index.
+
+    If the same was begun before and killed, it goes on; the result is the same to the bit.
 
     Args:
         path: name of the pack; `.npz` and `.npy` are put behind it.
@@ -70,76 +81,90 @@ def write_pack(
         size: short side in pixels.
         labels: the labels of the pack, in order; those of the data set by default.
         workers: processes that decode or render; 0 does it in this one.
+        source: how the data set was called; what was begun for another one is not gone on with.
+        say: gets a sentence about clips that are left out.
+
+    Raises PackError if no clip can be read. What was done is kept after a kill and after every other error.
     """
     labels = tuple(dataset.labels if labels is None else labels)
     jobs = [(split, index) for split, indices in splits.items() for index in indices]
+    if not jobs:
+        raise PackError("There is no clip to pack; check the name of the data set and its splits.")
     index_path, frames_path = pack_files(path)
-    index_path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = [file.with_name(f".{file.name}.{os.getpid()}.part") for file in (frames_path, index_path)]
-    entries: dict[str, list] = {name: [] for name in ("split", "label", "name", "source", "kind", "shape", "people")}
-    joints, scores, times = [], [], []
-    digest = hashlib.sha256()
-    try:
-        with open(temporary[0], "wb") as file:
-            _start_array(file, 0)
-            read = _in_order(_Reader(dataset, size), [index for _, index in jobs], workers)
-            bar = tqdm(read, total=len(jobs), desc="pack", unit="clip", disable=not progress)
-            for (split, _), clip in zip(jobs, bar, strict=True):
-                if clip.label not in labels:
-                    raise PackError(f"Clip {clip.name!r} has label {clip.label!r}, which is not among the labels.")
-                block = np.ascontiguousarray(clip.frames)
-                file.write(block.data)
-                digest.update(block.data)
-                entries["split"].append(split)
-                entries["label"].append(labels.index(clip.label))
-                entries["name"].append(clip.name)
-                entries["source"].append(clip.source)
-                entries["kind"].append(clip.cause.kind if clip.cause else "")
-                entries["shape"].append(clip.frames.shape[:3])
-                entries["people"].append(clip.people)
-                joints.append(clip.joints.astype("<f4").ravel())
-                scores.append(clip.score.astype("<f4").ravel())
-                times.append(clip.time.astype("<f8"))
-            if not joints:
-                raise PackError("There is no clip to pack; check the name of the data set and its splits.")
-            shape = np.array(entries["shape"], dtype=np.int64)
-            _start_array(file, int(shape.prod(1).sum()) * 3)
-            file.flush()
-            os.fsync(file.fileno())
-        header = {
-            "format_version": FORMAT_VERSION,
-            "name": dataset.name,
-            "labels": labels,
-            "layout": dataset.layout.name,
-            "flipped": {label: dataset.flipped(label) for label in labels},
-            "size": size,
-            "sha256": digest.hexdigest(),
-        }
-        with open(temporary[1], "wb") as file:
-            np.savez(
-                file,
-                header=np.array(json.dumps(header)),
-                split=np.array(entries["split"], dtype=np.str_),
-                label=np.array(entries["label"], dtype=np.int64),
-                name=np.array(entries["name"], dtype=np.str_),
-                source=np.array(entries["source"], dtype=np.str_),
-                kind=np.array(entries["kind"], dtype=np.str_),
-                shape=shape,
-                people=np.array(entries["people"], dtype=np.int64),
-                joints=np.concatenate(joints),
-                score=np.concatenate(scores),
-                time=np.concatenate(times),
-            )
-            file.flush()
-            os.fsync(file.fileno())
-        index_path.unlink(missing_ok=True)  # an old index must never describe new frames
-        os.replace(temporary[0], frames_path)
-        os.replace(temporary[1], index_path)
-    except BaseException:
-        for part in temporary:
-            part.unlink(missing_ok=True)
-        raise
+    about = {
+        "format_version": FORMAT_VERSION,
+        "name": dataset.name,
+        "labels": labels,
+        "layout": dataset.layout.name,
+        "flipped": {label: dataset.flipped(label) for label in labels},
+        "size": size,
+    }
+    read = _Reader(dataset, size)
+    first = read(jobs[0][1])  # tells clips of another version of the data from those that are there
+    content = first if isinstance(first, str) else first.fingerprint
+    key = pack_key(about | {"source": source, "first": content}, jobs)
+    folder = frames_path.with_name(f".{frames_path.stem}.part")
+    with working_folder(folder, say) as waited:
+        if waited and _is_pack_of(index_path, key):
+            remove(folder)
+            return index_path
+        parts = Parts(folder, key)
+        try:
+            if parts.jobs:
+                say(f"Going on with {index_path}: {parts.jobs} of {len(jobs)} clips are done.")
+            _read_all(parts, read, jobs, labels, workers, progress)
+            frames, entries = parts.finish()
+            if not len(entries):
+                raise PackError(f"None of {len(jobs)} clips of {dataset.name} can be read: {_first(entries)}")
+            about |= {"sha256": parts.digest.hexdigest(), "key": key, "damaged": entries.damaged}
+            _write_index(folder / "index", about, entries)
+            index_path.unlink(missing_ok=True)  # an old index must never describe new frames
+            os.replace(frames, frames_path)
+            os.replace(folder / "index", index_path)
+        except BaseException as error:
+            parts.close()
+            if isinstance(error, PackError) or not parts.worth_keeping:
+                remove(folder)
+            raise
+        remove(folder)
+    if entries.damaged:
+        say(f"{len(entries.damaged)} of {len(jobs)} clips are damaged and were left out: {_first(entries)}")
     return index_path
+
+
+def _read_all(
+    parts: Parts, read: _Reader, jobs: list[tuple[str, int]], labels: Sequence[str], workers: int, progress: bool
+) -> None:
+    """All clips that `parts` does not have yet, in order."""
+    left = jobs[parts.jobs :]
+    with tqdm(total=len(jobs), initial=parts.jobs, desc="pack", unit="clip", disable=not progress) as bar:
+        for (split, _), clip in zip(left, _in_order(read, [index for _, index in left], workers), strict=True):
+            if isinstance(clip, str):
+                parts.leave_out(clip)
+            elif clip.label not in labels:
+                raise PackError(f"Clip {clip.name!r} has label {clip.label!r}, which is not among the labels.")
+            else:
+                parts.add(clip, split, labels.index(clip.label))
+            bar.update()
+
+
+def _write_index(path: Path, header: dict[str, Any], entries: Entries) -> None:
+    with open(path, "wb") as file:
+        np.savez(file, header=np.array(json.dumps(header)), **entries.to_arrays())  # type: ignore[arg-type]
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _first(entries: Entries) -> str:
+    more = len(entries.damaged) - NAMED
+    return "; ".join(entries.damaged[:NAMED]) + (f"; and {more} more" if more > 0 else "")
+
+
+def _is_pack_of(index_path: Path, key: str) -> bool:
+    try:
+        return json.loads(str(_read_index(index_path)["header"])).get("key") == key
+    except PackError:
+        return False
 
 
 def pack_files(path: str | Path) -> tuple[Path, Path]:
@@ -149,40 +174,57 @@ def pack_files(path: str | Path) -> tuple[Path, Path]:
     return stem.with_name(stem.name + ".npz"), stem.with_name(stem.name + ".npy")
 
 
-HEADER_BYTES = 128
-
-
-def _start_array(file: Any, length: int) -> None:
-    """Write the header of a flat uint8 .npy file of `length` bytes at its start, in a fixed number of bytes."""
-    text = repr({"descr": "|u1", "fortran_order": False, "shape": (length,)})
-    file.seek(0)
-    file.write(b"\x93NUMPY\x01\x00" + (HEADER_BYTES - 10).to_bytes(2, "little"))
-    file.write(text.ljust(HEADER_BYTES - 11).encode() + b"\n")
-
-
 class _Reader:
-    """Reads and shrinks one clip of a data set; a class so that it can be sent to a process."""
+    """Reads and shrinks one clip of a data set, or says why it cannot; a class so that it can be sent to a process."""
 
     def __init__(self, dataset: Dataset, size: int) -> None:
         self.dataset, self.size = dataset, size
 
-    def __call__(self, index: int) -> Clip:
-        return shrink(self.dataset.clip(index), self.size)
+    def __call__(self, index: int) -> Clip | str:
+        try:
+            return shrink(self.dataset.clip(index), self.size)
+        except (ClipError, OSError) as error:
+            return f"clip {index}: {error}"
 
 
-def _in_order(read: _Reader, indices: Sequence[int], workers: int) -> Iterator[Clip]:
+_READER: ContextVar[_Reader] = ContextVar("_READER")
+"""In a worker: what it reads with, sent once when it starts. A data set may hold a table of a million names."""
+
+
+def _start_worker(read: _Reader, parent: int) -> None:
+    cv2.setNumThreads(0)  # workers are the parallelism already
+    _READER.set(read)
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+
+
+def _end_with(parent: int) -> None:
+    """End this process when its parent is gone, killed: the pool alone would wait for work for ever."""
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)
+
+
+def _read_in_worker(index: int) -> Clip | str:
+    return _READER.get()(index)
+
+
+def _in_order(read: _Reader, indices: Sequence[int], workers: int) -> Iterator[Clip | str]:
     """The clips in the order of `indices`; with workers, only a few are held at a time."""
     if workers == 0:
         yield from map(read, indices)
         return
-    with ProcessPoolExecutor(workers, initializer=cv2.setNumThreads, initargs=(0,)) as pool:
-        waiting: deque[Future[Clip]] = deque()
-        for index in indices:
-            waiting.append(pool.submit(read, index))
-            if len(waiting) > 4 * workers:
+    with ProcessPoolExecutor(workers, initializer=_start_worker, initargs=(read, os.getpid())) as pool:
+        waiting: deque[Future[Clip | str]] = deque()
+        try:
+            for index in indices:
+                waiting.append(pool.submit(_read_in_worker, index))
+                if len(waiting) > 4 * workers:
+                    yield waiting.popleft().result()
+            while waiting:
                 yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()
 
 
 class PackedDataset:
@@ -196,6 +238,7 @@ class PackedDataset:
         self.labels: tuple[str, ...] = tuple(header["labels"])
         self.layout: SkeletonLayout = layout_named(header["layout"])
         self._flipped: dict[str, str | None] = header["flipped"]
+        self.left_out = {"damaged": len(header["damaged"])} if header.get("damaged") else {}
         split = index["split"].tolist()
         self.splits: Mapping[str, Sequence[int]] = {
             name: tuple(i for i, of in enumerate(split) if of == name) for name in dict.fromkeys(split)
@@ -246,7 +289,7 @@ def verify(path: str | Path) -> None:
     digest = hashlib.sha256()
     with open(frames_path, "rb") as file:
         file.seek(HEADER_BYTES)
-        while block := file.read(1 << 22):
+        while block := file.read(BLOCK):
             digest.update(block)
     if digest.hexdigest() != header["sha256"]:
         raise PackError(f"{frames_path} is damaged (its checksum differs from the index); pack again.")

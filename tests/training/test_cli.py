@@ -1,17 +1,20 @@
-"""`python -m training`: train, resume, evaluate, pack and describe, from the command line to the files."""
+"""`python -m training`: every sub-command, from the command line to the files."""
 
 from __future__ import annotations
 
 import json
+import shutil
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 import model
 from tests.training.squares import Squares
 from training.__main__ import main
-from training.checkpointing import read_log
-from training.pack import PackedDataset, write_pack
+from training.checkpointing import Log, read_log
+from training.pack import PackedDataset, pack_files, write_pack
 from training.sources import cached_pack, open_data, spread, training_data
 
 SMALL = """
@@ -150,3 +153,95 @@ def test_rendered_clips_are_packed_once(tmp_path: Path) -> None:
     assert cached_pack(data).stat().st_mtime_ns == stamp
     assert len(said) == 1
     assert cached_pack(replace(data, train_clips=4)) != cached_pack(data)
+
+
+def test_evaluate_writes_tables_and_pictures(
+    run_folder: Path, pack: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["evaluate", "--checkpoint", str(run_folder / "best.safetensors"), "--data", f"pack:{pack}", "--quiet"]
+    assert main([*command, "--less", "--out", str(tmp_path / "report")]) == 0
+    names = {file.name for file in (tmp_path / "report").iterdir()}
+    assert names == {
+        "scores.json", "per_class.csv", "confusion.csv", "confusion.png", "calibration.csv", "calibration.png"
+    }  # fmt: skip
+    scores = json.loads((tmp_path / "report" / "scores.json").read_text())
+    assert scores["interval"][0] <= scores["top1"] <= scores["interval"][1]
+    assert set(scores["hidden"]) == {"rgb only", "pose only", "frames shuffled"}
+    printed = capsys.readouterr().out
+    assert f"rgb only {scores['hidden']['rgb only']:.1%}" in printed
+    assert "confusion.png" in printed
+
+
+def test_the_folder_of_a_run_says_what_it_was_made_with(run_folder: Path) -> None:
+    environment = json.loads((run_folder / "env.json").read_text())
+    assert environment["packages"]["torch"]
+    assert (environment["processes"], environment["commit"] is None or len(environment["commit"]) >= 40) == (1, True)
+    train, val = environment["data"]["train"], environment["data"]["val"]
+    assert (len(train), len(val), train != val) == (16, 16, True)
+
+
+def test_resume_with_other_clips_of_the_same_number_is_said(
+    run_folder: Path, pack: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "x"
+    shutil.copytree(run_folder, folder)
+    environment = json.loads((folder / "env.json").read_text())
+    assert main(["train", "--out", str(folder), "--resume", "--quiet"]) == 0
+    assert "another content" not in "".join(capsys.readouterr())
+    environment["data"]["train"] = "0" * 16
+    (folder / "env.json").write_text(json.dumps(environment))
+    assert main(["train", "--out", str(folder), "--resume", "--quiet"]) == 0
+    assert "another content" in "".join(capsys.readouterr())
+
+
+def test_scalars_go_to_tensorboard_if_it_is_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[tuple] = []
+
+    class Writer:
+        def __init__(self, folder: str, purge_step: int) -> None:
+            written.append((folder, purge_step))
+
+        def add_scalar(self, name: str, value: float, step: int) -> None:
+            written.append((name, value, step))
+
+        def close(self) -> None:
+            written.append(("closed",))
+
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", SimpleNamespace(SummaryWriter=Writer))
+    log = Log(tmp_path / "log.jsonl", step=7)
+    log.write(kind="start", device="cpu", steps=9)
+    log.write(kind="step", step=8, loss=0.5, lr=0.1)
+    log.write(kind="epoch", step=9, val_accuracy=0.75)
+    log.close()
+    assert written == [
+        (str(tmp_path / "tensorboard"), 7), ("step/loss", 0.5, 8), ("step/lr", 0.1, 8), ("epoch/val_accuracy", 0.75, 9),
+        ("closed",),
+    ]  # fmt: skip
+    assert len(read_log(tmp_path / "log.jsonl")) == 3
+
+
+def test_verify_finds_damage(pack: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for file in pack_files(pack):
+        shutil.copy(file, tmp_path / f"p{file.suffix}")
+    assert main(["verify", str(tmp_path / "p")]) == 0
+    assert "16 clips, as they were written" in capsys.readouterr().out
+    with open(tmp_path / "p.npy", "r+b") as file:
+        file.seek(500)
+        file.write(b"\0\1\2\3")
+    assert main(["verify", str(tmp_path / "p")]) == 2
+    assert "checksum" in capsys.readouterr().err
+
+
+def test_check_data_draws_a_sheet(pack: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check-data", f"pack:{pack}", "--out", str(tmp_path / "sheet.png"), "--quiet"]) == 0
+    assert "16 clips of 2 classes" in capsys.readouterr().out
+    assert (tmp_path / "sheet.png").stat().st_size > 10_000
+
+
+def test_help_names_every_source(capsys: pytest.CaptureFixture[str]) -> None:
+    for command in ([], ["pack"], ["evaluate"]):
+        with pytest.raises(SystemExit):
+            main([*command, "--help"])
+        text = capsys.readouterr().out
+        for source in ("gym", "jhmdb:", "penn:", "ntu:", "finegym:", "skeletons:", "folder:", "pack:"):
+            assert source in text

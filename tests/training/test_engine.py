@@ -17,7 +17,7 @@ from training.checkpointing import RunError, load_state, read_log, save_state
 from training.config import ConfigError, DataConfig, RunConfig, ScheduleConfig, TrainConfig
 from training.cost import model_cost
 from training.engine import Run
-from training.evaluate import evaluate, predict
+from training.evaluate import LESS, evaluate, hide, predict, shuffled
 from training.initialise import initialise
 from training.optimiser import OptimiserConfig
 from training.schedule import Stage, make_plan
@@ -74,7 +74,7 @@ def test_a_batch_can_be_learnt_by_heart_and_the_average_has_learnt_it_too(tmp_pa
 def test_run_folder_holds_what_it_promises(tmp_path: Path) -> None:
     run = start(small(), tmp_path / "x")
     assert run.train()
-    names = {file.name for file in (tmp_path / "x").iterdir()}
+    names = {file.name for file in (tmp_path / "x").iterdir()} - {"tensorboard"}
     assert names == {
         "config.yaml", "env.json", "log.jsonl", "last.pt", "best.pt", "last.safetensors", "best.safetensors"
     }  # fmt: skip
@@ -241,17 +241,50 @@ def test_evaluation_counts_every_clip_once_and_can_mute() -> None:
     torch.manual_seed(0)
     network = model.DeformableTransformer(replace(small().model, classes=2, joints=15, size=32, frames=4)).train()
     data = split_of(Squares(test=7), "test")
-    logits = predict(network, data, size=32, frames=4, batch_size=3)
+    logits = predict(network, data, size=32, frames=4, batch_size=3).logits
     assert logits.shape == (7, 2)
     assert network.training  # left as it was
-    assert torch.allclose(logits, predict(network, data, size=32, frames=4, batch_size=7), atol=1e-5)
+    assert torch.allclose(logits, predict(network, data, size=32, frames=4, batch_size=7).logits, atol=1e-5)
     scores = evaluate(network, data, size=32, frames=4)
     assert scores.clips == 7
     assert sum(map(sum, scores.confusion)) == 7
-    blind = predict(network, data, size=32, frames=4, muted="frames")
-    deaf = predict(network, data, size=32, frames=4, muted="joints")
+    blind = predict(network, data, size=32, frames=4, muted="frames").logits
+    deaf = predict(network, data, size=32, frames=4, muted="joints").logits
     assert not torch.allclose(blind, logits)
     assert not torch.allclose(deaf, logits)
+
+
+def test_what_is_hidden_is_what_its_name_says() -> None:
+    rng = torch.Generator().manual_seed(0)
+    pixels, joints = torch.randn(2, 3, 5, 8, 8, generator=rng), torch.rand(2, 5, 1, 15, 2, generator=rng)
+    score = torch.rand(2, 5, 1, 15, generator=rng)
+    inputs = (pixels, joints, score)
+    assert hide(inputs, None, (3, 9)) == inputs
+    assert not hide(inputs, "joints", (3, 9))[2].any()
+    assert not hide(inputs, "frames", (3, 9))[0].any()
+    mixed = hide(inputs, "order", (3, 9))
+    for row, number in enumerate((3, 9)):
+        order = shuffled(5, number).tolist()
+        assert sorted(order) == list(range(5))
+        assert order != list(range(5))
+        for place, source in enumerate(order):  # frames and joints stay together
+            assert torch.equal(mixed[0][row, :, place], pixels[row, :, source])
+            assert torch.equal(mixed[1][row, place], joints[row, source])
+            assert torch.equal(mixed[2][row, place], score[row, source])
+    assert torch.equal(shuffled(5, 3), shuffled(5, 3))
+    assert shuffled(1, 0).tolist() == [0]
+    assert shuffled(2, 7).tolist() == [1, 0]
+
+
+def test_accuracies_with_less_to_see_are_those_of_muted_networks() -> None:
+    torch.manual_seed(0)
+    network = model.build(replace(small().model, classes=2, joints=15, size=32, frames=4))
+    data = split_of(Squares(test=20), "test")
+    scores = evaluate(network, data, size=32, frames=4, less=True)
+    for name, muted in LESS.items():
+        alone = evaluate(network, data, size=32, frames=4, muted=muted)
+        assert scores.hidden[name] == alone.top1
+    assert evaluate(network, data, size=32, frames=4).hidden == {}
 
 
 def test_labels_are_matched_by_name() -> None:

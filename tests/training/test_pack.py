@@ -1,6 +1,12 @@
 """Packs: what is written is what is read, in place and in pixels; a pack is complete or absent."""
 
 import io
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -8,9 +14,11 @@ import numpy as np
 import pytest
 
 from training.clip import Cause, Clip
+from training.errors import ClipError
 from training.pack import PackedDataset, PackError, pack_files, shrink, verify, write_pack
 from training.skeleton import JHMDB, SkeletonLayout
 
+ROOT = Path(__file__).parents[2]
 LABELS = ("left", "right")
 
 
@@ -156,3 +164,188 @@ def test_an_index_with_pickled_objects_is_refused(tmp_path: Path) -> None:
 def test_a_missing_pack_says_how_to_write_one(tmp_path: Path) -> None:
     with pytest.raises(PackError, match="python -m training pack"):
         PackedDataset(tmp_path / "nothing")
+
+
+class Partly(Made):
+    """The four clips, some of them damaged."""
+
+    def __init__(self, *broken: int) -> None:
+        self.broken = broken
+
+    def clip(self, index: int) -> Clip:
+        if index in self.broken:
+            raise ClipError(f"video {index} ends in the middle.")
+        return CLIPS[index]
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_damaged_clips_are_left_out_and_counted(tmp_path: Path, workers: int) -> None:
+    said: list[str] = []
+    path = write_pack(
+        tmp_path / "pack", Partly(0, 2), Made.splits, 64, workers=workers, progress=False, say=said.append
+    )
+    packed = PackedDataset(path)
+    assert said == [
+        "2 of 4 clips are damaged and were left out: clip 0: video 0 ends in the middle.; clip 2: video 2 ends in the "
+        "middle."
+    ]
+    assert packed.splits == {"train": (0,), "val": (1,)}
+    assert [packed.clip(i).fingerprint for i in range(2)] == [CLIPS[1].fingerprint, CLIPS[3].fingerprint]
+    assert packed.left_out == {"damaged": 2}
+    verify(path)
+
+
+def test_only_the_first_damaged_clips_are_named(tmp_path: Path) -> None:
+    said: list[str] = []
+    write_pack(tmp_path / "pack", Partly(1), {"train": [1] * 8 + [0]}, 64, progress=False, say=said.append)
+    assert said[0].count("ends in the middle") == 5
+    assert "8 of 9 clips" in said[0]
+    assert "and 3 more" in said[0]
+
+
+def test_a_pack_of_damaged_clips_alone_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(PackError, match=r"None of 4 clips of made up can be read: clip 0: video 0 ends"):
+        write_pack(tmp_path / "pack", Partly(0, 1, 2, 3), Made.splits, 64, progress=False)
+    assert list(tmp_path.iterdir()) == []
+
+
+class Many(Made):
+    """Two hundred clips that remember which of them were read, and may be cut short."""
+
+    splits: Mapping[str, Sequence[int]] = {"train": range(160), "val": range(160, 200)}
+
+    def __init__(self, stop_at: int | None = None, broken: int = 7) -> None:
+        self.stop_at, self.broken, self.read = stop_at, broken, []  # type: ignore[var-annotated]
+
+    def __len__(self) -> int:
+        return 200
+
+    def clip(self, index: int) -> Clip:
+        if index == self.stop_at:
+            raise KeyboardInterrupt
+        self.read.append(index)
+        if index == self.broken:
+            raise ClipError("broken.")
+        return clip(index, length=2, height=8, width=9)
+
+
+def write_many(path: Path, dataset: Many, **changes: object) -> tuple[bytes, bytes, list[str]]:
+    said: list[str] = []
+    options: dict = {"size": 64, "progress": False, "say": said.append} | changes
+    index, frames = pack_files(write_pack(path, dataset, dataset.splits, **options))
+    return index.read_bytes(), frames.read_bytes(), said
+
+
+def test_packing_goes_on_where_it_was_and_ends_in_the_same_bytes(tmp_path: Path) -> None:
+    whole = write_many(tmp_path / "whole" / "pack", Many())
+    cut = tmp_path / "cut"
+    with pytest.raises(KeyboardInterrupt):
+        write_many(cut / "pack", Many(stop_at=150))
+    assert [file.name for file in cut.iterdir()] == [".pack.part"]
+    dataset = Many()
+    again = write_many(cut / "pack", dataset)
+    assert again[:2] == whole[:2]
+    assert again[2][0] == f"Going on with {cut / 'pack.npz'}: 128 of 200 clips are done."
+    assert dataset.read == [0, *range(128, 200)]  # two parts of 64 are not read again
+    assert sorted(file.name for file in cut.iterdir()) == ["pack.npy", "pack.npz"]
+    verify(cut / "pack")
+
+
+@pytest.mark.parametrize("damage", ["frames", "short", "part"])
+def test_a_damaged_part_is_done_again(tmp_path: Path, damage: str) -> None:
+    whole = write_many(tmp_path / "whole" / "pack", Many())
+    with pytest.raises(KeyboardInterrupt):
+        write_many(tmp_path / "pack", Many(stop_at=199))
+    folder = tmp_path / ".pack.part"
+    frames = bytearray((folder / "frames").read_bytes())
+    if damage == "part":
+        (folder / "00001.npz").write_bytes(b"PK nonsense")
+    elif damage == "short":
+        (folder / "frames").write_bytes(frames[: 128 + 100 * 2 * 8 * 9 * 3])
+    else:
+        frames[128 + 100 * 2 * 8 * 9 * 3] ^= 1  # in the second part
+        (folder / "frames").write_bytes(frames)
+    dataset = Many()
+    assert write_many(tmp_path / "pack", dataset)[:2] == whole[:2]
+    assert dataset.read[1] == 64
+
+
+def test_what_was_begun_for_other_clips_is_not_gone_on_with(tmp_path: Path) -> None:
+    for changes in ({"size": 4}, {"source": "made up?twice=1"}):
+        with pytest.raises(KeyboardInterrupt):
+            write_many(tmp_path / "pack", Many(stop_at=150))
+        dataset = Many()
+        write_many(tmp_path / "pack", dataset, **changes)
+        assert len(dataset.read) == 201
+
+
+SCRIPT = """
+    import sys, time
+    from pathlib import Path
+    from tests.training.test_pack import Many
+    from training.pack import write_pack
+
+    class Slow(Many):
+        def clip(self, index):
+            time.sleep(0.02)
+            return super().clip(index)
+
+    write_pack(Path(sys.argv[1]), Slow(), Slow.splits, 64, workers=int(sys.argv[2]), progress=False, say=print)
+"""
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_killed_process_loses_no_finished_part(tmp_path: Path, workers: int) -> None:
+    whole = write_many(tmp_path / "whole" / "pack", Many())
+    process = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(SCRIPT), str(tmp_path / "pack"), str(workers)],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )
+    part = tmp_path / ".pack.part" / "00000.npz"
+    for _ in range(6000):
+        if part.exists() or process.poll() is not None:
+            break
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    dataset = Many()
+    assert write_many(tmp_path / "pack", dataset)[:2] == whole[:2]
+    assert dataset.read[1] >= 64
+
+
+def test_two_processes_do_not_write_the_same_pack_at_once(tmp_path: Path) -> None:
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", textwrap.dedent(SCRIPT), str(tmp_path / "pack"), "0"],
+            cwd=ROOT,
+            env=os.environ | {"PYTHONPATH": str(ROOT)},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(2)
+    ]
+    said = [process.communicate(timeout=120)[0] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0]
+    assert sum("waiting for it" in text for text in said) <= 1
+    verify(tmp_path / "pack")
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["pack.npy", "pack.npz"]
+
+
+class Heavy(Made):
+    """Counts how often it is sent to another process."""
+
+    def __init__(self, sent: Path) -> None:
+        self.sent = sent
+
+    def __getstate__(self) -> dict:
+        with open(self.sent, "a") as file:
+            file.write("x")
+        return self.__dict__
+
+
+def test_the_data_set_is_sent_once_a_worker_at_most(tmp_path: Path) -> None:
+    sent = tmp_path / "sent"
+    sent.touch()
+    write_pack(tmp_path / "pack", Heavy(sent), {"train": (0, 1, 2, 3) * 5}, 64, workers=2, progress=False)
+    assert len(sent.read_text()) <= 2  # none where processes are forked

@@ -10,6 +10,7 @@ import hashlib
 import tempfile
 import threading
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +21,17 @@ from training.clip import Clip
 from training.clip_file import load_clip, read_clip
 from training.datasets.jhmdb import Jhmdb
 from training.recognizer import Recognizer
+from xai.dashboard.changed import ByName, Changed, change, changed_payload
 from xai.dashboard.choose import jhmdb_folder
+from xai.dashboard.library import open_library
 from xai.evidence import Evidence, gather_evidence
 from xai.figures.player import player_payload
+from xai.removal import from_json, to_json
+from xai.rerun import Rerun
 
 
 @st.cache_resource(show_spinner=False)
-def _turnstile() -> threading.Semaphore:
+def turnstile() -> threading.Semaphore:
     """Two predictions at a time: more would only slow each other down."""
     return threading.Semaphore(2)
 
@@ -52,7 +57,7 @@ def bundled_clip(path: Path) -> Clip:
 
 @st.cache_resource(max_entries=48, show_spinner=False)
 def _evidence(checkpoint: str, clip: str, _recognizer: Recognizer, _clip: Clip) -> Evidence:
-    with _turnstile():
+    with turnstile():
         return gather_evidence(_recognizer, _clip)
 
 
@@ -69,6 +74,44 @@ def _payload(checkpoint: str, clip: str, _evidence: Evidence) -> dict[str, Any]:
 def payload(network: Recognizer, clip: Clip) -> dict[str, Any]:
     """What the player shows of a checkpoint on a clip."""
     return _payload(network.checkpoint, clip.fingerprint, evidence(network, clip))
+
+
+@st.cache_resource(max_entries=6, show_spinner=False)
+def _rerun(checkpoint: str, clip: str, _recognizer: Recognizer, _clip: Clip) -> Rerun:
+    return Rerun.of(_recognizer, _clip)
+
+
+def rerun(network: Recognizer, clip: Clip) -> Rerun:
+    """One clip and one network, with what all changes of the clip have in common (F_a and F_b of the untouched one)."""
+    return _rerun(network.checkpoint, clip.fingerprint, network, clip)
+
+
+def bundled_clips() -> ByName:
+    """The clips that ship, by name, opened when asked for."""
+    return ByName({clip.name: partial(bundled_clip, clip.path) for clip in open_library().clips})
+
+
+@st.cache_resource(max_entries=48, show_spinner=False)
+def _changed(checkpoint: str, clip: str, removals: str, _rerun: Rerun) -> Changed:
+    with turnstile():
+        return change(_rerun, from_json(removals), bundled_clips())
+
+
+def changed(network: Recognizer, clip: Clip, removals: str) -> Changed:
+    """What the network says without `removals` (JSON). Raises ValueError in one sentence, whoever wrote them."""
+    return _changed(network.checkpoint, clip.fingerprint, to_json(from_json(removals)), rerun(network, clip))
+
+
+@st.cache_resource(max_entries=16, show_spinner=False)
+def _payload_without(checkpoint: str, clip: str, removals: str, _rerun: Rerun, _changed: Changed) -> dict[str, Any]:
+    with turnstile():
+        return changed_payload(_rerun, _changed)
+
+
+def payload_without(network: Recognizer, clip: Clip, removals: str) -> dict[str, Any]:
+    """What the player shows of the changed clip: the evidence of the changed pass."""
+    key = network.checkpoint, clip.fingerprint, to_json(from_json(removals))
+    return _payload_without(*key, rerun(network, clip), changed(network, clip, removals))
 
 
 def figure(network: Recognizer, clip: Clip, name: str, kind: str) -> bytes:

@@ -13,13 +13,17 @@ from training.skeleton import SkeletonLayout
 from xai.evidence import Evidence
 from xai.explanation import Explanation
 from xai.figures.sheet import LABEL, Area, Drawn, Entry, Table
-from xai.figures.strip import SIDES_MAP, layer_of, one_query, said, strongest
+from xai.figures.strip import layer_of, one_query, said, strongest
 from xai.figures.style import DASHES, SMALL, Theme, number, text_width
 
 FOOT = 0.27
 """Inches below a chart: tick labels and the name of the axis."""
 TICKS = 0.36
 """Inches left of a chart for the numbers, beside the name of the axis."""
+ROW = 0.098
+"""Inches of a row of a map of joints."""
+TELLING = 1.25
+"""A joint is named if it gets so many times the uniform mass somewhere."""
 
 
 def seconds(axes: Axes, time: np.ndarray) -> None:
@@ -37,10 +41,15 @@ def person_of(score: np.ndarray, person: int | None) -> int:
     return int((score > 0).sum(axis=(0, 2)).argmax()) if person is None else person - 1
 
 
-def joint_style(layout: SkeletonLayout, joint: int, theme: Theme) -> tuple[str, Any]:
-    """(colour of its limb, dashes that tell it from the others of the limb)."""
-    limb = layout.limb_of[joint]
-    return theme.limbs[limb % len(theme.limbs)], DASHES[layout.limbs[limb][1].index(joint) % len(DASHES)]
+def joint_styles(layout: SkeletonLayout, named: Sequence[int], theme: Theme) -> dict[int, tuple[str, Any]]:
+    """(colour of its limb, dashes) of every joint: the first named one of a limb is solid."""
+    styles: dict[int, tuple[str, Any]] = {}
+    taken = [0] * len(layout.limbs)
+    for joint in [*named, *(j for j in range(len(layout)) if j not in named)]:
+        limb = layout.limb_of[joint]
+        styles[joint] = theme.limbs[limb % len(theme.limbs)], DASHES[taken[limb] % len(DASHES)]
+        taken[limb] += 1
+    return styles
 
 
 def joint_lines(
@@ -55,21 +64,24 @@ def joint_lines(
     unit: str,
     named: Sequence[int],
     limits: tuple[float, float] | None = None,
+    base_name: str = "uniform",
 ) -> float:
-    """One curve a joint, [T, J], gaps where it was not seen; the named ones thick, with a key. Height."""
+    """One curve a joint, [T, J], gaps where it was not seen; the named ones thick, with a key; key and chart take
+    `height`. Height with the axis."""
     theme = area.look.theme
+    styles = joint_styles(layout, named, theme)
     entries = []
     for joint in named:
-        colour, dashes = joint_style(layout, joint, theme)
+        colour, dashes = styles[joint]
         entries.append(Entry(layout.joints[joint], colour, style=dashes, width=1.5))
     if len(named) < len(layout):
         entries.append(Entry("other joints", theme.soft, width=0.5))
     if base is not None:
-        entries.append(Entry("uniform", theme.ink, style=":", width=0.9))
+        entries.append(Entry(base_name, theme.ink, style=":", width=0.9))
     down = area.key(top, entries) + 0.05
-    axes = area.axes(TICKS + 0.1, top + down, area.width - TICKS - 0.14, height)
+    axes = area.axes(TICKS + 0.1, top + down, area.width - TICKS - 0.14, height - down)
     for joint in [j for j in range(len(layout)) if j not in named] + list(named)[::-1]:
-        colour, dashes = joint_style(layout, joint, theme)
+        colour, dashes = styles[joint]
         line = np.where(seen[:, joint], values[:, joint], np.nan)
         strong = joint in named
         axes.plot(time, line, color=colour, lw=1.5 if strong else 0.5, ls=dashes if strong else "-",
@@ -87,14 +99,40 @@ def joint_lines(
     axes.set_ylabel(unit)
     axes.locator_params(axis="y", nbins=5)
     seconds(axes, time)
-    return down + height + FOOT
+    return height + FOOT
+
+
+def joint_bars(
+    area: Area, top: float, values: np.ndarray, base: float | None, layout: SkeletonLayout, unit: str
+) -> float:
+    """One bar a joint [J] (NaN: never seen), joints in the order of the body, beside the base rate. Height."""
+    theme = area.look.theme
+    down = 0.0 if base is None else area.key(top, [Entry("base rate", theme.ink, style=":", width=0.9)]) + 0.04
+    label = max(text_width(name, SMALL) for name in layout.joints) + 0.07
+    order = list(layout.window_order)
+    axes = area.axes(label, top + down, min(4.0, area.width - label - 0.1), ROW * len(order))
+    shown = values[order]
+    axes.barh(range(len(order)), np.nan_to_num(shown), 0.7, lw=0,
+              color=[theme.for_ if value >= 0 else theme.against for value in np.nan_to_num(shown)])  # fmt: skip
+    axes.axvline(0, color=theme.ink, lw=0.6)
+    if base is not None:
+        axes.axvline(base, color=theme.ink, lw=0.9, ls=":")
+    names = [layout.joints[j] + ("" if np.isfinite(values[j]) else " (not seen)") for j in order]
+    axes.set_yticks(range(len(order)), names, size=SMALL - 0.5)
+    axes.set_ylim(len(order) - 0.5, -0.5)
+    axes.tick_params(axis="y", length=0)
+    for tick, joint in zip(axes.get_yticklabels(), order, strict=True):
+        tick.set_color(theme.limbs[layout.limb_of[joint] % len(theme.limbs)])
+    axes.spines["left"].set_visible(False)
+    axes.set_xlabel(unit)
+    axes.locator_params(axis="x", nbins=6)
+    return down + ROW * len(order) + FOOT
 
 
 def joint_heat(area: Area, top: float, ratio: np.ndarray, layout: SkeletonLayout, time: np.ndarray) -> float:
     """Mass over uniform [T, J] (NaN: not seen) as a map, joints in the order of the body. Height."""
     theme = area.look.theme
-    row = 0.098
-    height = row * len(layout)
+    height = ROW * len(layout)
     label = max(text_width(name, SMALL) for name in layout.joints) + 0.07
     axes = area.axes(label, top, area.width - label - 0.05, height)
     order = list(layout.window_order)
@@ -103,7 +141,7 @@ def joint_heat(area: Area, top: float, ratio: np.ndarray, layout: SkeletonLayout
     step = (time[-1] - time[0]) / max(1, len(time) - 1) or 1.0
     extent = (time[0] - step / 2, time[-1] + step / 2, len(order) - 0.5, -0.5)
     axes.set_facecolor(theme.unseen)
-    axes.imshow(ratio[:, order].T, aspect="auto", cmap=SIDES_MAP, norm=norm, interpolation="nearest", extent=extent)
+    axes.imshow(ratio[:, order].T, aspect="auto", cmap=theme.sides, norm=norm, interpolation="nearest", extent=extent)
     axes.set_yticks(range(len(order)), [layout.joints[joint] for joint in order], size=SMALL - 0.5)
     axes.tick_params(axis="y", length=0)
     for tick, joint in zip(axes.get_yticklabels(), order, strict=True):
@@ -113,7 +151,7 @@ def joint_heat(area: Area, top: float, ratio: np.ndarray, layout: SkeletonLayout
     ends = [(0.0, "0"), (1.0, "1"), (high, number(high))]
     words = "mass / uniform" + ("; grey: not seen" if np.isnan(ratio).any() else "")
     wide = min(1.5, area.width - label - 0.1)
-    return height + FOOT + 0.03 + area.colour_bar(label, y, wide, words, SIDES_MAP, norm, ends)
+    return height + FOOT + 0.03 + area.colour_bar(label, y, wide, words, theme.sides, norm, ends)
 
 
 def joints(
@@ -136,26 +174,33 @@ def joints(
     seen = clip.score[:, who] > 0
     # Windows hold different numbers of joints, so equal attention gives joints of small windows more: divide it out.
     ratio = np.where(seen, mass / np.maximum(uniform, 1e-12), np.nan)
-    strength = np.where(seen, ratio, 0).sum(0) / np.maximum(seen.sum(0), 1)
     people = f", person {who + 1} of {clip.people}" if (clip.score.max(axis=(0, 2)) > 0).sum() > 1 else ""
     top = area.heading(f"{said(evidence)}: attention on joints, layer {index + 1}, {reader}{people}.")
     divide, unit = look.scaled("attention mass", float(mass[seen].max()))
     parts = _halves(area, top)
     lines = joint_lines(
-        parts[0], 0, 1.12, np.where(seen, mass / divide, np.nan), uniform / divide, seen, clip.layout, clip.time,
-        unit, strongest(strength, named),
+        parts[0], 0, max(1.3, ROW * len(clip.layout)), np.where(seen, mass / divide, np.nan), uniform / divide, seen,
+        clip.layout, clip.time, unit, telling(ratio, named),
     )  # fmt: skip
     below = 0.06 + lines if len(parts) == 1 else 0.0
     heat = joint_heat(parts[-1], below, ratio, clip.layout, clip.time)
-    axes_of = {"frame": evidence.frame_index, "joint": clip.layout.joints}
+    axes_of = {"frame": range(len(clip)), "joint": clip.layout.joints}
     table = Table("joints", axes_of, {"attention mass": mass, "uniform": uniform, "score": clip.score[:, who]})
     caption = (
-        f"Attention mass that joint stride attention (layer {index + 1}, {reader}, mean of heads) gives each joint over "
-        f"time{people} ({look.scale}); dotted: {curves.base_rate_of}, mean over joints; the map shows mass over the "
-        "uniform level of the joint's own window (1: no more than chance). Thick: the joints with the most mass over "
-        "uniform; hue: limb."
+        f"Attention mass that joint stride attention (layer {index + 1}, {reader}, mean of heads) gives each joint "
+        f"over time{people} ({look.scale}); dotted: {curves.base_rate_of}, mean over joints; the map shows mass over "
+        "the uniform level of the joint's own window (1: no more than chance). Thick: the joints with the most mass "
+        "over uniform; hue: limb."
     )
     return Drawn(top + (below + heat if len(parts) == 1 else max(lines, heat)), caption, (table,))
+
+
+def telling(ratio: np.ndarray, count: int) -> list[int]:
+    """The joints of most mass over uniform [T, J] (NaN: not seen) that rise above it somewhere; at least one."""
+    known = np.nan_to_num(ratio)
+    mean = known.sum(0) / np.maximum(np.isfinite(ratio).sum(0), 1)
+    found = [joint for joint in strongest(mean, count) if known[:, joint].max() >= TELLING]
+    return found or list(strongest(mean, 1))
 
 
 def _halves(area: Area, top: float) -> tuple[Area, ...]:
@@ -226,7 +271,7 @@ def ledger(area: Area, evidence: Evidence, label: str | None = None) -> Drawn:
         f"The exact parts of the logit of {name}: the head is linear in what it pools, so the bars and the bias sum to "
         f"it (raw; {evidence.ledger.base_rate_of} would give each part {number(even)})."
     )
-    table = Table("ledger", {"token": tokens, "frame": evidence.frame_index}, {"part of the logit": parts})
+    table = Table("ledger", {"token": tokens, "frame": range(len(evidence.clip))}, {"part of the logit": parts})
     return Drawn(top + height, caption, (table,))
 
 
@@ -239,13 +284,16 @@ def trust(area: Area, explanation: Explanation) -> Drawn:
         raise ValueError(f"How far the map of {name} can be trusted was not measured.")
     curve = {key: np.asarray(value) for key, value in found["faithfulness"].items() if isinstance(value, list)}
     units, theme = found["faithfulness"]["units"], area.look.theme
-    top = area.heading(f"{name}{f' on {on}' if on else ''}: what taking away {units} does to the score.")
+    top = area.heading(
+        f"{name[0].upper()}{name[1:]}{f' on {on}' if on else ''}: what taking away {units} does to the score."
+    )
     entries = [
-        Entry("strongest of the map first", theme.main, width=1.5), Entry("most motion first", theme.other, style=DASHES[1]),
+        Entry("strongest of the map first", theme.main, width=1.5),
+        Entry("most motion first", theme.other, style=DASHES[1]),
         Entry("random orders, mean and 95 %", theme.soft, "band"),
     ]  # fmt: skip
     y = top + area.key(top, entries) + 0.04
-    every = [curve[key] for key in curve if key != "share" and "deletion" in key or "insertion" in key]
+    every = [curve[key] for key in curve if (key != "share" and "deletion" in key) or "insertion" in key]
     low, high = min(float(c.min()) for c in every), max(float(c.max()) for c in every)
     room = 0.05 * (high - low or 1.0)
     gap = 0.14

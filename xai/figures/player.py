@@ -83,7 +83,7 @@ def player_payload(evidence: Evidence, *, budget: int = 2_000_000, longest_side:
         "flow": _flow(evidence.token_flow),
         "absent": _ABSENT | ({} if seen else {"joints": _NO_SKELETON}),
         "points": None,
-        "sprite": _sprite(evidence.clip, longest_side, quality=90),
+        "sprite": film_sprite(evidence.clip, longest_side, quality=90),
     }
     points = evidence.sampling_points
     if points is not None:
@@ -93,7 +93,7 @@ def player_payload(evidence: Evidence, *, budget: int = 2_000_000, longest_side:
     side, quality = longest_side, 90
     while size(payload) > budget and quality > 50:
         side, quality = max(160, int(side * 0.8)), quality - 10
-        payload["sprite"] = _sprite(evidence.clip, side, quality)
+        payload["sprite"] = film_sprite(evidence.clip, side, quality)
     keep = points.values.shape[-1] if points is not None else 0
     while points is not None and size(payload) > budget and keep > 64:
         keep //= 2
@@ -146,7 +146,7 @@ def _clip(evidence: Evidence) -> Payload:
     }
 
 
-def _sprite(clip: Clip, longest_side: int, quality: int) -> Payload:
+def film_sprite(clip: Clip, longest_side: int, quality: int) -> Payload:
     """All frames in one WebP image, row by row; the cells hold whole frames, so `width / clip.width` is their scale."""
     height, width = clip.size
     scale = min(1.0, longest_side / max(height, width))

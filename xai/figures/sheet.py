@@ -11,10 +11,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.colors import Normalize
+from matplotlib.colors import Colormap, Normalize
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
@@ -22,6 +21,8 @@ from xai.figures.style import LINE, SMALL, TEXT, Look, text_width, wrapped
 
 LABEL = LINE * SMALL
 """Inches of a line of small text."""
+MARGIN = 0.05
+"""Inches around a sheet."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,7 +149,7 @@ class Area:
 
     def sentence(self, words: str, height: float = 0.5) -> float:
         """Said instead of a picture that cannot be drawn."""
-        self.words(height / 3, words, size=TEXT, color=self.look.theme.soft, style="italic")
+        self.words(height / 3, words, size=TEXT, color=self.look.theme.soft)
         return height
 
     def key(self, top: float, entries: Iterable[Entry], *, left: float = 0.0) -> float:
@@ -186,7 +187,7 @@ class Area:
         top: float,
         width: float,
         label: str,
-        cmap: str,
+        cmap: Colormap,
         norm: Normalize,
         ends: Sequence[tuple[float, str]],
         mark: float | None = None,
@@ -197,9 +198,7 @@ class Area:
         low, high = float(norm.vmin or 0), float(norm.vmax or 1)
         bar = self.axes(left, top + LABEL + 0.015, width, 0.065)
         values = np.linspace(low, high, 256)
-        bar.imshow(
-            colormaps[cmap](norm(values))[None], aspect="auto", extent=(low, high, 0, 1), interpolation="nearest"
-        )
+        bar.imshow(cmap(norm(values))[None], aspect="auto", extent=(low, high, 0, 1), interpolation="nearest")
         bar.set_yticks([])
         bar.set_xticks([value for value, _ in ends], [text for _, text in ends], size=SMALL)
         for place, tick in zip(np.linspace(0, 1, len(ends)), bar.get_xticklabels(), strict=True):

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
-from matplotlib.colors import Normalize, TwoSlopeNorm
+from matplotlib.colors import Colormap, Normalize, TwoSlopeNorm
 from matplotlib.patheffects import withStroke
 
 from training.clip import Clip
 from xai.evidence import Evidence
 from xai.explanation import Explanation
 from xai.figures.sheet import LABEL, Area, Drawn, Table
-from xai.figures.style import SMALL, Look, number
+from xai.figures.style import SMALL, Look, Theme, number, percent
 
-AMOUNT_MAP, SIDES_MAP = "viridis", "PuOr_r"
+AMOUNTS = colormaps["viridis"]
 GAP = 0.05
 _NARROW, _WIDE = 1.05, 2.2
 """Inches: a frame is at least and at most so wide."""
@@ -77,7 +77,7 @@ def draw_skeleton(
     frame: int,
     values: np.ndarray | None = None,
     norm: Normalize | None = None,
-    cmap: str = AMOUNT_MAP,
+    cmap: Colormap = AMOUNTS,
     scale: float = 1.0,
 ) -> None:
     """Bones, and a disc a joint whose colour and size are its value [M, J]; unseen joints are left out."""
@@ -93,7 +93,7 @@ def draw_skeleton(
             continue
         value = values[person][seen]
         most = max(abs(float(norm.vmin or 0)), abs(float(norm.vmax or 1)), 1e-12)
-        size = (4 + 26 * np.abs(value) / most) * scale**2
+        size = (3 + 17 * np.abs(value) / most) * scale**2
         order = np.argsort(np.abs(value))
         axes.scatter(
             *joints[seen][order].T, s=size[order], c=value[order], cmap=cmap, norm=norm, edgecolors="white",
@@ -113,12 +113,15 @@ def draw_points(
     mass: np.ndarray,
     frame: int,
     norm: Normalize,
+    theme: Theme,
     scale: float = 1.0,
 ) -> None:
     """The sampling points [P, 3] (t, x, y) that read this frame: a dot at the place, a hair to its reference, colour =
     frames away from it. A point between two frames is on both, as opaque as it reads them."""
     near = np.clip(1 - np.abs(place[:, 0] - frame), 0, 1)
     shown = np.flatnonzero(near > 0.02)
+    if not len(shown):
+        return
     shown = shown[np.argsort(-mass[shown])]
     hairs = np.stack([reference[shown, 1:], place[shown, 1:]], axis=1)
     axes.add_collection(LineCollection(list(hairs), colors="white", linewidths=0.5 * scale, alpha=0.55, zorder=4))
@@ -127,17 +130,19 @@ def draw_points(
         place[shown, 2],
         s=point_area(mass[shown], float(mass.max())) * scale**2,
         c=place[shown, 0] - reference[shown, 0],
-        cmap=SIDES_MAP,
+        cmap=theme.sides,
         norm=norm,
         alpha=near[shown],
-        edgecolors="black",
+        edgecolors=theme.edge,
         linewidths=0.35 * scale,
         zorder=5,
     )
 
 
-def time_norm(frames: int) -> TwoSlopeNorm:
-    return TwoSlopeNorm(0, -max(1, frames / 2), max(1, frames / 2))
+def time_norm(both: np.ndarray) -> tuple[TwoSlopeNorm, list[tuple[float, str]]]:
+    """Scale and ticks for the frames between places and references [2, P, 3]: whole frames, at least one each way."""
+    reach = float(max(1, np.ceil(np.abs(both[0, :, 0] - both[1, :, 0]).max(initial=0))))
+    return TwoSlopeNorm(0, -reach, reach), [(-reach, f"−{reach:g} earlier"), (0.0, "0"), (reach, f"{reach:g} later")]
 
 
 # ---- panels ---------------------------------------------------------------------------------------------------------
@@ -203,7 +208,8 @@ def film(
     if with_points:
         chosen, mass, both, uniform, who = heaviest(evidence, layer, query, points)
         share = mass[chosen].sum() / mass.sum()
-        about.append(f"{len(chosen)} of {len(mass)} sampling points hold {share:.0%} of the mass on points ({who})")
+        hold = f"hold {percent(share)} of the mass on points ({who})"
+        about.append(f"{len(chosen)} of {len(mass)} sampling points {hold}")
     else:
         about.append("this network has no 3D token search, so it has no sampling points")
     top = area.heading(f"{said(evidence)}: {about[0]}.")
@@ -217,26 +223,31 @@ def film(
         most = float(joint_values.max())
         divide, unit = look.scaled("mass", most)
         joint_norm = Normalize(0, most)
+    if with_points:
+        norm, ends = time_norm(both[:, chosen])
     for frame, axes in grid.axes.items():
         picture(axes, clip.frames[frame])
         shown = None if joint_values is None else joint_values[frame]
         draw_skeleton(axes, clip, frame, shown, None if shown is None else joint_norm, scale=grid.scale)
         if with_points:
-            draw_points(axes, both[0, chosen], both[1, chosen], mass[chosen], frame, time_norm(len(clip)), grid.scale)
+            draw_points(axes, both[0, chosen], both[1, chosen], mass[chosen], frame, norm, look.theme, grid.scale)
     y = top + grid.height + 0.07
-    third = (area.width - 0.3) / 3
-    used = 0.0
+    across = 3 if area.width >= 5 else 2 if area.width >= 2.8 else 1
+    third = (area.width - 0.15 * (across - 1)) / across
+    keys: list[Callable[[float, float], float]] = []
     if with_points:
-        norm = time_norm(len(clip))
-        reach = float(norm.vmax)
-        ends = [(-reach, f"−{reach:g} earlier"), (0.0, "0"), (reach, f"{reach:g} later")]
-        used = area.colour_bar(0, y, third, "point: frames from reference", SIDES_MAP, norm, ends)
-        _dots(area, third + 0.15, y, third, float(mass[chosen].max()), uniform, look)
+        label = "point: frames from its reference"
+        keys.append(lambda x, y: area.colour_bar(x, y, third, label, look.theme.sides, norm, ends))
+        keys.append(lambda x, y: _dots(area, x, y, third, float(mass[chosen].max()), uniform, look))
     if joint_values is not None:
-        top_text = number(most / divide)
-        ends = [(0.0, "0"), (most, top_text)]
-        label = f"joint: {unit}"
-        used = area.colour_bar(2 * (third + 0.15), y, third, label, AMOUNT_MAP, joint_norm, ends, mark=joint_base)
+        top_text = [(0.0, "0"), (most, number(most / divide))]
+        keys.append(
+            lambda x, y: area.colour_bar(x, y, third, f"joint: {unit}", AMOUNTS, joint_norm, top_text, joint_base)
+        )
+    used = 0.0
+    for index, key in enumerate(keys):
+        x, row = index % across * (third + 0.15), index // across
+        used = max(used, row * 0.4 + key(x, y + row * 0.4))
     tables = []
     caption = f"Frames that the network read, with its skeleton. {_sentence(about[0])}."
     if with_points:
@@ -247,7 +258,7 @@ def film(
             "two frames is on both."
         )
     if joint_values is not None:
-        axes_of = {"frame": evidence.frame_index, "person": range(1, clip.people + 1), "joint": clip.layout.joints}
+        axes_of = {"frame": range(len(clip)), "person": range(1, clip.people + 1), "joint": clip.layout.joints}
         tables.append(Table("joints", axes_of, {"attention mass": joint_values, "score": clip.score}))
         caption += (
             f" Disc: attention mass of the joint in joint stride attention ({look.scale}; the mark on its scale is "
@@ -258,15 +269,16 @@ def film(
     return Drawn(y + used, caption, tuple(tables))
 
 
-def _dots(area: Area, left: float, top: float, width: float, most: float, uniform: float, look: Look) -> None:
+def _dots(area: Area, left: float, top: float, width: float, most: float, uniform: float, look: Look) -> float:
     """Key of the areas: the heaviest point and one of uniform mass."""
     divide, unit = look.scaled("mass", most)
     area.words(top, f"point: {unit}", left=left, width=10, size=SMALL)
     axes = area.bare(left, top + LABEL, width, LABEL + 0.06)
     for x, value, name in ((0.06, most, ""), (width * 0.45, uniform, " uniform")):
-        axes.scatter([x], [0.08], s=point_area(value, most), c="#bdbdbd", edgecolors="black", linewidths=0.35)
+        axes.scatter([x], [0.08], s=point_area(value, most), c="#bdbdbd", edgecolors=look.theme.edge, linewidths=0.35)
         text = number(value / divide) + name
         axes.text(x + 0.07, 0.08, text, size=SMALL, va="center_baseline", color=look.theme.ink)
+    return 2 * LABEL + 0.13
 
 
 def said(evidence: Evidence) -> str:
@@ -280,8 +292,8 @@ def _sentence(words: str) -> str:
 def overlay(axes: Axes, values: np.ndarray, box: np.ndarray, most: float, signed: bool, look: Look) -> None:
     """Cells of a pixel map [rows, columns] over a frame, as opaque as they are strong; `box` are the grid's corners."""
     share = values / max(most, 1e-12)
-    shade = colormaps[SIDES_MAP]((share + 1) / 2) if signed else colormaps[AMOUNT_MAP](share)
-    shade[..., 3] = 0.9 * np.clip(np.abs(share), 0, 1) ** 0.7
+    shade = look.theme.sides((share + 1) / 2) if signed else AMOUNTS(share)
+    shade[..., 3] = 0.9 * np.clip(np.abs(share), 0, 1) ** 0.5
     left, top, right, bottom = box[0, 0], box[0, 1], box[2, 0], box[2, 1]
     limits = axes.get_xlim(), axes.get_ylim()
     axes.imshow(shade, interpolation="nearest", extent=(left, right, bottom, top), aspect="auto", zorder=2)

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+from matplotlib import colormaps
+from matplotlib.colors import Colormap, LinearSegmentedColormap
 from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import TextPath
 
@@ -31,6 +33,8 @@ STYLE: Any = {
     "svg.fonttype": "none",
     "font.family": FONT,
     "font.size": TEXT,
+    "text.hinting": "none",
+    "text.hinting_factor": 1,
     "axes.titlesize": TEXT,
     "axes.labelsize": TEXT,
     "axes.spines.top": False,
@@ -51,7 +55,7 @@ class Theme:
     ink: str
     soft: str
     line: str
-    """Grid lines and frames of what is not there."""
+    """Grid lines."""
     unseen: str
     warning: str
     limbs: tuple[str, ...]
@@ -63,6 +67,10 @@ class Theme:
     """What it is compared with."""
     for_: str
     against: str
+    sides: Colormap
+    """For what lies on both sides of a middle."""
+    edge: str
+    """Around a mark, so that it stands out from any frame."""
 
 
 _LIGHT = ("#4d4d4d", "#0072b2", "#d55e00", "#009e73", "#cc79a7")
@@ -73,15 +81,17 @@ def _tokens(blue: str, yellow: str, green: str) -> dict[str, str]:
     return {"cls": blue, "shared": blue, "rgb": yellow, "patches": yellow, "pose": green, "joints": green}
 
 
+_NIGHT = LinearSegmentedColormap.from_list("night", ["#d3c3ff", "#7d62c9", "#1d1f24", "#c06d17", "#ffc574"])
+"""Purple to orange through the dark of the paper."""
 LIGHT = Theme(
     "light", paper="#ffffff", ink="#1a1a1a", soft="#5f5f5f", line="#d6d6d6", unseen="#e4e4e4", warning="#a33a00",
     limbs=_LIGHT, tokens=_tokens("#0072b2", "#e69f00", "#009e73"), main="#0072b2", other="#d55e00",
-    for_="#b35806", against="#542788",
+    for_="#b35806", against="#542788", sides=colormaps["PuOr_r"], edge="#000000",
 )  # fmt: skip
 DARK = Theme(
-    "dark", paper="#14161a", ink="#ededed", soft="#a8a8a8", line="#3d4149", unseen="#2b2e35", warning="#ffb27d",
+    "dark", paper="#14161a", ink="#ededed", soft="#a8a8a8", line="#3d4149", unseen="#55585f", warning="#ffb27d",
     limbs=_DARK, tokens=_tokens("#56b4e9", "#f0b429", "#2fd0a5"), main="#56b4e9", other="#ff8a3d",
-    for_="#f1a340", against="#a793d6",
+    for_="#f1a340", against="#a793d6", sides=_NIGHT, edge="#ffffff",
 )  # fmt: skip
 THEMES = {theme.name: theme for theme in (LIGHT, DARK)}
 DASHES: tuple[Any, ...] = ("-", (0, (4, 1.5)), (0, (1.2, 1.2)), (0, (5, 1.5, 1, 1.5)))
@@ -102,7 +112,7 @@ class Look:
 
     def scaled(self, unit: str, most: float) -> tuple[float, str]:
         """(what to divide by, the unit in words) for amounts whose largest is `most`."""
-        return (most if most > 0 else 1.0, f"{unit} / largest of the clip") if self.per_clip else (1.0, f"{unit} (raw)")
+        return (most if most > 0 else 1.0, f"{unit} (per clip)") if self.per_clip else (1.0, f"{unit} (raw)")
 
 
 @cache
@@ -111,13 +121,13 @@ def text_width(text: str, size: float = TEXT, weight: str = "normal") -> float:
     if not text.strip():
         return len(text) * 0.32 * size / 72
     path = TextPath((0, 0), text, size=size, prop=FontProperties(family=FONT, weight=weight))
-    return float(path.get_extents().x1) / 72
+    return 1.02 * float(path.get_extents().x1) / 72  # rasters round glyphs to pixels
 
 
 def wrapped(text: str, width: float, size: float = TEXT, first: float = 0.0) -> list[str]:
     """`text` in lines of at most `width` inches; the first is shorter by `first`. A longer word stands alone."""
     lines = [""]
-    for word in text.split():
+    for word in text.split(" "):
         longer = f"{lines[-1]} {word}".strip()
         room = width - (first if len(lines) == 1 else 0)
         if lines[-1] and text_width(longer, size) > room:
@@ -135,3 +145,8 @@ def number(value: float) -> str:
         return f"{value:.2g}" if abs(value) < 1e-4 or abs(value) >= 1e6 else f"{value:.0f}"
     text = f"{value:.2g}" if abs(value) < 10 else f"{value:.1f}"
     return text.replace("-", "−")
+
+
+def percent(share: float) -> str:
+    """'53 %', never broken over two lines."""
+    return f"{100 * share:.0f}\N{NO-BREAK SPACE}%"

@@ -9,30 +9,10 @@ import streamlit as st
 
 from xai.dashboard.choose import ClipChoice, choose_checkpoint, choose_clip, open_checkpoint
 from xai.dashboard.cube import show_cube
-from xai.dashboard.library import BundledCheckpoint, open_library
+from xai.dashboard.library import open_library
+from xai.dashboard.methods_panel import ask_another_way
 from xai.dashboard.player import player
-
-
-def payload_of(clip: ClipChoice, checkpoint: Any) -> dict[str, Any] | None:
-    """What the player shows, or None after a sentence that says what is missing."""
-    if checkpoint is None:
-        st.info("Upload a checkpoint (.safetensors) to run it on a clip.")
-        return None
-    if clip == ClipChoice():
-        st.info("Upload a video, and its joints if you have them, to see what the model does with it.")
-        return None
-    if isinstance(checkpoint, BundledCheckpoint) and clip.bundled:
-        bundled = open_library().payload(checkpoint.key, clip.bundled.key)
-        if bundled is not None:
-            return bundled
-    from xai.dashboard import live
-
-    try:
-        with st.spinner("Running the clip through the transformer", show_time=True):
-            return live.payload(open_checkpoint(checkpoint), clip.open())
-    except ValueError as error:
-        st.error(str(error))
-        return None
+from xai.dashboard.shown import payload_of
 
 
 def downloads(clip: ClipChoice, checkpoint: Any) -> None:
@@ -75,6 +55,7 @@ def page() -> None:
     if payload is None:
         return
     player([payload], key="player")
+    ask_another_way(clip, checkpoint)
     cube, figures = st.columns([3, 2], gap="large")
     with cube:
         show_cube(payload)

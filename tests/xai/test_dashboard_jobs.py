@@ -1,0 +1,125 @@
+"""The queue of long computations: shared, in order, cancelled when nobody waits, and bounded."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+
+from xai.dashboard.jobs import Jobs, Progress
+
+SOON = 20.0
+
+
+class Gate:
+    """Work that reports its progress and waits to be let through."""
+
+    def __init__(self) -> None:
+        self.started, self.open = threading.Event(), threading.Event()
+        self.runs = 0
+
+    def __call__(self, progress: Progress) -> str:
+        self.runs += 1
+        self.started.set()
+        while not self.open.is_set():
+            progress(1, 4)
+            time.sleep(0.005)
+        return "result"
+
+
+def until(true: object, seconds: float = SOON) -> None:
+    deadline = time.monotonic() + seconds
+    while not true():  # type: ignore[operator]
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.005)
+
+
+def test_two_who_ask_for_the_same_share_one_computation() -> None:
+    jobs, gate = Jobs(), Gate()
+    jobs.ask("map", gate, "a")
+    jobs.ask("map", gate, "b")
+    until(lambda: (s := jobs.standing("map", "a")) is not None and s.part == 0.25)
+    assert jobs.standing("map", "a").pending  # type: ignore[union-attr]
+    gate.open.set()
+    jobs.wait("map", SOON)
+    assert gate.runs == 1
+    assert jobs.standing("map", "b").result == "result"  # type: ignore[union-attr]
+    jobs.ask("map", gate, "c")
+    assert jobs.standing("map").state == "done"  # type: ignore[union-attr]
+    assert gate.runs == 1
+
+
+def test_places_in_the_queue_and_the_quick_lane() -> None:
+    jobs, first, quick = Jobs(), Gate(), Gate()
+    jobs.ask("first", first, "a")
+    until(lambda: jobs.standing("first").state == "running")  # type: ignore[union-attr]
+    for name in "bc":
+        jobs.ask(name, Gate(), name)
+    assert [jobs.standing(name).ahead for name in "bc"] == [1, 2]  # type: ignore[union-attr]
+    jobs.ask("quick", quick, "q", quick=True)
+    assert quick.started.wait(SOON)  # it does not wait for the long ones
+    jobs.leave("b")
+    assert jobs.standing("b") is None
+    assert jobs.standing("c").ahead == 1  # type: ignore[union-attr]
+    quick.open.set()
+    first.open.set()
+
+
+def test_a_job_is_cancelled_when_nobody_waits_and_only_then() -> None:
+    jobs, gate = Jobs(), Gate()
+    jobs.ask("map", gate, "a")
+    jobs.ask("map", gate, "b")
+    assert gate.started.wait(SOON)
+    jobs.leave("a")
+    time.sleep(0.05)
+    assert jobs.standing("map").state == "running"  # type: ignore[union-attr]
+    jobs.ask("other", Gate(), "b")  # who asks for something else stops waiting
+    until(lambda: jobs.standing("map") is None)
+    assert not gate.open.is_set()
+
+
+def test_who_stops_asking_is_forgotten() -> None:
+    now = [0.0]
+    jobs, gate = Jobs(patience=10.0, clock=lambda: now[0]), Gate()
+    jobs.ask("map", gate, "a")
+    assert gate.started.wait(SOON)
+    now[0] = 9.0
+    assert jobs.standing("map", "a") is not None  # still there: the patience starts again
+    now[0] = 18.0
+    time.sleep(0.05)
+    assert jobs.standing("map") is not None
+    now[0] = 28.5
+    until(lambda: (s := jobs.standing("map")) is None or s.state == "waiting")
+    until(lambda: gate.runs == 1)
+
+
+def test_failures_are_sentences_and_may_be_asked_again(caplog: pytest.LogCaptureFixture) -> None:
+    jobs = Jobs()
+
+    def refuse(progress: Progress) -> None:
+        raise ValueError("This clip has no joints; choose another.")
+
+    def break_down(progress: Progress) -> None:
+        raise RuntimeError("secret path /home")
+
+    jobs.ask("refused", refuse, "a")
+    jobs.wait("refused", SOON)
+    assert jobs.standing("refused").sentence == "This clip has no joints; choose another."  # type: ignore[union-attr]
+    jobs.ask("broken", break_down, "a")
+    jobs.wait("broken", SOON)
+    assert "RuntimeError" in jobs.standing("broken").sentence  # type: ignore[union-attr]
+    assert "secret" not in jobs.standing("broken").sentence  # type: ignore[union-attr]
+    jobs.ask("broken", lambda progress: 3, "a")
+    jobs.wait("broken", SOON)
+    assert jobs.standing("broken").result == 3  # type: ignore[union-attr]
+
+
+def test_results_are_bounded_and_times_are_remembered() -> None:
+    jobs = Jobs(keep=3)
+    assert jobs.usual("method") is None
+    for i in range(5):
+        jobs.ask(i, lambda progress: "x", "a", kind="method")
+        jobs.wait(i, SOON)
+    assert [jobs.standing(i) is not None for i in range(5)] == [False, False, True, True, True]
+    assert jobs.usual("method") is not None

@@ -1,0 +1,218 @@
+"""The controls of Break it: each button takes one thing away, as the plain values of a removal (xai/removal.py).
+
+What there is to take away is read off the player's payload, so that looking at the controls needs no torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import streamlit as st
+
+from xai.dashboard.breaking import Rectangle, become, current
+from xai.dashboard.maps import token_name
+
+KINDS = ("Joints", "Region", "Background", "Frames", "Inside")
+HOW_JOINTS = {"unseen": "not detected", "first": "held where first seen", "mean": "held at the mean place"}
+HOW_PIXELS = {"blur": "blur", "inpaint": "paint over", "mean": "mean colour"}
+HOW_FRAMES = {"hold": "hold the nearest that stays", "interpolate": "mix the neighbours"}
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What there is to take away."""
+
+    size: tuple[int, int]
+    """(height, width) of the clip in pixels."""
+    numbers: tuple[int, ...]
+    """Of the frames that the network reads, in the clip."""
+    joints: tuple[str, ...]
+    limbs: tuple[str, ...]
+    people: tuple[int, ...]
+    tokens: tuple[str, ...]
+    layers: int
+    deformable: bool
+    mask: bool
+    """Is it known where the people are, pixel by pixel?"""
+    others: tuple[str, ...]
+    """Clips whose background can be pasted."""
+
+    @classmethod
+    def of(cls, payload: Mapping[str, Any], mask: bool, others: tuple[str, ...]) -> Scene:
+        about, skeleton = payload["clip"], payload["skeleton"] or {"names": (), "limbs": (), "people": ()}
+        return cls(
+            (about["height"], about["width"]), tuple(about["source"]), tuple(skeleton["names"]),
+            tuple(skeleton["limbs"]), tuple(skeleton["people"]), tuple(payload["ledger"]["tokens"]),
+            int(payload["model"].get("layers") or 1), payload["points"] is not None, mask, others,
+        )  # fmt: skip
+
+    def frames(self, first: int, last: int) -> list[int] | None:
+        """Numbers in the clip of the frames first ... last, counted from 1; None for all."""
+        whole = (first, last) == (1, len(self.numbers))
+        return None if whole else sorted(set(self.numbers[first - 1 : last]))
+
+
+def controls(scene: Scene) -> str:
+    """Show them; returns which kind is open."""
+    kind = st.segmented_control(
+        "What to take away", KINDS, default="Joints", required=True, key="what", label_visibility="collapsed",
+        width="stretch",
+    )  # fmt: skip
+    kind = str(kind)
+    first, last = 1, len(scene.numbers)
+    if len(scene.numbers) > 1 and kind != "Background":
+        first, last = st.slider("In frames", 1, len(scene.numbers), (1, len(scene.numbers)), key="in_frames")
+    frames = scene.frames(first, last)
+    {"Joints": _joints, "Region": _region, "Background": _background, "Frames": _frames, "Inside": _inside}[kind](
+        scene, frames
+    )
+    return kind
+
+
+def rectangle(scene: Scene) -> Rectangle:
+    """The region that the sliders describe."""
+    height, width = scene.size
+    defaults = (width // 4, height // 4, max(1, width // 3), max(1, height // 3))
+    return Rectangle(*(st.session_state.get(f"region {name}", value) for name, value in zip("xywh", defaults, strict=True)))
+
+
+def pointed(scene: Scene) -> None:
+    """What was pointed at on the stage becomes the choice of the controls: joints, or a region."""
+    selection = (st.session_state.get("stage") or {}).get("selection") or {}
+    if st.session_state.get("what") == "Region":
+        for box in selection.get("box", [])[-1:]:
+            height, width = scene.size
+            (left, right), (top, bottom) = (sorted(map(float, box[axis])) for axis in "xy")
+            left, top = max(0.0, left), max(0.0, top)
+            right, bottom = min(width - 1.0, right), min(height - 1.0, bottom)
+            values = (round(left), round(top), max(1, round(right - left)), max(1, round(bottom - top)))
+            for name, value, most in zip("xywh", values, (width - 1, height - 1, width, height), strict=True):
+                st.session_state[f"region {name}"] = min(value, most)
+        return
+    found = [point["customdata"] for point in selection.get("points", []) if point.get("customdata")]
+    names = list(dict.fromkeys(str(joint) for joint, _ in found if joint in scene.joints))
+    if names:
+        st.session_state["joints chosen"] = names
+        who = sorted({int(person) for _, person in found})
+        if len(scene.people) > 1:
+            st.session_state["people chosen"] = who
+
+
+def _take(removal: Mapping[str, Any]) -> None:
+    become(current().adding({name: value for name, value in removal.items() if value is not None}))
+
+
+def _button(label: str, removal: Mapping[str, Any], *, disabled: bool = False, key: str = "") -> None:
+    st.button(label, key=key or label, on_click=_take, args=(dict(removal),), disabled=disabled, width="stretch")
+
+
+def _joints(scene: Scene, frames: list[int] | None) -> None:
+    if not scene.joints:
+        st.info("No joint was seen in this clip, so there is none to take away.")
+        return
+    people = None
+    if len(scene.people) > 1:
+        chosen = st.pills(
+            "Of", scene.people, selection_mode="multi", format_func=lambda m: f"person {m + 1}", key="people chosen",
+            help="Everybody when none is chosen.",
+        )  # fmt: skip
+        people = sorted(chosen) or None
+    limbs = st.pills("Limbs", scene.limbs, selection_mode="multi", key="limbs chosen")
+    joints = st.multiselect(
+        "Joints", scene.joints, key="joints chosen", placeholder="click them in the picture, or choose here"
+    )
+    how = st.selectbox("Make them", list(HOW_JOINTS), format_func=HOW_JOINTS.__getitem__, key="how joints")
+    about = {"people": people, "frames": frames, "how": None if how == "unseen" else how}
+    left, right = st.columns(2)
+    with left:
+        if limbs and not joints:
+            _button("Take limbs away", {"kind": "limbs", "limbs": list(limbs), **about}, key="take joints")
+        else:
+            extra = [name for name in joints]
+            _button(
+                "Take joints away", {"kind": "joints", "joints": extra, **about}, disabled=not joints, key="take joints"
+            )
+    with right:
+        if people:
+            _button("Take the whole person", {"kind": "people", "people": people, "frames": frames}, key="take people")
+        else:
+            _button("Take all joints away", {"kind": "modality", "modality": "pose"}, key="take pose")
+
+
+def _region(scene: Scene, frames: list[int] | None) -> None:
+    st.caption("Drag a rectangle in the picture, or set it here (pixels of the clip).")
+    height, width = scene.size
+    drawn = rectangle(scene)
+    values = {}
+    places = [*st.columns(2), *st.columns(2)]
+    for place, name, label, value, least, most in (
+        (places[0], "x", "Left", drawn.x, 0, width - 1), (places[1], "y", "Top", drawn.y, 0, height - 1),
+        (places[2], "w", "Width", drawn.width, 1, width), (places[3], "h", "Height", drawn.height, 1, height),
+    ):  # fmt: skip
+        key = f"region {name}"
+        st.session_state[key] = int(min(max(value, least), most))
+        values[name] = place.slider(label, least, most, key=key)
+    how = st.selectbox("Cover it", list(HOW_PIXELS), format_func=HOW_PIXELS.__getitem__, key="how region")
+    _button(
+        "Cover the region",
+        {
+            "kind": "region", "x": values["x"], "y": values["y"], "width": values["w"], "height": values["h"],
+            "frames": frames, "how": None if how == "blur" else how,
+        },
+    )  # fmt: skip
+    _button("No pictures at all", {"kind": "modality", "modality": "rgb"})
+
+
+def _background(scene: Scene, frames: list[int] | None) -> None:
+    if not scene.mask:
+        st.info("It is not known which pixels of this clip are people; gym clips know it.")
+        return
+    how = st.selectbox("Cover them", ["blur", "mean"], format_func=HOW_PIXELS.__getitem__, key="how ground")
+    left, right = st.columns(2)
+    for place, what in ((left, "person"), (right, "background")):
+        with place:
+            _button(f"Cover the {what}", {"kind": "ground", "what": what, "how": None if how == "blur" else how})
+    other = st.selectbox("Background of", scene.others, key="other clip")
+    _button("Paste it behind the people", {"kind": "background", "clip": other}, disabled=not other)
+
+
+def _frames(scene: Scene, frames: list[int] | None) -> None:
+    how = st.selectbox("Show instead", list(HOW_FRAMES), format_func=HOW_FRAMES.__getitem__, key="how frames")
+    _button(
+        "Take these frames away", {"kind": "frames", "frames": frames, "how": None if how == "hold" else how},
+        disabled=frames is None,
+    )  # fmt: skip
+    if frames is None:
+        st.caption("Choose some of the frames above; at least one must stay.")
+    left, right = st.columns(2)
+    with left:
+        _button("Play backwards", {"kind": "order", "order": "reverse"})
+    with right:
+        seed = sum(each.get("order") == "shuffle" for each in current().removals if isinstance(each, dict))
+        _button("Shuffle", {"kind": "order", "order": "shuffle", "seed": seed or None})
+    if len(scene.numbers) > 1:
+        count = st.slider("Frames that stay", 1, len(scene.numbers), max(1, len(scene.numbers) // 2), key="thin")
+        _button(f"Keep only {count}", {"kind": "thin", "count": count}, key="take thin")
+
+
+def _inside(scene: Scene, frames: list[int] | None) -> None:
+    tokens = st.pills("Tokens", scene.tokens, selection_mode="multi", format_func=token_name, key="tokens chosen")
+    where = st.selectbox(
+        "Set them to zero", ["everywhere", "head"], key="where",
+        format_func={"everywhere": "in every block and at the head", "head": "for the head only"}.__getitem__,
+    )  # fmt: skip
+    _button(
+        "Mute the tokens",
+        {"kind": "tokens", "tokens": list(tokens), "frames": frames, "where": None if where == "everywhere" else where},
+        disabled=not tokens,
+    )
+    if not scene.deformable:
+        st.caption("This variant searches no tokens, so there are no offsets to take away.")
+        return
+    layers = st.pills(
+        "Blocks", range(scene.layers), selection_mode="multi", format_func=lambda b: f"block {b + 1}", key="blocks",
+        help="All blocks when none is chosen.",
+    )  # fmt: skip
+    _button("Zero the offsets", {"kind": "offsets", "layers": sorted(layers) or None})

@@ -1,0 +1,257 @@
+"""What was taken away, with undo and redo, and what the answer became. The list lives in the address of the page.
+
+Removals are held as the JSON that the link carries (xai/removal.py reads and checks it), so this needs no torch.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+import plotly.graph_objects as go
+import streamlit as st
+
+from xai.dashboard.film import Film, draw_skeleton, source
+from xai.dashboard.maps import GREY, token_name
+from xai.figures.style import DARK
+
+if TYPE_CHECKING:
+    from training.recognizer import Prediction
+
+PARAMETER = "without"
+ACCENT = "#2f7de1"
+
+
+@dataclass(frozen=True)
+class History:
+    """JSON lists of removals: what is taken away now, before it, and what was undone. "" is nothing."""
+
+    now: str = ""
+    past: tuple[str, ...] = ()
+    future: tuple[str, ...] = ()
+
+    def do(self, text: str) -> History:
+        return self if text == self.now else History(text, (*self.past, self.now)[-64:], ())
+
+    def undo(self) -> History:
+        return History(self.past[-1], self.past[:-1], (self.now, *self.future)) if self.past else self
+
+    def redo(self) -> History:
+        return History(self.future[0], (*self.past, self.now), self.future[1:]) if self.future else self
+
+    @property
+    def removals(self) -> list[Any]:
+        """The removals as plain values; none when the text (from a link, of whoever) is no list."""
+        try:
+            found = json.loads(self.now or "[]")
+        except (ValueError, RecursionError):
+            return []
+        return found if isinstance(found, list) else []
+
+    def adding(self, removal: Mapping[str, Any]) -> History:
+        return self.do(written([*self.removals, dict(removal)]))
+
+    def dropping(self, index: int) -> History:
+        return self.do(written([each for i, each in enumerate(self.removals) if i != index]))
+
+
+def written(removals: Sequence[Any]) -> str:
+    return json.dumps(removals, separators=(",", ":")) if removals else ""
+
+
+def current() -> History:
+    """The history of this visitor, led by the address of the page: a link, or the browser's way back, changes it."""
+    history = st.session_state.get("history", History()).do(st.query_params.get(PARAMETER, ""))
+    st.session_state["history"] = history
+    return history
+
+
+def become(history: History) -> None:
+    st.session_state["history"] = history
+    if history.now:
+        st.query_params[PARAMETER] = history.now
+    else:
+        st.query_params.pop(PARAMETER, None)
+
+
+# ---- The answer -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the network says: labels with probabilities, and the ledger of each label by token and frame."""
+
+    probabilities: Mapping[str, float]
+    logits: Mapping[str, float]
+    tokens: tuple[str, ...]
+    parts: Mapping[str, Any]
+    """label -> [token, frame]."""
+
+    @classmethod
+    def of_payload(cls, payload: Mapping[str, Any]) -> Answer:
+        classes = payload["classes"]
+        return cls(
+            {c["label"]: c["probability"] for c in classes}, {c["label"]: c["logit"] for c in classes},
+            tuple(payload["ledger"]["tokens"]),
+            {c["label"]: parts for c, parts in zip(classes, payload["ledger"]["parts"], strict=True)},
+        )  # fmt: skip
+
+    @classmethod
+    def of_prediction(cls, prediction: Prediction) -> Answer:
+        labels = prediction.labels
+        return cls(
+            dict(zip(labels, prediction.probabilities.tolist(), strict=True)),
+            dict(zip(labels, prediction.logits.tolist(), strict=True)),
+            prediction.slots,
+            dict(zip(labels, prediction.ledger.tolist(), strict=True)),
+        )
+
+    @property
+    def top(self) -> str:
+        return max(self.probabilities, key=lambda label: self.probabilities[label])
+
+
+def share(value: float) -> str:
+    return "> 0.99" if value > 0.995 else "< 0.01" if value < 0.005 else f"{value:.2f}"
+
+
+def answer_html(before: Answer, now: Answer | None, count: int = 5) -> str:
+    """A bar for each of the likeliest classes of either answer: grey is untouched, blue is now."""
+    after = now or before
+    strength = {
+        label: max(p, after.probabilities.get(label, 0.0)) for label, p in before.probabilities.items()
+    } | {label: p for label, p in after.probabilities.items() if label not in before.probabilities}
+    shown = sorted(strength, key=lambda label: -strength[label])[:count]
+    rows = []
+    for label in shown:
+        was, is_ = before.probabilities.get(label, 0.0), after.probabilities.get(label, 0.0)
+        bold = ' class="top"' if label == after.top else ""
+        bars = f'<i class="was" style="width:{100 * was:.1f}%"></i>'
+        numbers = share(was)
+        if now is not None:
+            bars += f'<i class="now" style="width:{100 * is_:.1f}%"></i>'
+            numbers += f" → <b>{share(is_)}</b>"
+        rows.append(
+            f'<tr{bold}><td class="label">{escape(label)}</td><td class="bars">{bars}</td><td>{numbers}</td></tr>'
+        )
+    return (
+        "<style>.answer { width: 100%; border-collapse: collapse; font-size: 14px; font-variant-numeric: tabular-nums; }"
+        ".answer td { padding: 4px 10px 4px 0; vertical-align: middle; white-space: nowrap; }"
+        ".answer .label { max-width: 11em; overflow: hidden; text-overflow: ellipsis; }"
+        ".answer .top .label { font-weight: 600; } .answer .bars { width: 100%; }"
+        ".answer i { display: block; height: 7px; min-width: 1px; border-radius: 1px; margin: 2px 0; }"
+        f".answer .was {{ background: {GREY}; }} .answer .now {{ background: {ACCENT}; }}</style>"
+        f'<table class="answer">{"".join(rows)}</table>'
+    )
+
+
+def sentence(before: Answer, now: Answer | None, plain: Any) -> str:
+    """What it says, and what it said."""
+    first, likely = before.top, before.probabilities
+    if now is None:
+        return f"Untouched, the model says **{plain(first)}** ({share(likely[first])}). Take something away."
+    was = f"**{plain(first)}** ({share(likely[first])})"
+    if now.top == first:
+        return f"It still says **{plain(first)}**: {share(likely[first])} before, {share(now.probabilities[first])} now."
+    return f"The answer changes: it said {was}, now it says **{plain(now.top)}** ({share(now.probabilities[now.top])})."
+
+
+def ledger_html(before: Answer, now: Answer, label: str) -> str:
+    """What each token adds to the logit of a class, before and now; the lines add up."""
+
+    def sums(answer: Answer) -> dict[str, float]:
+        parts = {token: sum(row) for token, row in zip(answer.tokens, answer.parts[label], strict=True)}
+        return parts | {"bias": answer.logits[label] - sum(parts.values()), "logit": answer.logits[label]}
+
+    was, is_ = sums(before), sums(now)
+    rows = "".join(
+        f"<tr{' class=sum' if name == 'logit' else ''}><td>{escape(token_name(name))}</td><td>{_signed(was[name])}</td>"
+        f"<td>{_signed(is_[name])}</td><td>{_signed(is_[name] - was[name])}</td></tr>"
+        for name in was
+    )
+    return (
+        "<style>.ledger-table { border-collapse: collapse; font-size: 13px; font-variant-numeric: tabular-nums; }"
+        ".ledger-table td, .ledger-table th { padding: 2px 0 2px 18px; text-align: right; font-weight: 400; }"
+        ".ledger-table th { opacity: 0.66; } .ledger-table td:first-child { text-align: left; padding-left: 0; }"
+        ".ledger-table .sum td { border-top: 1px solid rgba(128,128,128,0.5); font-weight: 600; }</style>"
+        '<table class="ledger-table"><tr><th></th><th>untouched</th><th>now</th><th>change</th></tr>'
+        f"{rows}</table>"
+    )
+
+
+def _signed(value: float) -> str:
+    return f"{value:+.2f}".replace("-", "−").replace("+0.00", "0.00").replace("−0.00", "0.00")
+
+
+def ledger_chart(before: Answer, now: Answer, label: str) -> go.Figure:
+    """The ledger by frame: grey untouched, blue now."""
+    figure = go.Figure()
+    for name, answer, colour in (("untouched", before, GREY), ("now", now, ACCENT)):
+        values = [sum(column) for column in zip(*answer.parts[label], strict=True)]
+        figure.add_bar(x=list(range(1, len(values) + 1)), y=values, name=name, marker_color=colour)
+    figure.update_layout(
+        height=220, margin={"l": 0, "r": 0, "t": 6, "b": 0}, bargap=0.25, bargroupgap=0,
+        xaxis={"title": "frame, in the order in which the network reads them", "dtick": 1, "showgrid": False},
+        yaxis={"title": "logit (raw)", "zeroline": True, "zerolinecolor": GREY},
+        legend={"orientation": "h", "y": 1.14, "x": 0},
+    )  # fmt: skip
+    return figure
+
+
+# ---- The stage ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Rectangle:
+    x: float
+    y: float
+    width: float
+    height: float
+
+
+def stage(
+    film: Film, t: int, size: tuple[int, int], untouched: Film, drawn: Rectangle | None, people: Sequence[int]
+) -> go.Figure:
+    """One frame at which one can point: joints by clicking, a region by dragging. `size` is (height, width) of the clip;
+    joints of `untouched` can be pointed at wherever they were."""
+    height, width = size
+    side = 720
+    image = film.picture(t, side)
+    draw_skeleton(image, film, t, film.zoom(side), untouched=untouched if len(untouched) == len(film) else None)
+    figure = go.Figure()
+    figure.add_layout_image(
+        source=source(image), xref="x", yref="y", x=-0.5, y=-0.5, sizex=width, sizey=height, sizing="stretch",
+        layer="below",
+    )  # fmt: skip
+    scale = width / film.frames.shape[2]
+    named = film.names or untouched.names
+    points = [
+        (scale * (x + 0.5) - 0.5, scale * (y + 0.5) - 0.5, named[joint], person)
+        for person in range(film.joints.shape[1])
+        if not people or person in people
+        for joint, (x, y) in enumerate(film.joints[t, person])
+        if untouched.score[:, person, joint].any()
+    ]
+    figure.add_scatter(
+        x=[p[0] for p in points], y=[p[1] for p in points], mode="markers", customdata=[[p[2], p[3]] for p in points],
+        text=[p[2] + (f" of person {p[3] + 1}" if film.joints.shape[1] > 1 else "") for p in points],
+        hovertemplate="%{text}<extra></extra>", showlegend=False,
+        marker={"size": 13, "color": "rgba(255,255,255,0.02)", "line": {"width": 0}},
+        selected={"marker": {"color": ACCENT, "opacity": 0.9, "size": 11}}, unselected={"marker": {"opacity": 0.02}},
+    )  # fmt: skip
+    if drawn is not None:
+        figure.add_shape(
+            type="rect", x0=drawn.x - 0.5, y0=drawn.y - 0.5, x1=drawn.x + drawn.width - 0.5,
+            y1=drawn.y + drawn.height - 0.5, line={"color": "white", "width": 2, "dash": "dot"},
+        )  # fmt: skip
+    figure.update_layout(
+        height=400, margin={"l": 0, "r": 0, "t": 0, "b": 0}, dragmode="select", plot_bgcolor=DARK.paper,
+        xaxis={"range": [-0.5, width - 0.5], "visible": False, "constrain": "domain", "fixedrange": True},
+        yaxis={"range": [height - 0.5, -0.5], "visible": False, "scaleanchor": "x", "constrain": "domain",
+               "fixedrange": True},
+        newselection={"line": {"color": "white", "width": 1, "dash": "dot"}},
+    )  # fmt: skip
+    return figure

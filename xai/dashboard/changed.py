@@ -1,0 +1,106 @@
+"""A changed clip through the network: its answer, and the model's own evidence of the changed pass for the player."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from training.clip import Clip
+from training.recognizer import Prediction, Recognizer
+from training.view import View
+from xai.evidence import gather_evidence
+from xai.figures.player import player_payload
+from xai.removal import Removal, Shown, shown_with
+from xai.rerun import NOTHING, Exchange, Rerun, exchanging
+
+
+@dataclass(frozen=True, eq=False)
+class Changed:
+    """What was taken away, what the network was shown, and what it says now."""
+
+    removals: tuple[Removal, ...]
+    shown: Shown
+    prediction: Prediction
+    index: np.ndarray
+    """[T] int: the frames of the clip that the network reads when nothing is taken away."""
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        return tuple(in_words(removal, self.index) for removal in self.removals)
+
+    @property
+    def numbers(self) -> tuple[int, ...]:
+        """What stands under each frame that is shown now: its place in the untouched film, from 1."""
+        return tuple(int(np.flatnonzero(self.index == number)[0]) + 1 for number in self.shown.index)
+
+
+@dataclass(frozen=True, eq=False)
+class Without(Recognizer):
+    """The recognizer of a changed clip: reads all its frames in the untouched view, and exchanges inside every pass."""
+
+    untouched: View | None = None
+    exchange: Exchange = NOTHING
+
+    def view(self, clip: Clip, frames: int | None = None) -> View:
+        assert self.untouched is not None
+        return replace(self.untouched, frame_index=np.arange(len(clip)))
+
+    def __call__(self, clip: Clip, view: View | None = None) -> Prediction:
+        with exchanging([self.exchange]):
+            return super().__call__(clip, view)
+
+
+def change(rerun: Rerun, removals: Sequence[Removal], others: Mapping[str, Clip]) -> Changed:
+    """Take `removals` away and classify again. Raises ValueError in one sentence for what there is not to take."""
+    shown = shown_with(rerun, removals, others)
+    prediction = rerun.predict(shown.clip, shown.index, shown.exchange)
+    return Changed(tuple(removals), shown, prediction, rerun.index)
+
+
+def changed_payload(rerun: Rerun, changed: Changed) -> dict[str, Any]:
+    """What the player shows of the changed pass."""
+    known, shown = rerun.recognizer, changed.shown
+    network = Without(known.network, known.card, known.checkpoint, rerun.view, shown.exchange)
+    evidence = gather_evidence(network, shown.clip)
+    return player_payload(replace(evidence, frame_index=shown.index))
+
+
+def as_lane(payload: Mapping[str, Any], title: str) -> dict[str, Any]:
+    """The payload under another name, for lanes of one and the same network."""
+    return {**payload, "model": {**payload["model"], "name": title}, "id": f"{payload['id']} {title}"}
+
+
+def in_words(removal: Removal, index: np.ndarray) -> str:
+    """As the page counts: frames of those that the network reads and blocks, both from 1."""
+    numbers: dict[str, Any] = {}
+    if (frames := getattr(removal, "frames", None)) is not None:
+        read = tuple(int(t) + 1 for t in np.flatnonzero(np.isin(index, frames)))
+        if not read:
+            return f"{replace(removal, frames=None).in_words} in frames that the network does not read"  # type: ignore[call-arg]
+        numbers["frames"] = read
+    if (layers := getattr(removal, "layers", None)) is not None:
+        numbers["layers"] = tuple(layer + 1 for layer in layers)
+    words = replace(removal, **numbers).in_words
+    return words.replace("layer", "block") if "layers" in numbers else words
+
+
+class ByName(Mapping[str, Clip]):
+    """Clips that are opened when they are asked for."""
+
+    def __init__(self, paths: Mapping[str, Callable[[], Clip]]) -> None:
+        self._paths = paths
+
+    def __getitem__(self, name: str) -> Clip:
+        return self._paths[name]()
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._paths
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._paths)
+
+    def __len__(self) -> int:
+        return len(self._paths)

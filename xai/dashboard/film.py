@@ -1,0 +1,182 @@
+"""Film: frames with their skeletons as pictures for a page, from a clip or from a stored payload (then without torch).
+
+Pictures are small WebP images in a grid that wraps: twelve in a row on a wide screen, three on a telephone. Places are
+pixels of the film's own frames, (x, y), with integer coordinates at pixel centres.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import Any
+
+import cv2
+import numpy as np
+
+from training.clip import Clip
+from xai.figures.player import unpack
+from xai.figures.style import DARK
+
+STRIP, LARGE = 232, 560
+"""Pixels of the long side of a picture in the strip, and of a single one."""
+LIMB_COLOURS = tuple(tuple(int(colour[i : i + 2], 16) for i in (1, 3, 5)) for colour in DARK.limbs)
+Image = np.ndarray
+"""[h, w, 3] uint8, RGB."""
+
+
+@dataclass(frozen=True, eq=False)
+class Film:
+    """What is on screen: the frames that the network read, and who was seen in them."""
+
+    frames: np.ndarray
+    """[T, H, W, 3] uint8."""
+    joints: np.ndarray
+    """[T, M, J, 2] pixels of the frames."""
+    score: np.ndarray
+    """[T, M, J]."""
+    bones: tuple[tuple[int, int], ...] = ()
+    limb_of: tuple[int, ...] = ()
+    names: tuple[str, ...] = ()
+    numbers: tuple[int, ...] = ()
+    """What stands under each frame, counted from 1; empty for 1, 2, 3, ..."""
+    cause: np.ndarray | None = None
+    """[T, H, W] bool: the pixels that decide the label, where that is known."""
+
+    @classmethod
+    def of_clip(cls, clip: Clip, numbers: Iterable[int] = ()) -> Film:
+        layout, cause = clip.layout, clip.cause and clip.cause.pixels
+        return cls(
+            clip.frames, clip.joints, clip.score, layout.bones, layout.limb_of, layout.joints, tuple(numbers), cause
+        )
+
+    @classmethod
+    def of_payload(cls, payload: Mapping[str, Any]) -> Film:
+        """The film of the player's payload, at the size at which it travels."""
+        about, sprite, skeleton = payload["clip"], payload["sprite"], payload["skeleton"]
+        data = base64.b64decode(sprite["src"].partition(",")[2])
+        sheet = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+        assert sheet is not None
+        wide, high, columns, length = sprite["width"], sprite["height"], sprite["columns"], about["frames"]
+        corners = [(t // columns * high, t % columns * wide) for t in range(length)]
+        frames = np.stack([sheet[y : y + high, x : x + wide, ::-1] for y, x in corners])
+        if skeleton is None:
+            return cls(frames, np.zeros((length, 0, 0, 2)), np.zeros((length, 0, 0)))
+        scale = np.array([wide / about["width"], high / about["height"]])
+        joints = scale * (unpack(skeleton["place"]) + 0.5) - 0.5
+        return cls(
+            frames, joints, unpack(skeleton["score"]), tuple(tuple(bone) for bone in skeleton["bones"]),
+            tuple(skeleton["limb"]), tuple(skeleton["names"]),
+        )  # fmt: skip
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    def number(self, t: int) -> int:
+        return self.numbers[t] if self.numbers else t + 1
+
+    def zoom(self, side: int) -> float:
+        return side / max(self.frames.shape[1:3])
+
+    def picture(self, t: int, side: int = STRIP) -> Image:
+        """Frame t with its long side at `side` pixels."""
+        height, width = self.frames.shape[1:3]
+        zoom = self.zoom(side)
+        size = (max(1, round(width * zoom)), max(1, round(height * zoom)))
+        how = cv2.INTER_AREA if zoom < 1 else cv2.INTER_CUBIC
+        return np.ascontiguousarray(cv2.resize(self.frames[t], size, interpolation=how))
+
+
+def at(places: np.ndarray, zoom: float) -> np.ndarray:
+    """Places (x, y) of the film in pixels of a picture with this zoom."""
+    return zoom * (np.asarray(places, float) + 0.5) - 0.5
+
+
+def draw_skeleton(image: Image, film: Film, t: int, zoom: float, *, untouched: Film | None = None) -> None:
+    """Bones and joints in the hues of their limbs. A joint that is seen in `untouched` and not here is a hollow ring."""
+    places, seen = at(film.joints[t], zoom), film.score[t] > 0
+    thick = max(1, round(zoom * 0.7 + 0.4))
+    for person in range(seen.shape[0]):
+        for a, b in film.bones:
+            if seen[person, a] and seen[person, b]:
+                ends = [_dot(places[person, joint]) for joint in (a, b)]
+                cv2.line(image, *ends, (20, 22, 26), thick + 2, cv2.LINE_AA, _SHIFT)
+                cv2.line(image, *ends, LIMB_COLOURS[film.limb_of[b]], thick, cv2.LINE_AA, _SHIFT)
+        for joint in np.flatnonzero(seen[person]):
+            disc(image, places[person, joint], 1.2 + 0.9 * thick, LIMB_COLOURS[film.limb_of[joint]])
+        if untouched is None or t >= len(untouched) or untouched.score[t].shape != film.score[t].shape:
+            continue
+        before = at(untouched.joints[t], zoom * film.frames.shape[2] / untouched.frames.shape[2])
+        for joint in np.flatnonzero((untouched.score[t, person] > 0) & ~seen[person]):
+            ring(image, before[person, joint], 1.8 + 0.9 * thick, (255, 255, 255))
+
+
+def disc(image: Image, place: np.ndarray, radius: float, colour: Sequence[int]) -> None:
+    size = round(radius * (1 << _SHIFT))
+    cv2.circle(image, _dot(place), size + (1 << _SHIFT), (20, 22, 26), -1, cv2.LINE_AA, _SHIFT)
+    cv2.circle(image, _dot(place), size, tuple(int(c) for c in colour), -1, cv2.LINE_AA, _SHIFT)
+
+
+def ring(image: Image, place: np.ndarray, radius: float, colour: Sequence[int]) -> None:
+    size = round(radius * (1 << _SHIFT))
+    cv2.circle(image, _dot(place), size, (20, 22, 26), 3, cv2.LINE_AA, _SHIFT)
+    cv2.circle(image, _dot(place), size, tuple(int(c) for c in colour), 1, cv2.LINE_AA, _SHIFT)
+
+
+def outline(image: Image, mask: np.ndarray) -> None:
+    """The edge of `mask` [H, W] bool, of any size, in white on black: what is known to decide the label."""
+    scaled = cv2.resize(mask.astype(np.uint8), (image.shape[1], image.shape[0]), interpolation=cv2.INTER_NEAREST)
+    edges, _ = cv2.findContours(scaled, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    cv2.drawContours(image, edges, -1, (0, 0, 0), 3, cv2.LINE_AA)
+    cv2.drawContours(image, edges, -1, (255, 255, 255), 1, cv2.LINE_AA)
+
+
+_SHIFT = 4
+"""OpenCV draws at sixteenths of a pixel."""
+
+
+def _dot(place: np.ndarray) -> tuple[int, int]:
+    x, y = np.rint(np.clip(place, -1e4, 1e4) * (1 << _SHIFT)).astype(int)
+    return int(x), int(y)
+
+
+def source(image: Image, quality: int = 86) -> str:
+    """The picture as the address of an image."""
+    done, data = cv2.imencode(".webp", image[..., ::-1], [cv2.IMWRITE_WEBP_QUALITY, quality])
+    if not done:
+        raise ValueError(f"OpenCV could not encode a picture of {image.shape[1]}x{image.shape[0]} as WebP.")
+    return "data:image/webp;base64," + base64.b64encode(data.tobytes()).decode("ascii")
+
+
+def skeleton_pictures(film: Film, *, untouched: Film | None = None, side: int = STRIP) -> list[Image]:
+    """Every frame with its skeletons."""
+    pictures = []
+    for t in range(len(film)):
+        image = film.picture(t, side)
+        draw_skeleton(image, film, t, film.zoom(side), untouched=untouched)
+        pictures.append(image)
+    return pictures
+
+
+STYLE = """<style>
+.film-strip { display: grid; grid-template-columns: repeat(auto-fill, minmax(104px, 1fr)); gap: 6px 4px; margin: 0; }
+.film-strip figure { margin: 0; }
+.film-strip img, .film-single img { display: block; width: 100%; border-radius: 2px; }
+.film-strip figcaption { font: 11px/1.5 inherit; text-align: center; opacity: 0.66; font-variant-numeric: tabular-nums; }
+.film-strip .here figcaption { opacity: 1; font-weight: 600; color: #2f7de1; }
+.film-strip .here img { outline: 2px solid #2f7de1; }
+</style>"""
+
+
+def strip_html(images: Sequence[Image], film: Film, what: str, here: int | None = None) -> str:
+    """The pictures in a row that wraps, with their numbers under them; `what` is read to who cannot see them."""
+    figures = []
+    for t, image in enumerate(images):
+        number = film.number(t)
+        alt = escape(f"{what}, frame {number}", quote=True)
+        mark = ' class="here"' if t == here else ""
+        figures.append(
+            f'<figure{mark}><img src="{source(image)}" alt="{alt}"><figcaption>{number}</figcaption></figure>'
+        )
+    return f'{STYLE}<div class="film-strip">{"".join(figures)}</div>'

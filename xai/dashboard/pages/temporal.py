@@ -1,0 +1,117 @@
+"""Temporal: one clip through frame-wise networks that look at their neighbours in different ways, on one clock."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import streamlit as st
+
+from xai.dashboard.choose import ClipChoice, choose_clip
+from xai.dashboard.library import BundledCheckpoint, open_library
+from xai.dashboard.neighbours import neighbours
+from xai.dashboard.player import player
+
+FRAMEWISE = "frame-wise"
+
+
+def lanes(checkpoints: list[BundledCheckpoint], clip: ClipChoice) -> list[Any] | None:
+    """Payloads of the player, or None after a sentence."""
+    library, payloads = open_library(), []
+    for checkpoint in checkpoints:
+        payload = library.payload(checkpoint.key, clip.bundled.key) if clip.bundled else None
+        if payload is None:
+            from xai.dashboard import live
+
+            try:
+                with st.spinner(f"Running {checkpoint.name}", show_time=True):
+                    payload = live.payload(live.recognizer(checkpoint.path), clip.open())
+            except ValueError as error:
+                st.error(str(error))
+                return None
+        payloads.append(payload)
+    return payloads
+
+
+@st.fragment
+def heads(checkpoints: list[BundledCheckpoint], clip: ClipChoice) -> None:
+    """What the heads of one network read around each patch."""
+    st.subheader("What each head reads", anchor=False)
+    names = {checkpoint.name: checkpoint for checkpoint in checkpoints}
+    name = st.segmented_control("Network", list(names), default=list(names)[-1], key="neighbours_of")
+    from xai.dashboard import live, live_temporal
+
+    try:
+        with st.spinner("Listening to the network", show_time=True):
+            payload = live_temporal.neighbours(live.recognizer(names[name or list(names)[-1]].path), clip.open())
+    except ValueError as error:
+        st.error(str(error))
+        return
+    neighbours(payload, key="neighbours")
+    reach = payload["reach"]
+    st.caption(
+        "Hover over a patch of the middle frame, or read what the class token reads; click to pin. How many frames of "
+        "the clip can reach the class token of one frame: "
+        + ", ".join(f"{n} after block {i}" for i, n in enumerate(reach) if i)
+        + ("." if reach[-1] > 1 else ": this network never looks beside itself, it only averages its answers.")
+    )
+
+
+@st.fragment
+def order_test(checkpoints: list[BundledCheckpoint], clip: ClipChoice) -> None:
+    """The probability of the class when the same frames come in another order: what temporal mixing is for."""
+    st.subheader("Does the order matter?", anchor=False)
+    from xai.dashboard import live, live_temporal
+    from xai.figures.order import order_figure
+
+    try:
+        with st.spinner("Changing the order of the frames", show_time=True):
+            table = live_temporal.order_test([live.recognizer(each.path) for each in checkpoints], clip.open())
+    except ValueError as error:
+        st.error(str(error))
+        return
+    st.plotly_chart(order_figure(table), key="orders", config={"displaylogo": False})
+    st.caption(
+        f"Probability of {table['label']!r} with the frames as filmed, backwards, shuffled, and with the middle frame "
+        "held. A network that reads each frame alone averages the same answers, whatever their order."
+    )
+
+
+def page() -> None:
+    library = open_library()
+    checkpoints = [checkpoint for checkpoint in library.checkpoints if checkpoint.token_mode == FRAMEWISE]
+    left, right = st.columns([2, 1], vertical_alignment="bottom")
+    with left:
+        clip = choose_clip(library)
+    if not checkpoints:
+        st.info(
+            "No frame-wise checkpoints are bundled. Train some (`python -m training train --config gym-msca-kv`), put "
+            "them into assets/checkpoints and run `python -m xai bundle`."
+        )
+        return
+    names = [checkpoint.name for checkpoint in checkpoints]
+    with right:
+        chosen = st.multiselect("Networks", names, default=names[:3], max_selections=3, key="framewise")
+    st.caption(
+        "A frame-wise ViT reads every frame alone and averages the answers. TokenShift moves channels of the class "
+        "token between neighbouring frames; MSCA lets some heads read the previous or the next frame. All have the "
+        "same parameters and the same cost, and none of them sees the joints."
+    )
+    shown = [checkpoint for checkpoint in checkpoints if checkpoint.name in chosen]
+    if not shown:
+        st.info("Choose a network to see what it does.")
+        return
+    if clip == ClipChoice():
+        st.info("Upload a video to see what the variants do with it.")
+        return
+    payloads = lanes(shown, clip)
+    if payloads is None:
+        return
+    player(payloads, key="temporal_lanes")
+    left, right = st.columns([3, 2], gap="large")
+    with left:
+        heads(shown, clip)
+    with right:
+        order_test(shown, clip)
+
+
+page()

@@ -1,0 +1,197 @@
+"""The trust badge: beside every map, how far it can be believed, in words; "not measured" is one of its states.
+
+Measured when asked for (it costs hundreds of passes), by the jobs of the server, from the thresholds of xai/trust.py.
+"""
+
+from __future__ import annotations
+
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+import plotly.graph_objects as go
+import streamlit as st
+from plotly.subplots import make_subplots
+
+from xai.dashboard.jobs import Progress, shared_jobs
+from xai.dashboard.maps import GREY, digits
+
+if TYPE_CHECKING:
+    from training.clip import Clip
+    from training.recognizer import Recognizer
+    from xai.dashboard.film import Film
+    from xai.dashboard.methods_panel import Ask
+    from xai.explanation import Explanation
+    from xai.known_cause import Score
+    from xai.trust import TrustReport
+
+COST = (
+    "Removes in the order of the map and in 40 random orders (about 300 passes), and makes the map six times more: "
+    "with a randomised head and network, for another class, and after three changes that should not matter."
+)
+BADGES = {"supported": ("Trust: supported", "green"), "doubtful": ("Trust: doubtful", "orange")}
+NOT_MEASURED = "Trust: not measured"
+TARGET_WORDS = {"joints": "joints", "frames": "frames", "pixels": "pixels"}
+
+
+def show_trust(
+    ask: Ask, explanation: Explanation, network: Recognizer, clip: Clip, film: Film, panel: str
+) -> TrustReport | None:
+    """The badge with its sentences, the button that measures, and what is behind the verdict."""
+    from xai.dashboard.methods_panel import followed, map_key
+    from xai.known_cause import score
+
+    key = ("trust", map_key(ask, network, clip))
+    standing = shared_jobs().standing(key)
+    report: TrustReport | None = standing.result if standing is not None and standing.state == "done" else None
+    causes = score(explanation, clip.take(network.view(clip).frame_index)) if clip.cause is not None else []
+    with st.container(border=True):
+        if report is None:
+            _measure(key, ask, explanation, network, clip, panel, followed)
+        else:
+            label, colour = BADGES.get(report.level, (NOT_MEASURED, "gray"))
+            with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+                st.badge(label, color=colour)  # type: ignore[arg-type]
+                st.markdown(report.verdict)
+        if causes:
+            st.markdown(cause_sentence(causes))
+        if report is not None:
+            with st.expander("Curves and numbers behind the verdict"):
+                _behind(report, f"{ask} {panel}")
+    return report
+
+
+def _measure(
+    key: Any, ask: Ask, explanation: Explanation, network: Recognizer, clip: Clip, panel: str, followed: Any
+) -> None:
+    def work(progress: Progress) -> TrustReport:
+        from xai.trust import trust
+
+        return trust(network, clip, explanation, progress=progress)
+
+    kind = f"trust {ask.kind} {network.checkpoint}"
+    usual = shared_jobs().usual(kind)
+    left, middle, right = st.columns([2, 2, 5], vertical_alignment="center")
+    left.badge(NOT_MEASURED, color="gray")
+    pressed = middle.button("Measure trust", key=f"measure {ask} {panel}", width="stretch")
+    right.caption(COST + ("" if usual is None else f" The last one took {usual:.0f} s here."))
+    if followed(key, work, f"trust{panel}", pressed, kind=kind) is not None:
+        st.rerun()
+
+
+def cause_sentence(causes: list[Score]) -> str:
+    """Does the strongest entry lie on what is known to decide the label? Beside the base rate."""
+    said = []
+    for score in causes:
+        if score.measure != "pointing":
+            continue
+        target = TARGET_WORDS[score.target]
+        where = "lies on" if score.value >= 0.999 else "is not among"
+        if 0 < score.value < 0.999:
+            where = f"shares its place with others, {score.value:.0%} of them on"
+        mass = next((each for each in causes if (each.target, each.measure) == (score.target, "mass")), None)
+        also = "" if mass is None else f"; {mass.value:.0%} of the map's mass lies on them"
+        said.append(f"the strongest entry {where} the deciding {target} (by chance {score.base:.0%}){also}")
+    if not said:
+        return "Known cause: this map cannot be compared with it."
+    return "Known cause: " + "; ".join(said) + "."
+
+
+def _behind(report: TrustReport, key: str) -> None:
+    if report.faithfulness is not None:
+        st.plotly_chart(curves(report), key=f"curves {key}", config={"displayModeBar": False})
+    st.html(numbers_html(report))
+
+
+def curves(report: TrustReport) -> go.Figure:
+    """Deletion and insertion: the map, motion energy, and the band of random orders."""
+    found = report.to_dict()["faithfulness"]
+    share = [100 * part for part in found["share"]]
+    titles = ("deletion: strongest first", "insertion: strongest first")
+    figure = make_subplots(1, 2, shared_yaxes=True, subplot_titles=titles, horizontal_spacing=0.06)
+    for column, name in enumerate(("deletion", "insertion"), start=1):
+        first = column == 1
+        low, high = found[f"random_{name}_low"], found[f"random_{name}_high"]
+        figure.add_scatter(
+            x=share + share[::-1], y=high + low[::-1], fill="toself", fillcolor="rgba(128,128,128,0.22)",
+            line={"width": 0}, name="random orders, 95 %", hoverinfo="skip", showlegend=first, legendgroup="band",
+            row=1, col=column,
+        )  # fmt: skip
+        lines = (
+            ("random orders, mean", found[f"random_{name}"], GREY, "dot"),
+            ("motion energy", found[f"motion_{name}"], "#d55e00", "dash"),
+            ("this map", found[name], "#2f7de1", "solid"),
+        )
+        for label, values, colour, dash in lines:
+            figure.add_scatter(
+                x=share, y=values, mode="lines", name=label, line={"color": colour, "dash": dash, "width": 2},
+                showlegend=first, legendgroup=label, row=1, col=column,
+            )  # fmt: skip
+    units = found["units"]
+    figure.update_xaxes(title=f"{units} taken away, %", row=1, col=1)
+    figure.update_xaxes(title=f"{units} given back, %", row=1, col=2)
+    figure.update_yaxes(title="score (logit, raw)", row=1, col=1)
+    figure.update_layout(
+        height=290, margin={"l": 0, "r": 0, "t": 28, "b": 0}, legend={"orientation": "h", "y": -0.28, "x": 0}
+    )
+    figure.update_annotations(font_size=12)
+    return figure
+
+
+def numbers(report: TrustReport) -> list[tuple[str, str, str, bool | None]]:
+    """What was measured, its value, its threshold, and whether it passed (None: it decides nothing, or is missing)."""
+    from xai import trust
+
+    rows: list[tuple[str, str, str, bool | None]] = []
+    missing = "not measured"
+    if (faithful := report.faithfulness) is not None:
+        over, low, high = faithful.over_random
+        interval = f"{digits(over, plus=True)} logit (95 % {digits(low, plus=True)} to {digits(high, plus=True)})"
+        rows.append(("gain over random removal", interval, "above 0", None))
+        share = f"{faithful.chance:.3f}"
+        rows.append(("random orders that do as well", share, f"at most {trust.CHANCE}", report.beats_random))
+        motion = f"{digits(faithful.gain)} against {digits(faithful.motion_gain)} logit"
+        rows.append(("gain, and that of motion energy", motion, "above it", faithful.gain > faithful.motion_gain))
+    else:
+        rows.append(("removal", missing, f"at most {trust.CHANCE} of random orders as good", None))
+    if (sane := report.sanity) is not None:
+        rows.append(
+            ("same map with a randomised network", f"{sane.network:.2f}", f"below {trust.SURVIVES}",
+             report.depends_on_network)
+        )  # fmt: skip
+        rows.append(("same map with a randomised head", f"{sane.head:.2f}", "no threshold", None))
+        if sane.other_class is not None:
+            asked = f"same map for {sane.asked}"
+            rows.append((asked, f"{sane.other_class:.2f}", f"below {trust.SAME_CLASS}", report.depends_on_class))
+    else:
+        rows.append(("randomised network", missing, f"below {trust.SURVIVES}", None))
+    if (steady := report.stability) is not None:
+        changes = (("noise in the pixels", steady.pixels), ("a jitter of the joints", steady.joints),
+                   ("a shift by one frame", steady.shift))  # fmt: skip
+        for name, value in changes:
+            if value is not None:
+                row = (f"same map after {name}", f"{value:.2f}", f"at least {trust.STABLE}", value >= trust.STABLE)
+                rows.append(row)
+    else:
+        rows.append(("stability", missing, f"at least {trust.STABLE}", None))
+    if report.completeness is not None:
+        found, promised = report.completeness
+        rows.append(
+            ("sum of the map", digits(found, plus=True),
+             f"{digits(promised, plus=True)}, within {trust.INCOMPLETE:.0%}", report.complete)
+        )  # fmt: skip
+    return rows
+
+
+def numbers_html(report: TrustReport) -> str:
+    body = "".join(
+        f"<tr><td>{escape(name)}</td><td>{escape(value)}</td><td>{escape(threshold)}</td>"
+        f"<td>{'' if passed is None else 'passed' if passed else '<b>not passed</b>'}</td></tr>"
+        for name, value, threshold, passed in numbers(report)
+    )
+    return (
+        "<style>.trust-numbers { border-collapse: collapse; font-size: 13px; font-variant-numeric: tabular-nums; }"
+        ".trust-numbers td, .trust-numbers th { padding: 2px 18px 2px 0; text-align: left; border-bottom: 1px solid "
+        "rgba(128,128,128,0.25); vertical-align: top; }</style>"
+        '<table class="trust-numbers"><tr><th>measure (rank correlation from -1 to 1 for "same map")</th>'
+        f"<th>found</th><th>threshold</th><th></th></tr>{body}</table>"
+    )

@@ -1,0 +1,162 @@
+"""Composing a figure: every panel of a spec on one sheet, with letters, a caption and the numbers behind it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib import rc_context
+from matplotlib.figure import Figure
+
+from xai.figures import leader_board, panel_kinds
+from xai.figures.block import block
+from xai.figures.curves import joints, ledger, trust
+from xai.figures.maps import map_panel
+from xai.figures.paper import UNTRAINED
+from xai.figures.sheet import MARGIN, Area, Drawn, Sheet, Table
+from xai.figures.sources import Sources
+from xai.figures.spec import FigureError, FigureSpec, Panel
+from xai.figures.strip import film
+from xai.figures.style import SMALL, STYLE, THEMES, Look
+from xai.figures.variants import variants
+from xai.known_cause import TARGETS
+from xai.known_cause_bench import Entry, summarise
+
+BETWEEN, BESIDE = 0.2, 0.28
+"""Inches between rows of panels, between panels side by side."""
+
+
+@dataclass(frozen=True, eq=False)
+class Composed:
+    """A figure with what belongs to it."""
+
+    figure: Figure
+    panels: tuple[tuple[str, Panel, Drawn], ...]
+    """(letter, what was asked for, what was drawn)."""
+    frames: tuple[Table, ...]
+    """Which frames of the clip each checkpoint read, and when."""
+    notes: tuple[str, ...]
+    """What a reader must be told of the whole figure."""
+
+    @property
+    def caption(self) -> str:
+        """A caption to start from."""
+        parts = [f"({letter}) {drawn.caption}" for letter, _, drawn in self.panels]
+        return "Figure. " + " ".join([*parts, *self.notes]) + "\n"
+
+    @property
+    def tables(self) -> list[tuple[str, Table]]:
+        drawn = [(letter, table) for letter, _, drawn in self.panels for table in drawn.tables]
+        return [*drawn, *(("frames", table) for table in self.frames)]
+
+
+def compose(spec: FigureSpec, sources: Sources | None = None) -> Composed:
+    """Draw the figure of a spec. Raises FigureError that names the line of the panel that cannot be drawn."""
+    sources = sources or Sources(spec)
+    look = Look(THEMES[spec.theme], spec.scale == "per clip")
+    done: list[tuple[str, Panel, Drawn]] = []
+    with rc_context(STYLE):
+        sheet = Sheet(spec.width, look)
+        top, inner = MARGIN, spec.width - 2 * MARGIN
+        single = sum(map(len, spec.rows)) == 1
+        for row in spec.rows:
+            width = (inner - BESIDE * (len(row) - 1)) / len(row)
+            for place, panel in enumerate(row):
+                letter = chr(ord("a") + len(done))
+                area = Area(sheet, MARGIN + place * (width + BESIDE), top, width, "" if single else letter)
+                done.append((letter, panel, _panel(area, panel, sources)))
+            top += max(drawn.height for _, _, drawn in done[-len(row) :]) + BETWEEN
+        notes = tuple(f"{name} {UNTRAINED}" for name, r in sources.opened().items() if not r.card.trained_on)
+        top -= BETWEEN - 0.06
+        for note in notes:
+            words = Area(sheet, MARGIN, top, inner).words(0, note, size=SMALL, color=look.theme.warning, weight="bold")
+            top += words
+        figure = sheet.finish(top + MARGIN)
+    return Composed(figure, tuple(done), tuple(sources.frames()), notes)
+
+
+def _panel(area: Area, panel: Panel, sources: Sources) -> Drawn:
+    try:
+        return DRAW[panel.kind](area, panel.options, sources)
+    except FigureError:
+        raise
+    except (ValueError, OSError) as error:
+        sentence = str(error) if isinstance(error, ValueError) else f"{error.filename} cannot be read."
+        raise FigureError(f"{sources.spec.file}, line {panel.line}: {sentence}") from error
+
+
+def _film(area: Area, options: panel_kinds.Film, sources: Sources) -> Drawn:
+    evidence = sources.evidence(options.checkpoint)
+    return film(area, evidence, options.frames, options.layer, options.query, options.points)
+
+
+def _joints(area: Area, options: panel_kinds.Joints, sources: Sources) -> Drawn:
+    evidence = sources.evidence(options.checkpoint)
+    return joints(area, evidence, options.layer, options.query, options.person, options.named)
+
+
+def _ledger(area: Area, options: panel_kinds.Ledger, sources: Sources) -> Drawn:
+    return ledger(area, sources.evidence(options.checkpoint), options.label)
+
+
+def _variants(area: Area, options: panel_kinds.Variants, sources: Sources) -> Drawn:
+    names = options.checkpoints or tuple(sources.spec.checkpoints)
+    evidences = {sources.name(name): sources.evidence(name) for name in names or (None,)}
+    return variants(area, evidences, options.layer, options.person, options.label, options.classes)
+
+
+def _map(area: Area, options: panel_kinds.Map, sources: Sources) -> Drawn:
+    explanation, question = sources.explanation(options), sources.question(options)
+    signed = sources.signed(explanation)
+    return map_panel(area, explanation, question.seen, signed, options.frames, options.person, options.named)
+
+
+def _trust(area: Area, options: panel_kinds.Trust, sources: Sources) -> Drawn:
+    return trust(area, sources.measured(options))
+
+
+def _cube(area: Area, options: panel_kinds.Cube, sources: Sources) -> Drawn:
+    evidence = sources.evidence(options.checkpoint)
+    return block(area, evidence, options.layer, options.query, options.points, options.frames)
+
+
+def _leader_board(area: Area, options: panel_kinds.LeaderBoard, sources: Sources) -> Drawn:
+    try:
+        first, *texts = Path(options.scores).read_text(encoding="utf-8").splitlines()
+        asked = [Entry(**entry) for entry in json.loads(first)["entries"]]
+        rows = summarise([json.loads(text) for text in texts], asked)
+    except (ValueError, KeyError, TypeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{options.scores} is no scores.jsonl of a benchmark ({error}).") from error
+    chosen = [row for row in rows if row.measure == options.measure and row.kind == options.kind]
+    if not chosen:
+        kinds = ", ".join(sorted({row.kind for row in rows}))
+        raise ValueError(f"{options.scores} holds no {options.measure} of kind {options.kind!r}; kinds are {kinds}.")
+    top = area.heading("Known causes: which methods point at what decides?")
+    label = 1.45
+    for target in [target for target in TARGETS if any(row.target == target for row in chosen)]:
+        of_target = [row for row in chosen if row.target == target]
+        height = 0.17 * (len(of_target) + 0.6)
+        axes = area.axes(label, top + 0.16, area.width - label - 0.05, height)
+        leader_board._panel(axes, of_target, leader_board.TITLES[target])
+        axes.title.set_color(area.look.theme.ink)
+        axes.tick_params(axis="y", labelsize=SMALL, length=0)
+        top += 0.16 + height + 0.16
+    axes.set_xlabel(leader_board.WORDS[options.measure])
+    columns = {name: [getattr(row, name) for row in chosen] for name in ("mean", "low", "high", "base", "clips")}
+    names = [f"{row.method} on {row.target}" for row in chosen]
+    table = Table("leader board", {"method": names}, {name: np.asarray(values) for name, values in columns.items()})
+    caption = (
+        f"Methods on clips whose cause is known: {leader_board.WORDS[options.measure]}, mean and 95 % bootstrap "
+        "interval over clips; hollow: what a map gets that knows nothing; grey: not above it."
+    )
+    return Drawn(top + 0.14, caption, (table,))
+
+
+DRAW: Mapping[str, Callable[[Area, Any, Sources], Drawn]] = {
+    "film": _film, "joints": _joints, "ledger": _ledger, "variants": _variants, "map": _map, "trust": _trust,
+    "cube": _cube, "leader board": _leader_board,
+}  # fmt: skip
