@@ -1,8 +1,8 @@
 """When things happen: the stages of a run, its epochs and steps, and the learning rate at each step.
 
 A run is a list of stages; early ones may be short clips of small images, which cost a tenth of the full size, and the
-network resizes its embeddings by itself. The learning rate knows nothing of stages: it rises linearly over the first
-`warmup_epochs` and then follows half a cosine over all that is left, step by step.
+network resizes its embeddings by itself. The learning rate rises linearly over the first `warmup_epochs` and then
+follows half a cosine over all that is left, step by step, whatever the stage; a stage may multiply it.
 
     rate(s) = (s + 1) / w                                          for s < w
     rate(s) = f + (1 - f) (1 + cos(pi (s - w) / (n - w))) / 2      for w <= s < n
@@ -11,6 +11,7 @@ network resizes its embeddings by itself. The learning rate knows nothing of sta
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from dataclasses import dataclass
 
 import torch
@@ -28,10 +29,14 @@ class Stage:
     """T, frames of a clip."""
     batch: int = 16
     """Clips of one forward pass; a step takes `optimiser.accumulate` of them."""
+    lr: float = 1.0
+    """Factor of the learning rate: a last stage of larger images has more to learn than the end of a cosine allows."""
 
     def __post_init__(self) -> None:
         if self.size % 8 or not 32 <= self.size <= 1024:
             raise ValueError(f"A stage has size {self.size}; it must be a multiple of 8 between 32 and 1024.")
+        if not 0 < self.lr <= 100:
+            raise ValueError(f"A stage has lr {self.lr}; it is a factor above 0, at most 100.")
         for name in ("epochs", "frames", "batch"):
             if getattr(self, name) < 1:
                 raise ValueError(f"A stage has {name} {getattr(self, name)}; it must be at least 1.")
@@ -68,11 +73,12 @@ class Plan:
         return self.epochs[-1].end
 
     def rate(self, step: int) -> float:
-        """Factor of the learning rate at `step`, in (0, 1]."""
+        """Factor of the learning rate at `step`; in (0, 1] where stages do not change it."""
+        stage = self.epochs[max(0, bisect_right(self.epochs, step, key=lambda epoch: epoch.first) - 1)].stage
         if step < self.warmup:
-            return (step + 1) / self.warmup
+            return stage.lr * (step + 1) / self.warmup
         progress = (step - self.warmup) / max(1, self.steps - self.warmup)
-        return self.final + (1 - self.final) * (1 + math.cos(math.pi * progress)) / 2
+        return stage.lr * (self.final + (1 - self.final) * (1 + math.cos(math.pi * progress)) / 2)
 
 
 def make_plan(

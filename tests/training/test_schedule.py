@@ -13,6 +13,16 @@ from training.schedule import Stage, derived_seed, epoch_batches, make_plan
 STAGES = (Stage(epochs=2, size=32, frames=4, batch=4), Stage(epochs=1, size=64, frames=8, batch=2))
 
 
+def test_a_stage_multiplies_the_rate() -> None:
+    stages = (Stage(epochs=2, batch=2), Stage(epochs=1, batch=2, lr=3.0))
+    plain = make_plan((stages[0], Stage(epochs=1, batch=2)), 8, warmup_epochs=1)
+    plan = make_plan(stages, 8, warmup_epochs=1)
+    for step in range(plan.steps):
+        assert plan.rate(step) == pytest.approx(plain.rate(step) * (3 if step >= 8 else 1))
+    with pytest.raises(ValueError, match="has lr 0"):
+        Stage(lr=0)
+
+
 def test_plan_lays_stages_end_to_end() -> None:
     plan = make_plan(STAGES, clips=10, warmup_epochs=1)
     assert [(epoch.first, epoch.steps, epoch.stage_index) for epoch in plan.epochs] == [(0, 2, 0), (2, 2, 0), (4, 5, 1)]
