@@ -140,8 +140,11 @@ def _synchronise_batch_norm(network: nn.Module) -> None:
 
 @contextmanager
 def joined() -> Iterator[Peers]:
-    """The processes that torchrun started with this one, or this one alone."""
+    """The processes that torchrun started with this one, or this one alone. May be asked for within itself."""
     count = int(os.environ.get("WORLD_SIZE", "1"))
+    if dist.is_available() and dist.is_initialized():
+        yield Peers(dist.get_rank(), dist.get_world_size())
+        return
     if count == 1 or "RANK" not in os.environ:
         yield Peers()
         return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import os
 import subprocess
 import sys
@@ -27,24 +28,25 @@ from training.sources import split_of
 ROOT = Path(__file__).parents[2]
 
 
-def torchrun(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", *arguments],
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What two processes left behind."""
+    folder = tmp_path_factory.mktemp("two")
+    squares = Squares(train=8, val=4, test=5)
+    pack = write_pack(folder / "squares", squares, squares.splits, 40, progress=False)
+    (folder / "small.yaml").write_text(SMALL % pack)
+    done = subprocess.run(
+        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", "-m",
+         "tests.training.two_processes", str(folder)],
         cwd=ROOT,
         env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""},
         capture_output=True,
         text=True,
         timeout=300,
         check=False,
-    )
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What two processes left behind."""
-    folder = tmp_path_factory.mktemp("two")
-    done = torchrun("-m", "tests.training.two_processes", str(folder))
+    )  # fmt: skip
     assert done.returncode == 0, done.stderr[-4000:]
+    (folder / "said").write_text(done.stdout)
     return folder
 
 
@@ -94,17 +96,15 @@ def test_batch_statistics_stay_the_same_in_both(found: list[dict]) -> None:
     assert found[0]["same"]
 
 
-def test_torchrun_trains_and_evaluates_from_the_command_line(tmp_path: Path) -> None:
-    squares = Squares(train=8, val=4, test=5)
-    pack = write_pack(tmp_path / "squares", squares, squares.splits, 40, progress=False)
-    (tmp_path / "small.yaml").write_text(SMALL % pack)
-    done = torchrun(
-        "-m", "training", "train", "--config", str(tmp_path / "small.yaml"), "--out", str(tmp_path / "x"), "--quiet"
-    )
-    assert done.returncode == 0, done.stderr[-4000:]
-    assert done.stdout.count("Best validation accuracy") == 1
-    assert [entry["kind"] for entry in read_log(tmp_path / "x" / "log.jsonl")] == ["start", "epoch", "step", "epoch"]
-    assert model.read_card(tmp_path / "x" / "last.safetensors")[1].labels == Squares.labels
+def test_the_command_line_trains_and_evaluates_and_one_process_writes(folder: Path) -> None:
+    log = read_log(folder / "command" / "log.jsonl")
+    assert [entry["kind"] for entry in log] == ["start", "epoch", "step", "epoch"]
+    assert model.read_card(folder / "command" / "last.safetensors")[1].labels == Squares.labels
+    assert json.loads((folder / "command" / "env.json").read_text())["processes"] == 2
+    assert json.loads((folder / "scores-0.json").read_text())["clips"] == 5
+    assert not (folder / "scores-1.json").exists()
+    said = (folder / "said").read_text()
+    assert (said.count("Best validation accuracy"), said.count("top-1")) == (1, 1)
 
 
 def test_a_slice_is_consecutive_and_nothing_is_lost() -> None:

@@ -12,6 +12,7 @@ import torch.distributed as dist
 from tests.training.squares import Squares
 from tests.training.test_damaged import Broken
 from tests.training.test_engine import STILL, small
+from training.__main__ import main
 from training.config import RunConfig, ScheduleConfig, TrainConfig
 from training.distributed import Peers, joined
 from training.engine import Run
@@ -50,7 +51,7 @@ def first_gradient(run: Run) -> torch.Tensor:
     return torch.cat([(torch.zeros_like(p) if p.grad is None else p.grad).flatten() for p in run.network.parameters()])
 
 
-def main(folder: Path) -> None:
+def check(folder: Path) -> None:
     with joined() as peers:
         assert peers.count == 2
         run = run_in(folder / "gradient", peers)
@@ -78,6 +79,13 @@ def main(folder: Path) -> None:
         state = torch.cat([v.flatten().double() for v in batch_norm.network.state_dict().values()])
         states = [torch.empty_like(state) for _ in range(2)]
         dist.all_gather(states, state)
+        # what `torchrun -m training ...` runs
+        checkpoint = str(folder / "command" / "last.safetensors")
+        command = ["train", "--config", str(folder / "small.yaml"), "--out", str(folder / "command"), "--quiet"]
+        assert main(command) == 0
+        peers.wait()
+        command = ["evaluate", "--checkpoint", checkpoint, "--data", f"pack:{folder / 'squares'}", "--quiet"]
+        assert main([*command, "--json", str(folder / f"scores-{peers.rank}.json")]) == 0
         torch.save(
             {
                 "gradient": gradient, "own": own, "logits": logits.logits, "index": list(logits.index),
@@ -89,4 +97,4 @@ def main(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    check(Path(sys.argv[1]))

@@ -75,7 +75,8 @@ def rectangle(scene: Scene) -> Rectangle:
     """The region that the sliders describe."""
     height, width = scene.size
     defaults = (width // 4, height // 4, max(1, width // 3), max(1, height // 3))
-    return Rectangle(*(st.session_state.get(f"region {name}", value) for name, value in zip("xywh", defaults, strict=True)))
+    values = [st.session_state.get(f"region {name}", value) for name, value in zip("xywh", defaults, strict=True)]
+    return Rectangle(*values)
 
 
 def pointed(scene: Scene) -> None:
@@ -130,10 +131,8 @@ def _joints(scene: Scene, frames: list[int] | None) -> None:
         if limbs and not joints:
             _button("Take limbs away", {"kind": "limbs", "limbs": list(limbs), **about}, key="take joints")
         else:
-            extra = [name for name in joints]
-            _button(
-                "Take joints away", {"kind": "joints", "joints": extra, **about}, disabled=not joints, key="take joints"
-            )
+            removal = {"kind": "joints", "joints": list(joints), **about}
+            _button("Take joints away", removal, disabled=not joints, key="take joints")
     with right:
         if people:
             _button("Take the whole person", {"kind": "people", "people": people, "frames": frames}, key="take people")

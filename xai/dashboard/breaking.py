@@ -121,9 +121,8 @@ def share(value: float) -> str:
 def answer_html(before: Answer, now: Answer | None, count: int = 5) -> str:
     """A bar for each of the likeliest classes of either answer: grey is untouched, blue is now."""
     after = now or before
-    strength = {
-        label: max(p, after.probabilities.get(label, 0.0)) for label, p in before.probabilities.items()
-    } | {label: p for label, p in after.probabilities.items() if label not in before.probabilities}
+    both = (before.probabilities, after.probabilities)
+    strength = {label: max(each.get(label, 0.0) for each in both) for label in [*both[0], *both[1]]}
     shown = sorted(strength, key=lambda label: -strength[label])[:count]
     rows = []
     for label in shown:
@@ -138,7 +137,8 @@ def answer_html(before: Answer, now: Answer | None, count: int = 5) -> str:
             f'<tr{bold}><td class="label">{escape(label)}</td><td class="bars">{bars}</td><td>{numbers}</td></tr>'
         )
     return (
-        "<style>.answer { width: 100%; border-collapse: collapse; font-size: 14px; font-variant-numeric: tabular-nums; }"
+        "<style>.answer { width: 100%; border-collapse: collapse; font-size: 14px; "
+        "font-variant-numeric: tabular-nums; }"
         ".answer td { padding: 4px 10px 4px 0; vertical-align: middle; white-space: nowrap; }"
         ".answer .label { max-width: 11em; overflow: hidden; text-overflow: ellipsis; }"
         ".answer .top .label { font-weight: 600; } .answer .bars { width: 100%; }"
@@ -155,7 +155,7 @@ def sentence(before: Answer, now: Answer | None, plain: Any) -> str:
         return f"Untouched, the model says **{plain(first)}** ({share(likely[first])}). Take something away."
     was = f"**{plain(first)}** ({share(likely[first])})"
     if now.top == first:
-        return f"It still says **{plain(first)}**: {share(likely[first])} before, {share(now.probabilities[first])} now."
+        return f"It still says **{plain(first)}**: {share(likely[first])} → {share(now.probabilities[first])}."
     return f"The answer changes: it said {was}, now it says **{plain(now.top)}** ({share(now.probabilities[now.top])})."
 
 
@@ -215,8 +215,8 @@ class Rectangle:
 def stage(
     film: Film, t: int, size: tuple[int, int], untouched: Film, drawn: Rectangle | None, people: Sequence[int]
 ) -> go.Figure:
-    """One frame at which one can point: joints by clicking, a region by dragging. `size` is (height, width) of the clip;
-    joints of `untouched` can be pointed at wherever they were."""
+    """One frame at which one can point: joints by clicking, a region by dragging. `size`: (height, width) of the clip.
+    Joints that were taken away can be pointed at, where they were."""
     height, width = size
     side = 720
     image = film.picture(t, side)

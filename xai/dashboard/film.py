@@ -46,7 +46,7 @@ class Film:
 
     @classmethod
     def of_clip(cls, clip: Clip, numbers: Iterable[int] = ()) -> Film:
-        layout, cause = clip.layout, clip.cause and clip.cause.pixels
+        layout, cause = clip.layout, None if clip.cause is None else clip.cause.pixels
         return cls(
             clip.frames, clip.joints, clip.score, layout.bones, layout.limb_of, layout.joints, tuple(numbers), cause
         )
@@ -94,15 +94,14 @@ def at(places: np.ndarray, zoom: float) -> np.ndarray:
 
 
 def draw_skeleton(image: Image, film: Film, t: int, zoom: float, *, untouched: Film | None = None) -> None:
-    """Bones and joints in the hues of their limbs. A joint that is seen in `untouched` and not here is a hollow ring."""
+    """Bones and joints in the hues of their limbs. A joint seen in `untouched` and not here is a hollow ring."""
     places, seen = at(film.joints[t], zoom), film.score[t] > 0
     thick = max(1, round(zoom * 0.7 + 0.4))
     for person in range(seen.shape[0]):
         for a, b in film.bones:
             if seen[person, a] and seen[person, b]:
-                ends = [_dot(places[person, joint]) for joint in (a, b)]
-                cv2.line(image, *ends, (20, 22, 26), thick + 2, cv2.LINE_AA, _SHIFT)
-                cv2.line(image, *ends, LIMB_COLOURS[film.limb_of[b]], thick, cv2.LINE_AA, _SHIFT)
+                line(image, places[person, a], places[person, b], (20, 22, 26), thick + 2)
+                line(image, places[person, a], places[person, b], LIMB_COLOURS[film.limb_of[b]], thick)
         for joint in np.flatnonzero(seen[person]):
             disc(image, places[person, joint], 1.2 + 0.9 * thick, LIMB_COLOURS[film.limb_of[joint]])
         if untouched is None or t >= len(untouched) or untouched.score[t].shape != film.score[t].shape:
@@ -110,6 +109,10 @@ def draw_skeleton(image: Image, film: Film, t: int, zoom: float, *, untouched: F
         before = at(untouched.joints[t], zoom * film.frames.shape[2] / untouched.frames.shape[2])
         for joint in np.flatnonzero((untouched.score[t, person] > 0) & ~seen[person]):
             ring(image, before[person, joint], 1.8 + 0.9 * thick, (255, 255, 255))
+
+
+def line(image: Image, start: np.ndarray, end: np.ndarray, colour: Sequence[int], thick: int) -> None:
+    cv2.line(image, _dot(start), _dot(end), tuple(int(c) for c in colour), thick, cv2.LINE_AA, _SHIFT)
 
 
 def disc(image: Image, place: np.ndarray, radius: float, colour: Sequence[int]) -> None:
@@ -163,7 +166,8 @@ STYLE = """<style>
 .film-strip { display: grid; grid-template-columns: repeat(auto-fill, minmax(104px, 1fr)); gap: 6px 4px; margin: 0; }
 .film-strip figure { margin: 0; }
 .film-strip img, .film-single img { display: block; width: 100%; border-radius: 2px; }
-.film-strip figcaption { font: 11px/1.5 inherit; text-align: center; opacity: 0.66; font-variant-numeric: tabular-nums; }
+.film-strip figcaption { font-size: 11px; line-height: 1.5; text-align: center; opacity: 0.66;
+  font-variant-numeric: tabular-nums; }
 .film-strip .here figcaption { opacity: 1; font-weight: 600; color: #2f7de1; }
 .film-strip .here img { outline: 2px solid #2f7de1; }
 </style>"""

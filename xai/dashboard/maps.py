@@ -16,7 +16,7 @@ import numpy as np
 import plotly.graph_objects as go
 from matplotlib import colormaps
 
-from xai.dashboard.film import LARGE, STRIP, Film, Image, at, disc, draw_skeleton, outline
+from xai.dashboard.film import LARGE, STRIP, Film, Image, at, disc, draw_skeleton, line, outline
 from xai.explanation import Explanation
 from xai.figures.style import DARK
 from xai.known_cause import to_cells
@@ -170,8 +170,7 @@ def _overlaid(image: Image, shown: Map, t: int, scale: Scale, zoom: float) -> Im
     size = (image.shape[1], image.shape[0])
     spread = cv2.warpAffine(shown.values[t].astype(np.float32), matrix, size, flags=cv2.INTER_NEAREST)
     part = scale.part(spread)
-    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[..., None].astype(np.float32)
-    grey = 0.6 * np.broadcast_to(grey, image.shape) + 0.2 * image
+    grey = 0.6 * cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[..., None] + 0.2 * image
     alpha = 0.88 * np.sqrt(np.abs(part))[..., None]
     return np.rint((1 - alpha) * grey + alpha * scale.colours(part)).astype(np.uint8)
 
@@ -183,12 +182,11 @@ def _joints(image: Image, shown: Map, film: Film, t: int, scale: Scale, zoom: fl
     for person in range(min(seen.shape[0], shown.values.shape[1])):
         for a, b in film.bones:
             if seen[person, a] and seen[person, b]:
-                ends = [tuple(int(v) for v in np.rint(places[person, joint])) for joint in (a, b)]
-                cv2.line(image, *ends, (205, 205, 205), 1, cv2.LINE_AA)
+                line(image, places[person, a], places[person, b], (205, 205, 205), 1)
         parts = scale.part(shown.values[t, person])
         for joint in sorted(np.flatnonzero(seen[person]), key=lambda j: abs(parts[j])):
             size = radius * (0.7 + 2.0 * np.sqrt(abs(parts[joint])))
-            disc(image, places[person, joint], size, scale.colours(parts[joint]))
+            disc(image, places[person, joint], size, scale.colours(parts[joint]).tolist())
 
 
 # ---- The colour key -------------------------------------------------------------------------------------------------
@@ -216,8 +214,8 @@ def key_html(shown: Map, scale: Scale) -> str:
     if scale.signed:
         what += "; orange speaks for, purple against"
     return (
-        f'{KEY_STYLE}<div class="map-key"><span>{low}</span><span class="ramp" style="background: linear-gradient(90deg,'
-        f'{ramp})"><i style="left:{left:.1f}%"></i></span><span>{digits(scale.end, plus=scale.signed)}</span>'
+        f'{KEY_STYLE}<div class="map-key"><span>{low}</span>'
+        f'<span class="ramp" style="background: linear-gradient(90deg, {ramp})"><i style="left:{left:.1f}%"></i></span><span>{digits(scale.end, plus=scale.signed)}</span>'
         f'<span class="soft">{what}. {words}.</span></div>'
     )
 
@@ -283,10 +281,10 @@ def chart(shown: Map, film: Film, scale: Scale) -> go.Figure:
 
 
 def _joint_chart(shown: Map, film: Film, scale: Scale) -> go.Figure:
-    """Rows in the order of the body, each person of the clip that was seen; one column where nothing changes in time."""
+    """Joints in the order of the body, of everybody who was seen; bars where nothing changes in time."""
     names = shown.explanation.axes[2].labels
     order = sorted(range(len(names)), key=lambda j: (film.limb_of[j], j)) if film.limb_of else range(len(names))
-    seen = film.score.any(axis=0) if film.score.size else np.ones(shown.values.shape[1:], bool)
+    seen = np.asarray((film.score > 0).any(axis=0))
     rows = [(m, j) for m in range(shown.values.shape[1]) for j in order if seen[m, j]]
     several = len({m for m, _ in rows}) > 1
     labels = [f"{names[j]} · {m + 1}" if several else names[j] for m, j in rows]

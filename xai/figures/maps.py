@@ -8,7 +8,7 @@ from matplotlib.colors import Normalize, TwoSlopeNorm
 from training.clip import Clip
 from xai.explanation import Explanation
 from xai.figures.curves import FOOT, TICKS, joint_bars, joint_lines, person_of, seconds, token_bars
-from xai.figures.sheet import Area, Drawn, Entry, Table
+from xai.figures.sheet import LABEL, Area, Drawn, Entry, Table
 from xai.figures.strip import AMOUNTS, draw_skeleton, overlay, picture, strip, strongest
 from xai.figures.style import SMALL, number, text_width
 
@@ -64,7 +64,7 @@ def map_panel(
         )
         mark = float(base.mean()) if base.any() else None
         against = "" if mark is None else f"; mark: {explanation.base_rate_of}"
-        area.words(y, f"{unit}{against}", size=6)
+        y += area.words(y, f"{unit}{against}", size=SMALL) - LABEL
         y += area.colour_bar(0, y, min(2.4, area.width - 0.05), "", cmap, norm, ends, mark) + 0.02
     if kind == "joint map":
         who = person_of(clip.score, person)

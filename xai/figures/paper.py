@@ -42,7 +42,7 @@ def one_panel(draw: Callable[[Area], Drawn], width: float, look: Look, note: str
         return sheet.finish(height + MARGIN)
 
 
-def _note(evidence: Evidence) -> str | None:
+def note_of(evidence: Evidence) -> str | None:
     return None if evidence.model.get("trained_on") else f"{evidence.model['name'] or 'The network'} {UNTRAINED}"
 
 
@@ -61,7 +61,9 @@ def joints_figure(
     width: float = PAGE_WIDTH, look: Look | None = None,
 ) -> Figure:  # fmt: skip
     """The paper's Fig. 6: one curve a joint over frames, uniform level dotted, and the mass over uniform as a map."""
-    return one_panel(lambda area: joints(area, evidence, layer, query, person), width, look or Look(), _note(evidence))
+    return one_panel(
+        lambda area: joints(area, evidence, layer, query, person), width, look or Look(), note_of(evidence)
+    )
 
 
 def ledger_figure(
@@ -69,7 +71,7 @@ def ledger_figure(
 ) -> Figure:
     """The exact split of one logit over frames and tokens."""
     label = None if target is None else evidence.labels[target]
-    return one_panel(lambda area: ledger(area, evidence, label), width, look or Look(), _note(evidence))
+    return one_panel(lambda area: ledger(area, evidence, label), width, look or Look(), note_of(evidence))
 
 
 FIGURES: Mapping[str, Callable[[Evidence], Figure]] = {

@@ -93,7 +93,7 @@ def in_the_player(payload: dict[str, Any], clip: ClipChoice, checkpoint: Any, hi
         return
     lanes = [as_lane(payload, "Untouched"), as_lane(now, "Now")]
     if now["clip"]["frames"] != payload["clip"]["frames"]:
-        st.caption("The changed clip has another number of frames, so it does not share a clock with the untouched one.")
+        st.caption("The changed clip has fewer frames, so it cannot share a clock with the untouched one.")
         lanes = lanes[1:]
     player(lanes, key="broken")
 

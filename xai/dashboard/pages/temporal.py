@@ -2,34 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import streamlit as st
 
 from xai.dashboard.choose import ClipChoice, choose_clip
+from xai.dashboard.lanes import lane_payloads
 from xai.dashboard.library import BundledCheckpoint, open_library
 from xai.dashboard.neighbours import neighbours
 from xai.dashboard.player import player
 
 FRAMEWISE = "frame-wise"
-
-
-def lanes(checkpoints: list[BundledCheckpoint], clip: ClipChoice) -> list[Any] | None:
-    """Payloads of the player, or None after a sentence."""
-    library, payloads = open_library(), []
-    for checkpoint in checkpoints:
-        payload = library.payload(checkpoint.key, clip.bundled.key) if clip.bundled else None
-        if payload is None:
-            from xai.dashboard import live
-
-            try:
-                with st.spinner(f"Running {checkpoint.name}", show_time=True):
-                    payload = live.payload(live.recognizer(checkpoint.path), clip.open())
-            except ValueError as error:
-                st.error(str(error))
-                return None
-        payloads.append(payload)
-    return payloads
 
 
 @st.fragment
@@ -103,7 +84,7 @@ def page() -> None:
     if clip == ClipChoice():
         st.info("Upload a video to see what the variants do with it.")
         return
-    payloads = lanes(shown, clip)
+    payloads = lane_payloads(library, shown, clip)
     if payloads is None:
         return
     player(payloads, key="temporal_lanes")

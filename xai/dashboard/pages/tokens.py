@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from xai.dashboard.choose import ClipChoice, choose_clip
+from xai.dashboard.lanes import lane_payloads
 from xai.dashboard.library import open_library
 from xai.dashboard.player import player
 
@@ -29,20 +30,9 @@ def page() -> None:
     if clip == ClipChoice():
         st.info("Upload a video, and its joints if you have them, to see what the variants do with it.")
         return
-    payloads = []
-    for checkpoint in lanes:
-        payload = library.payload(checkpoint.key, clip.bundled.key) if clip.bundled else None
-        if payload is None:
-            from xai.dashboard import live
-
-            try:
-                with st.spinner(f"Running {checkpoint.name}", show_time=True):
-                    payload = live.payload(live.recognizer(checkpoint.path), clip.open())
-            except ValueError as error:
-                st.error(str(error))
-                return
-        payloads.append(payload)
-    player(payloads, key="lanes")
+    payloads = lane_payloads(library, lanes, clip)
+    if payloads is not None:
+        player(payloads, key="lanes")
 
 
 page()

@@ -1,0 +1,203 @@
+"""The film with the skeleton coloured by attention and the sampling points, as an animated WebP or a WebM (VP9).
+
+    python -m xai animate CLIP --checkpoint F --out wave.webp wave.webm
+
+Every frame that the network read is drawn once, by the same hand and on the same scales as the film strip. Times are
+those of the clip; a WebM has one rate, so there a frame is repeated as often as its time asks for.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+from matplotlib import rc_context
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import Normalize
+
+from model import CheckpointError
+from xai.evidence import Evidence
+from xai.figures.paper import note_of
+from xai.figures.sheet import LABEL, MARGIN, Area, Sheet
+from xai.figures.spec import FigureError
+from xai.figures.strip import (
+    AMOUNTS,
+    draw_points,
+    draw_skeleton,
+    heaviest,
+    layer_of,
+    one_query,
+    picture,
+    said,
+    time_norm,
+)
+from xai.figures.style import SMALL, STYLE, THEMES, Look, number
+
+DPI = 160
+WIDTH = 3.6
+"""Inches: 576 pixels."""
+RATE = 20.0
+"""Frames a second of a WebM."""
+KINDS = (".webp", ".webm")
+
+
+def overlay_frames(
+    evidence: Evidence,
+    *,
+    layer: int | None = None,
+    query: str | None = None,
+    points: int = 48,
+    look: Look | None = None,
+    dpi: int = DPI,
+) -> Iterator[np.ndarray]:
+    """One picture [h, w, 3] uint8, RGB, for every frame that the network read; all of one size."""
+    look = look or Look()
+    clip, curves = evidence.clip, evidence.joint_curves
+    height, side = clip.size
+    searched = evidence.sampling_points is not None
+    title = said(evidence)
+    if searched:
+        chosen, mass, both, uniform, who = heaviest(evidence, layer, query, points)
+        time_scale, time_ends = time_norm(both[:, chosen])
+        title += f", {who}"
+    joint_mass = None
+    if curves is not None and clip.score.any():
+        index = layer_of(curves, layer)
+        values, base, _ = one_query(curves, query if query in curves.axes[curves.axis("query")].labels else None)
+        joint_mass, level = values[index], float(base[index][clip.score > 0].mean())
+        joint_scale = Normalize(0, float(joint_mass.max()))
+        divide, unit = look.scaled("mass", float(joint_mass.max()))
+    inner = WIDTH - 2 * MARGIN
+    for frame in range(len(clip)):
+        with rc_context(STYLE):
+            sheet = Sheet(WIDTH, look)
+            area = Area(sheet, MARGIN, MARGIN, inner)
+            y = area.words(0, title) + 0.04
+            axes = area.axes(0, y, inner, inner * height / side)
+            axes.set_axis_off()
+            picture(axes, clip.frames[frame])
+            shown = None if joint_mass is None else joint_mass[frame]
+            draw_skeleton(axes, clip, frame, shown, None if shown is None else joint_scale, scale=2.2)
+            if searched:
+                place, reference = both[:, chosen]
+                draw_points(axes, place, reference, mass[chosen], frame, time_scale, look.theme, 2.2)
+            y += inner * height / side + 0.05
+            bar = area.bare(0, y, inner, 0.03)
+            share = (frame + 1) / len(clip)
+            bar.fill_between([0, inner], 0, 0.03, color=look.theme.line, lw=0)
+            bar.fill_between([0, inner * share], 0, 0.03, color=look.theme.main, lw=0)
+            y += 0.06
+            words = f"{clip.time[frame]:.2f} s, frame {frame + 1} of {len(clip)}"
+            y += area.words(y, words, size=SMALL, color=look.theme.soft) + 0.05
+            half = (inner - 0.2) / 2
+            if searched:
+                area.colour_bar(0, y, half, "point: frames from its reference", look.theme.sides, time_scale, time_ends)
+            if joint_mass is not None:
+                ends = [(0.0, "0"), (float(joint_mass.max()), number(float(joint_mass.max()) / divide))]
+                area.colour_bar(half + 0.2, y, half, f"joint: {unit}", AMOUNTS, joint_scale, ends, level)
+            y += 2 * LABEL + 0.15
+            if searched:
+                largest = number(float(mass[chosen].max()))
+                words = f"area of a point: mass, largest {largest}, uniform {number(uniform)} (raw)"
+                y += area.words(y, words, size=SMALL, color=look.theme.soft)
+            if note := note_of(evidence):
+                y += 0.03 + area.words(y + 0.03, note, size=SMALL, color=look.theme.warning, weight="bold")
+            figure = sheet.finish(y + 2 * MARGIN)
+            figure.set_dpi(dpi)
+            canvas = FigureCanvasAgg(figure)
+            canvas.draw()
+            picture_ = np.asarray(canvas.buffer_rgba())[..., :3]
+        # Video codecs halve the resolution of colour, so they want even sizes.
+        yield np.ascontiguousarray(picture_[: len(picture_) // 2 * 2, : picture_.shape[1] // 2 * 2])
+
+
+def seconds_of(evidence: Evidence, speed: float = 1.0) -> np.ndarray:
+    """[T] how long each frame stays: until the next one; the last as long as usual."""
+    steps = np.diff(evidence.clip.time)
+    usual = float(np.median(steps)) if len(steps) else 0.5
+    return np.maximum(np.append(steps, usual), 0.02) / speed
+
+
+def write_animation(path: Path, pictures: list[np.ndarray], seconds: np.ndarray) -> None:
+    """Write `.webp` or `.webm`; the file appears whole or not at all."""
+    if path.suffix not in KINDS:
+        raise FigureError(f"{path} ends in {path.suffix or 'nothing'}; expected {' or '.join(KINDS)}.")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}.", suffix=path.suffix)
+    os.close(handle)
+    try:
+        write = _webp if path.suffix == ".webp" else _webm
+        if not write(name, [image[..., ::-1] for image in pictures], seconds):
+            raise FigureError(f"OpenCV could not encode {path.name}; install opencv-python-headless 4.12 or newer.")
+        os.chmod(name, 0o644)
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def _webp(name: str, pictures: list[np.ndarray], seconds: np.ndarray) -> bool:
+    animation = cv2.Animation()
+    animation.frames = pictures
+    animation.durations = [round(1000 * each) for each in seconds]
+    animation.loop_count = 0
+    return bool(cv2.imwriteanimation(name, animation, [cv2.IMWRITE_WEBP_QUALITY, 90]))
+
+
+def _webm(name: str, pictures: list[np.ndarray], seconds: np.ndarray) -> bool:
+    height, width = pictures[0].shape[:2]
+    writer = cv2.VideoWriter(name, cv2.VideoWriter.fourcc(*"VP90"), RATE, (width, height))
+    if not writer.isOpened():
+        return False
+    ends = np.rint(np.cumsum(seconds) * RATE).astype(int)
+    for image, count in zip(pictures, np.maximum(np.diff(ends, prepend=0), 1), strict=True):
+        for _ in range(count):
+            writer.write(np.ascontiguousarray(image))
+    writer.release()
+    return Path(name).stat().st_size > 0
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("clip", metavar="CLIP", help="video, saved clip, gym:LABEL:SEED or jhmdb:FOLDER:CLASS/CLIP")
+    parser.add_argument("--checkpoint", required=True, metavar="F")
+    parser.add_argument("--out", required=True, nargs="+", metavar="FILE", help="one or more of .webp and .webm")
+    parser.add_argument("--joints", metavar="FILE", help="joints of a video")
+    parser.add_argument("--layer", type=int, help="counted from 1; the last by default")
+    parser.add_argument("--query", help="token that reads (cls, rgb); their mean by default")
+    parser.add_argument("--points", type=int, default=48, help="sampling points shown")
+    parser.add_argument("--speed", type=float, default=1.0, help="0.5 is half the speed of the clip")
+    parser.add_argument("--theme", choices=tuple(THEMES), default="light")
+    parser.add_argument("--device", default="auto")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    from training.recognizer import Recognizer
+    from xai.clips import open_clip
+    from xai.evidence import gather_evidence
+
+    try:
+        paths = [Path(name) for name in arguments.out]
+        if wrong := [path for path in paths if path.suffix not in KINDS]:
+            raise FigureError(f"{wrong[0]} ends in {wrong[0].suffix or 'nothing'}; expected {' or '.join(KINDS)}.")
+        if not 0.05 <= arguments.speed <= 20:
+            raise FigureError(f"--speed is {arguments.speed:g}; expected 0.05 to 20.")
+        recognizer = Recognizer.load(arguments.checkpoint, arguments.device)
+        evidence = gather_evidence(recognizer, open_clip(arguments.clip, arguments.joints))
+        look = Look(THEMES[arguments.theme])
+        pictures = list(
+            overlay_frames(evidence, layer=arguments.layer, query=arguments.query, points=arguments.points, look=look)
+        )
+        for path in paths:
+            write_animation(path, pictures, seconds_of(evidence, arguments.speed))
+    except (CheckpointError, ValueError, FileNotFoundError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    size = f"{pictures[0].shape[1]}x{pictures[0].shape[0]}"
+    print(f"Wrote {len(pictures)} frames of {size} to {', '.join(map(str, paths))}.")
+    return 0
