@@ -8,11 +8,15 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import torch
 
 import model
+from model.config import tiny
 from tests.xai.clips import random_recognizer
+from training import gym
 from xai.__main__ import main
 from xai.evidence import Evidence
+from xai.explanation import load_explanation
 
 
 @pytest.fixture(scope="module")
@@ -75,3 +79,58 @@ def test_wrong_clips_get_one_sentence(
 def test_a_wrong_checkpoint_gets_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     assert main(["explain", "gym:bow", "--checkpoint", str(tmp_path / "x"), "--out", str(tmp_path)]) == 2
     assert "There is no checkpoint" in capsys.readouterr().err
+
+
+def test_methods_are_listed(capsys: pytest.CaptureFixture) -> None:
+    assert main(["methods"]) == 0
+    said = capsys.readouterr().out
+    assert "integrated gradients  (gradient; on frames, joints" in said
+    assert "steps=32" in said
+
+
+def test_ask_writes_a_map_with_its_trust(checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    out = tmp_path / "map.npz"
+    asked = ["ask", "gym:bow:3", "saliency", "--on", "joints", "--checkpoint", str(checkpoint), "--out", str(out)]
+    assert main([*asked, "--target", "b", "--against", "c", "--trust"]) == 0
+    found = load_explanation(out)
+    assert found.kind == "joint map"
+    assert found.made_by.parameters["target"] == "b"
+    assert found.made_by.parameters["on"] == "joints"
+    assert found.trust is not None
+    assert found.trust["level"] in ("supported", "doubtful")
+    assert found.trust["sentences"][0] in capsys.readouterr().out
+    for wrong, words in ((["--option", "steps"], "holds no '='"), (["--on", "smell"], "not 'smell'")):
+        assert main([*asked, *wrong]) == 2
+        assert words in capsys.readouterr().err
+
+
+def test_gym_bench_makes_a_table_and_goes_on(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    torch.manual_seed(0)
+    network = model.DeformableTransformer(tiny(classes=len(gym.LABELS), frames=4, size=48)).eval()
+    path = tmp_path / "gym.safetensors"
+    model.save(path, network, model.Card(labels=tuple(gym.LABELS), layout="jhmdb15", frames=4, size=48))
+    asked = ["gym-bench", "--checkpoint", str(path), "--clips", "4", "--out", str(tmp_path / "bench")]
+    asked += ["--methods", "ledger", "joint attention", "sampling points"]
+    assert main(asked) == 0
+    board = json.loads((tmp_path / "bench" / "leader_board.json").read_text())
+    assert board["clips"] == 4
+    assert {row["method"] for row in board["rows"]} >= {"joint attention", "sampling points"}
+    assert "| pixels | sampling points on frames |" in (tmp_path / "bench" / "leader_board.md").read_text()
+    assert cv2.imread(str(tmp_path / "bench" / "leader_board_rank.png")).std() > 10
+    before = (tmp_path / "bench" / "scores.jsonl").read_text()
+    assert main(asked) == 0
+    assert (tmp_path / "bench" / "scores.jsonl").read_text() == before
+    assert main([*asked[:-4], "--methods", "tea leaves"]) == 2
+    assert "no method 'tea leaves'" in capsys.readouterr().err
+
+
+def test_a_corpus_is_explained(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    torch.manual_seed(0)
+    network = model.DeformableTransformer(tiny(classes=len(gym.LABELS), frames=4, size=48)).eval()
+    path = tmp_path / "gym.safetensors"
+    model.save(path, network, model.Card(labels=tuple(gym.LABELS), layout="jhmdb15", frames=4, size=48))
+    out = tmp_path / "corpus"
+    assert main(["explain-corpus", "gym", "--checkpoint", str(path), "--clips", "3", "--out", str(out)]) == 0
+    assert "3 of 3 clips explained, 0 damaged" in capsys.readouterr().out
+    assert len(list(out.glob("*.npz"))) == 3
+    assert len((out / "summary.csv").read_text().splitlines()) == 4
