@@ -22,6 +22,7 @@ import argparse
 import os
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +91,12 @@ def _parser() -> argparse.ArgumentParser:
     test.add_argument("--device", default="auto")
     test.add_argument("--json", type=Path, metavar="FILE", help="write all scores there")
     test.add_argument("--out", type=Path, metavar="FOLDER", help="write scores, confusion and calibration there")
+    test.add_argument(
+        "--export",
+        type=Path,
+        metavar="FILE",
+        help="write the checkpoint there, in half precision, these scores on its card",
+    )
     test.add_argument("--quiet", action="store_true", help="no progress bar")
 
     pack = command(
@@ -183,6 +190,12 @@ def _evaluate(options: argparse.Namespace) -> int:
     }
     if options.json:
         write_atomically(options.json, scores_json(scores, about))
+    if options.export:
+        low, high = scores.interval
+        found = {"top1": scores.top1, "low": low, "high": high, "clips": scores.clips, **scores.hidden}
+        found = {f"{options.split} {name}": round(float(value), 4) for name, value in found.items()}
+        model.save(options.export, network, replace(card, metrics={**card.metrics, **found}), half=True)
+        print(f"Wrote {options.export}.")
     if options.out:
         names = write_report(options.out, scores, about)
         lacks = "" if "confusion.png" in names else " (for pictures, pip install kinescope[figures])"

@@ -13,6 +13,7 @@ from typing import Literal
 
 import numpy as np
 
+from training.errors import ClipError
 from training.skeleton import SkeletonLayout
 
 CauseKind = Literal["pose", "appearance", "time", "pose+appearance", "time+people"]
@@ -57,29 +58,27 @@ class Clip:
 
     def __post_init__(self) -> None:
         if self.frames.ndim != 4 or self.frames.shape[-1] != 3 or self.frames.dtype != np.uint8:
-            raise ValueError(
+            raise ClipError(
                 f"A clip needs frames [T, H, W, 3] of uint8, not {self.frames.shape} of {self.frames.dtype}."
             )
         length, height, width = self.frames.shape[:3]
         if length == 0:
-            raise ValueError("A clip needs at least one frame, and this one has none.")
+            raise ClipError("A clip needs at least one frame, and this one has none.")
         if self.joints.ndim != 4 or self.joints.shape[0] != length or self.joints.shape[2:] != (len(self.layout), 2):
-            raise ValueError(
+            raise ClipError(
                 f"Joints must be [T, M, J, 2] with T = {length} frames and J = {len(self.layout)} joints "
                 f"({self.layout.name}), not {list(self.joints.shape)}."
             )
         if self.score.shape != self.joints.shape[:3]:
-            raise ValueError(f"Scores {list(self.score.shape)} do not match joints {list(self.joints.shape[:3])}.")
+            raise ClipError(f"Scores {list(self.score.shape)} do not match joints {list(self.joints.shape[:3])}.")
         if not np.isfinite(self.joints).all() or not np.isfinite(self.score).all():
-            raise ValueError("Joints and scores must be finite; mark a missing joint with score 0, not with NaN.")
+            raise ClipError("Joints and scores must be finite; mark a missing joint with score 0, not with NaN.")
         if self.score.size and (self.score.min() < 0 or self.score.max() > 1):
-            raise ValueError(
-                f"Scores lie in [0, 1]; these reach from {self.score.min():.3g} to {self.score.max():.3g}."
-            )
+            raise ClipError(f"Scores lie in [0, 1]; these reach from {self.score.min():.3g} to {self.score.max():.3g}.")
         if self.time.shape != (length,):
-            raise ValueError(f"Time stamps {list(self.time.shape)} do not match {length} frames.")
+            raise ClipError(f"Time stamps {list(self.time.shape)} do not match {length} frames.")
         if self.person_mask is not None and self.person_mask.shape != (length, height, width):
-            raise ValueError(
+            raise ClipError(
                 f"The person mask {list(self.person_mask.shape)} does not match {length} frames of {width}x{height}."
             )
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import torch
 
 import model
 from tests.training.squares import Squares
@@ -69,6 +70,20 @@ def test_evaluate_prints_and_writes_scores(
     assert f"top-1 {scores['top1']:.1%}" in capsys.readouterr().out
     assert main([*command, "--split", "val", "--mute", "joints", "--clips", "2"]) == 0
     assert "(2 clips)" in capsys.readouterr().out
+
+
+def test_evaluate_exports_a_checkpoint_that_says_its_scores(run_folder: Path, pack: Path, tmp_path: Path) -> None:
+    checkpoint, out = run_folder / "best.safetensors", tmp_path / "small.safetensors"
+    command = ["evaluate", "--checkpoint", str(checkpoint), "--data", f"pack:{pack}", "--quiet"]
+    assert main([*command, "--json", str(tmp_path / "out.json"), "--export", str(out)]) == 0
+    scores = json.loads((tmp_path / "out.json").read_text())
+    card = model.read_card(out)[1]
+    assert card.metrics["test top1"] == round(scores["top1"], 4)
+    assert card.metrics["test clips"] == 4
+    assert card.labels == model.read_card(checkpoint)[1].labels
+    assert out.stat().st_size < 0.6 * checkpoint.stat().st_size
+    first, second = (model.load(path)[0].state_dict() for path in (checkpoint, out))
+    assert all(torch.allclose(first[name], second[name], atol=1e-2, rtol=1e-3) for name in first)
 
 
 def test_pack_copies_some_clips_of_each_split(pack: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

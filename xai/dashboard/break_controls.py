@@ -120,7 +120,7 @@ def _joints(scene: Scene, frames: list[int] | None) -> None:
             help="Everybody when none is chosen.",
         )  # fmt: skip
         people = sorted(chosen) or None
-    limbs = st.pills("Limbs", scene.limbs, selection_mode="multi", key="limbs chosen")
+    limbs = st.pills("Limbs", scene.limbs, selection_mode="multi", key="limbs chosen", wrap=True)
     joints = st.multiselect(
         "Joints", scene.joints, key="joints chosen", placeholder="click them in the picture, or choose here"
     )
@@ -197,7 +197,9 @@ def _frames(scene: Scene, frames: list[int] | None) -> None:
 
 
 def _inside(scene: Scene, frames: list[int] | None) -> None:
-    tokens = st.pills("Tokens", scene.tokens, selection_mode="multi", format_func=token_name, key="tokens chosen")
+    tokens = st.pills(
+        "Tokens", scene.tokens, selection_mode="multi", format_func=token_name, key="tokens chosen", wrap=True
+    )
     where = st.selectbox(
         "Set them to zero", ["everywhere", "head"], key="where",
         format_func={"everywhere": "in every block and at the head", "head": "for the head only"}.__getitem__,

@@ -14,15 +14,14 @@ from typing import TYPE_CHECKING, Any
 import plotly.graph_objects as go
 import streamlit as st
 
+from xai.dashboard.colours import ACCENT, GREY
 from xai.dashboard.film import Film, draw_skeleton, source
-from xai.dashboard.maps import GREY, token_name
-from xai.figures.style import DARK
+from xai.dashboard.maps import token_name
 
 if TYPE_CHECKING:
     from training.recognizer import Prediction
 
 PARAMETER = "without"
-ACCENT = "#2f7de1"
 
 
 @dataclass(frozen=True)
@@ -248,7 +247,7 @@ def stage(
             y1=drawn.y + drawn.height - 0.5, line={"color": "white", "width": 2, "dash": "dot"},
         )  # fmt: skip
     figure.update_layout(
-        height=400, margin={"l": 0, "r": 0, "t": 0, "b": 0}, dragmode="select", plot_bgcolor=DARK.paper,
+        height=400, margin={"l": 0, "r": 0, "t": 0, "b": 0}, dragmode="select", plot_bgcolor="rgba(0,0,0,0)", paper_bgcolor="rgba(0,0,0,0)",
         xaxis={"range": [-0.5, width - 0.5], "visible": False, "constrain": "domain", "fixedrange": True},
         yaxis={"range": [height - 0.5, -0.5], "visible": False, "scaleanchor": "x", "constrain": "domain",
                "fixedrange": True},

@@ -16,12 +16,13 @@ import cv2
 import numpy as np
 
 from training.clip import Clip
+from xai.dashboard.colours import ACCENT, LIMBS, rgb
 from xai.figures.player import unpack
-from xai.figures.style import DARK
 
 STRIP, LARGE = 232, 560
 """Pixels of the long side of a picture in the strip, and of a single one."""
-LIMB_COLOURS = tuple(tuple(int(colour[i : i + 2], 16) for i in (1, 3, 5)) for colour in DARK.limbs)
+LIMB_COLOURS = tuple(map(rgb, LIMBS))
+EDGE = (20, 22, 26)
 Image = np.ndarray
 """[h, w, 3] uint8, RGB."""
 
@@ -76,6 +77,12 @@ class Film:
     def number(self, t: int) -> int:
         return self.numbers[t] if self.numbers else t + 1
 
+    @property
+    def telling(self) -> int:
+        """The frame that is least like the others: where something is to be seen."""
+        frames = self.frames.astype(np.float32)
+        return int(np.abs(frames - frames.mean(axis=0)).mean(axis=(1, 2, 3)).argmax())
+
     def zoom(self, side: int) -> float:
         return side / max(self.frames.shape[1:3])
 
@@ -96,19 +103,20 @@ def at(places: np.ndarray, zoom: float) -> np.ndarray:
 def draw_skeleton(image: Image, film: Film, t: int, zoom: float, *, untouched: Film | None = None) -> None:
     """Bones and joints in the hues of their limbs. A joint seen in `untouched` and not here is a hollow ring."""
     places, seen = at(film.joints[t], zoom), film.score[t] > 0
-    thick = max(1, round(zoom * 0.7 + 0.4))
+    thick = max(1, round(0.007 * max(image.shape[:2])))
     for person in range(seen.shape[0]):
         for a, b in film.bones:
             if seen[person, a] and seen[person, b]:
-                line(image, places[person, a], places[person, b], (20, 22, 26), thick + 2)
+                if thick > 2:  # in a small picture, edges would hide what they edge
+                    line(image, places[person, a], places[person, b], EDGE, thick + 2)
                 line(image, places[person, a], places[person, b], LIMB_COLOURS[film.limb_of[b]], thick)
         for joint in np.flatnonzero(seen[person]):
-            disc(image, places[person, joint], 1.2 + 0.9 * thick, LIMB_COLOURS[film.limb_of[joint]])
+            disc(image, places[person, joint], 1.2 + 0.7 * thick, LIMB_COLOURS[film.limb_of[joint]])
         if untouched is None or t >= len(untouched) or untouched.score[t].shape != film.score[t].shape:
             continue
         before = at(untouched.joints[t], zoom * film.frames.shape[2] / untouched.frames.shape[2])
         for joint in np.flatnonzero((untouched.score[t, person] > 0) & ~seen[person]):
-            ring(image, before[person, joint], 1.8 + 0.9 * thick, (255, 255, 255))
+            ring(image, before[person, joint], 1.5 + 0.9 * thick, (255, 255, 255))
 
 
 def line(image: Image, start: np.ndarray, end: np.ndarray, colour: Sequence[int], thick: int) -> None:
@@ -117,13 +125,13 @@ def line(image: Image, start: np.ndarray, end: np.ndarray, colour: Sequence[int]
 
 def disc(image: Image, place: np.ndarray, radius: float, colour: Sequence[int]) -> None:
     size = round(radius * (1 << _SHIFT))
-    cv2.circle(image, _dot(place), size + (1 << _SHIFT), (20, 22, 26), -1, cv2.LINE_AA, _SHIFT)
+    cv2.circle(image, _dot(place), size + (1 << _SHIFT), EDGE, -1, cv2.LINE_AA, _SHIFT)
     cv2.circle(image, _dot(place), size, tuple(int(c) for c in colour), -1, cv2.LINE_AA, _SHIFT)
 
 
 def ring(image: Image, place: np.ndarray, radius: float, colour: Sequence[int]) -> None:
     size = round(radius * (1 << _SHIFT))
-    cv2.circle(image, _dot(place), size, (20, 22, 26), 3, cv2.LINE_AA, _SHIFT)
+    cv2.circle(image, _dot(place), size, EDGE, 3, cv2.LINE_AA, _SHIFT)
     cv2.circle(image, _dot(place), size, tuple(int(c) for c in colour), 1, cv2.LINE_AA, _SHIFT)
 
 
@@ -163,14 +171,15 @@ def skeleton_pictures(film: Film, *, untouched: Film | None = None, side: int = 
 
 
 STYLE = """<style>
-.film-strip { display: grid; grid-template-columns: repeat(auto-fill, minmax(104px, 1fr)); gap: 6px 4px; margin: 0; }
+.film-strip { display: grid; gap: 6px 4px; margin: 0;
+  grid-template-columns: repeat(auto-fill, minmax(max(72px, calc(100% / var(--frames) - 4px)), 1fr)); }
 .film-strip figure { margin: 0; }
 .film-strip img, .film-single img { display: block; width: 100%; border-radius: 2px; }
 .film-strip figcaption { font-size: 11px; line-height: 1.5; text-align: center; opacity: 0.66;
   font-variant-numeric: tabular-nums; }
-.film-strip .here figcaption { opacity: 1; font-weight: 600; color: #2f7de1; }
-.film-strip .here img { outline: 2px solid #2f7de1; }
-</style>"""
+.film-strip .here figcaption { opacity: 1; font-weight: 600; color: ACCENT; }
+.film-strip .here img { outline: 2px solid ACCENT; }
+</style>""".replace("ACCENT", ACCENT)
 
 
 def strip_html(images: Sequence[Image], film: Film, what: str, here: int | None = None) -> str:
@@ -183,4 +192,4 @@ def strip_html(images: Sequence[Image], film: Film, what: str, here: int | None 
         figures.append(
             f'<figure{mark}><img src="{source(image)}" alt="{alt}"><figcaption>{number}</figcaption></figure>'
         )
-    return f'{STYLE}<div class="film-strip">{"".join(figures)}</div>'
+    return f'{STYLE}<div class="film-strip" style="--frames: {len(figures)}">{"".join(figures)}</div>'

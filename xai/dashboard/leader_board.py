@@ -11,7 +11,7 @@ from typing import Any
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from xai.dashboard.maps import GREY
+from xai.dashboard.colours import ACCENT, GREY
 
 TITLES = {"joints": "deciding joints", "frames": "deciding frames", "pixels": "deciding pixels"}
 MEASURES = {
@@ -19,7 +19,6 @@ MEASURES = {
     "pointing": "pointing: is the strongest entry on what decides",
     "mass": "mass: share of the map on what decides",
 }
-ABOVE, OTHER = "#2f7de1", GREY
 NEEDED = {"method", "on", "target", "measure", "kind", "clips", "mean", "low", "high", "base"}
 
 
@@ -64,7 +63,7 @@ def board_figure(rows: Sequence[Mapping[str, Any]], measure: str) -> go.Figure:
     )  # fmt: skip
     for number, panel in enumerate(panels, start=1):
         names = [name_of(row, panel) for row in panel]
-        colours = [ABOVE if row["low"] > row["base"] else OTHER for row in panel]
+        colours = [ACCENT if row["low"] > row["base"] else GREY for row in panel]
         first = number == 1
         figure.add_scatter(
             x=[row["base"] for row in panel], y=names, mode="markers", name="a map that knows nothing",

@@ -16,15 +16,13 @@ import numpy as np
 import plotly.graph_objects as go
 from matplotlib import colormaps
 
+from xai.dashboard.colours import GREY, token_colour
 from xai.dashboard.film import LARGE, STRIP, Film, Image, at, disc, draw_skeleton, line, outline
 from xai.explanation import Explanation
-from xai.figures.style import DARK
 from xai.known_cause import to_cells
 
 RAMPS = {True: "PuOr_r", False: "viridis"}
 STEPS = (1, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10)
-GREY = "rgba(128,128,128,0.9)"
-"""Lines that must be seen on paper and on black."""
 
 
 def digits(value: float, plus: bool = False) -> str:
@@ -213,10 +211,11 @@ def key_html(shown: Map, scale: Scale) -> str:
     words = f"dotted: base rate {digits(base)}, {escape(shown.explanation.base_rate_of)}"
     if scale.signed:
         what += "; orange speaks for, purple against"
+    left_mark = f"left:{left:.1f}%"
     return (
         f'{KEY_STYLE}<div class="map-key"><span>{low}</span>'
-        f'<span class="ramp" style="background: linear-gradient(90deg, {ramp})"><i style="left:{left:.1f}%"></i></span><span>{digits(scale.end, plus=scale.signed)}</span>'
-        f'<span class="soft">{what}. {words}.</span></div>'
+        f'<span class="ramp" style="background: linear-gradient(90deg, {ramp})"><i style="{left_mark}"></i></span>'
+        f'<span>{digits(scale.end, plus=scale.signed)}</span><span class="soft">{what}. {words}.</span></div>'
     )
 
 
@@ -252,7 +251,7 @@ def chart(shown: Map, film: Film, scale: Scale) -> go.Figure:
         for i, token in enumerate(shown.explanation.axes[1].labels):
             figure.add_bar(
                 x=numbers, y=shown.values[:, i] / scale.divisor, name=token_name(token),
-                marker_color=DARK.tokens.get(token, GREY),
+                marker_color=token_colour(token),
             )  # fmt: skip
         values, base = shown.values.sum(axis=1), shown.base.sum(axis=1)
     else:

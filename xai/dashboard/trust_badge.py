@@ -12,8 +12,9 @@ import plotly.graph_objects as go
 import streamlit as st
 from plotly.subplots import make_subplots
 
+from xai.dashboard.colours import ACCENT, GREY
 from xai.dashboard.jobs import Progress, shared_jobs
-from xai.dashboard.maps import GREY, digits
+from xai.dashboard.maps import digits
 
 if TYPE_CHECKING:
     from training.clip import Clip
@@ -119,7 +120,7 @@ def curves(report: TrustReport) -> go.Figure:
         lines = (
             ("random orders, mean", found[f"random_{name}"], GREY, "dot"),
             ("motion energy", found[f"motion_{name}"], "#d55e00", "dash"),
-            ("this map", found[name], "#2f7de1", "solid"),
+            ("this map", found[name], ACCENT, "solid"),
         )
         for label, values, colour, dash in lines:
             figure.add_scatter(

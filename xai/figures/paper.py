@@ -52,7 +52,7 @@ def sampling_figure(
 ) -> Figure:  # fmt: skip
     """The paper's Fig. 5: film strip with skeleton and the `most` points of most mass. Layers count from 1."""
     return one_panel(
-        lambda area: film(area, evidence, None, layer, query, most), width, look or Look(), _note(evidence)
+        lambda area: film(area, evidence, None, layer, query, most), width, look or Look(), note_of(evidence)
     )
 
 

@@ -123,7 +123,7 @@ def page() -> None:
     show, do, answer = st.columns([4, 4, 4], gap="medium")
     with do:
         kind = controls(scene)
-        t = min(st.session_state.get("stage frame", 1), len(untouched)) - 1
+        t = min(st.session_state.setdefault("stage frame", untouched.telling + 1), len(untouched)) - 1
     with show:
         film = Film.of_clip(changed.shown.clip) if changed and len(changed.shown.clip) == len(untouched) else untouched
         drawn = rectangle(scene) if kind == "Region" else None
@@ -142,8 +142,8 @@ def page() -> None:
     if now is None:
         return
     st.subheader("Where the change comes from", anchor=False)
-    label = st.selectbox("Logit of", list(before.logits), index=0, key="ledger of")
-    table, chart = st.columns([1, 2], gap="large")
+    table, chart = st.columns([2, 5], gap="large")
+    label = table.selectbox("Logit of", list(before.logits), index=0, key="ledger of")
     table.html(ledger_html(before, now, str(label)))
     chart.plotly_chart(ledger_chart(before, now, str(label)), key="ledger", config={"displayModeBar": False})
     if st.toggle("Watch both in the player", key="watch"):
