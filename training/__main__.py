@@ -1,4 +1,4 @@
-"""`python -m training train | evaluate | pack | verify | check-data | describe`.
+"""`python -m training train | evaluate | ablate | pack | verify | check-data | describe`.
 
 Clips come from a SOURCE:
 
@@ -21,7 +21,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -73,6 +73,14 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="the folder of the run")
     train.add_argument("--resume", action="store_true", help="go on with the run in FOLDER, with its configuration")
     train.add_argument("--quiet", action="store_true", help="no progress bar")
+
+    rows = command("ablate", _ablate, "Train the rows of the paper's tables with several seeds; a stopped one goes on.")
+    rows.add_argument("--base", default="gym-cross", metavar="NAME_OR_FILE", help="the recipe that every row changes")
+    rows.add_argument("--out", type=Path, required=True, metavar="FOLDER")
+    rows.add_argument("--table", nargs="*", default=[], metavar="TABLE", help="all by default")
+    rows.add_argument("--seeds", type=int, default=3)
+    rows.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change the recipe of all rows")
+    rows.add_argument("--quiet", action="store_true", help="no progress bar")
 
     test = command("evaluate", _evaluate, "Score a checkpoint on a split of a data set.")
     test.add_argument("--checkpoint", type=Path, required=True, metavar="FILE", help="a .safetensors checkpoint")
@@ -143,6 +151,42 @@ def _train(options: argparse.Namespace) -> int:
             return 130
     if run.best and peers.first:
         print(f"Best validation accuracy {run.best['accuracy']:.1%}; {options.out / 'best.safetensors'}")
+    return 0
+
+
+def _ablate(options: argparse.Namespace) -> int:
+    import model
+    from training.ablate import TABLES, ablate, write_tables
+    from training.engine import Run
+    from training.evaluate import evaluate
+    from training.sources import training_data
+    from training.transforms import Normalisation
+
+    if unknown := sorted(set(options.table) - set(TABLES)):
+        raise ValueError(f"There is no table {unknown[0]!r}; there are {', '.join(TABLES)}.")
+    tables = options.table or list(TABLES)
+
+    def train(config: TrainConfig, folder: Path, resume: bool) -> None:
+        print(folder, flush=True)
+        clips = training_data(config.data, progress=not options.quiet)
+        if not Run(config, folder, *clips, resume=resume, progress=not options.quiet).train():
+            raise KeyboardInterrupt
+
+    def test(config: TrainConfig, checkpoint: Path, arguments: Mapping[str, int]) -> float:
+        network, card = model.load(checkpoint)
+        data, frames = training_data(config.data)[1], arguments.get("frames", card.frames)
+        normalisation = Normalisation(card.mean, card.std)
+        return evaluate(network, data, size=card.size, frames=frames, normalisation=normalisation).top1
+
+    done = []
+    try:
+        for result in ablate(tables, options.base, options.set, options.seeds, options.out, train, test):
+            done.append(result)
+            write_tables(options.out, done, " ".join([options.base, *options.set]))
+    except KeyboardInterrupt:
+        print("Stopped; the same command goes on.")
+        return 130
+    print(f"{len(done)} runs; {options.out / 'tables.md'}")
     return 0
 
 

@@ -307,6 +307,10 @@ def from_dict(values: Mapping[str, Any]) -> TrainConfig:
     parser = ArgumentParser(exit_on_error=False)
     parser.add_class_arguments(TrainConfig, None, skip={"model"})
     parser.add_class_arguments(NETWORKS[architecture], "model")
+    network = values.get("model")
+    if isinstance(network, Mapping):  # YAML reads off as false
+        words = {key: "off" for key in ("deformable", "joint", "temporal") if network.get(key) is False}
+        values = {**values, "model": {**network, **words}}
     try:
         parsed = parser.parse_object(_plain(values))
         result = TrainConfig(**vars(parser.instantiate(parsed)))

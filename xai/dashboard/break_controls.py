@@ -5,7 +5,7 @@ What there is to take away is read off the player's payload, so that looking at 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -109,10 +109,18 @@ def _button(label: str, removal: Mapping[str, Any], *, disabled: bool = False, k
     st.button(label, key=key or label, on_click=_take, args=(dict(removal),), disabled=disabled, width="stretch")
 
 
+def _known(key: str, options: Sequence[Any]) -> None:
+    """Forget what was chosen on another clip or network and does not exist on this one."""
+    if isinstance(chosen := st.session_state.get(key), list):
+        st.session_state[key] = [each for each in chosen if each in options]
+
+
 def _joints(scene: Scene, frames: list[int] | None) -> None:
     if not scene.joints:
         st.info("No joint was seen in this clip, so there is none to take away.")
         return
+    for key, options in (("people", scene.people), ("limbs", scene.limbs), ("joints", scene.joints)):
+        _known(f"{key} chosen", options)
     people = None
     if len(scene.people) > 1:
         chosen = st.pills(
@@ -197,6 +205,8 @@ def _frames(scene: Scene, frames: list[int] | None) -> None:
 
 
 def _inside(scene: Scene, frames: list[int] | None) -> None:
+    _known("tokens chosen", scene.tokens)
+    _known("blocks", range(scene.layers))
     tokens = st.pills(
         "Tokens", scene.tokens, selection_mode="multi", format_func=token_name, key="tokens chosen", wrap=True
     )

@@ -247,7 +247,8 @@ def stage(
             y1=drawn.y + drawn.height - 0.5, line={"color": "white", "width": 2, "dash": "dot"},
         )  # fmt: skip
     figure.update_layout(
-        height=400, margin={"l": 0, "r": 0, "t": 0, "b": 0}, dragmode="select", plot_bgcolor="rgba(0,0,0,0)", paper_bgcolor="rgba(0,0,0,0)",
+        height=400, margin={"l": 0, "r": 0, "t": 0, "b": 0}, dragmode="select",
+        plot_bgcolor="rgba(0,0,0,0)", paper_bgcolor="rgba(0,0,0,0)",
         xaxis={"range": [-0.5, width - 0.5], "visible": False, "constrain": "domain", "fixedrange": True},
         yaxis={"range": [height - 0.5, -0.5], "visible": False, "scaleanchor": "x", "constrain": "domain",
                "fixedrange": True},

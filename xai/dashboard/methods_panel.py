@@ -27,10 +27,6 @@ ON_WORDS = {
     "frames": "pixels", "joints": "joints", "time": "frames", "modal": "modal tokens", "features_a": "F_a",
     "features_b": "F_b", "patches": "patch tokens", "pose": "pose tokens",
 }  # fmt: skip
-FAMILY_WORDS = {
-    "evidence": "its own evidence", "gradient": "gradients", "attention": "attention relevance",
-    "removal": "removal", "counterfactual": "counterfactual",
-}  # fmt: skip
 AT_ONCE = 1.5
 """Seconds that a page waits for a job before it shows a bar."""
 EVERY = 0.6
@@ -55,12 +51,10 @@ class Ask:
 
 
 def ask_another_way(clip: ClipChoice, checkpoint: Any) -> None:
-    """The section under the player. Opened by a button, or by a link that names a method."""
+    """The section under the player, closed until somebody opens it, or a link with `ask=true` does."""
     st.subheader("Ask another way", anchor=False)
-    if not (st.session_state.get("asking") or "method" in st.query_params):
-        left, right = st.columns([1, 3], vertical_alignment="center")
-        left.button("Choose a method", key="open_methods", on_click=_open, width="stretch")
-        right.caption(
+    if not st.toggle("Choose a method", key="ask", bind="query-params"):
+        st.caption(
             "Gradients, attention relevance, removal, Shapley values, counterfactuals: asked of this network and this "
             "clip, each with its cost, its base rate and a measure of trust."
         )
@@ -68,10 +62,6 @@ def ask_another_way(clip: ClipChoice, checkpoint: Any) -> None:
     opened = open_pair(clip, checkpoint)
     if opened is not None:
         map_panel(*opened)
-
-
-def _open() -> None:
-    st.session_state["asking"] = True
 
 
 def open_pair(clip: ClipChoice, checkpoint: Any) -> tuple[Recognizer, Clip] | None:
@@ -134,7 +124,6 @@ def choose_ask(
     name = places[0].selectbox(
         "Method", names, key=f"method{panel}", bind="query-params",
         index=names.index(first) if first in names else 0,
-        format_func=lambda each: f"{each} ({FAMILY_WORDS[known[each].family]})",
     )  # fmt: skip
     method = known[str(name)]
     on = places[1].selectbox(

@@ -123,7 +123,8 @@ def page() -> None:
     show, do, answer = st.columns([4, 4, 4], gap="medium")
     with do:
         kind = controls(scene)
-        t = min(st.session_state.setdefault("stage frame", untouched.telling + 1), len(untouched)) - 1
+        frame = f"frame of {payload['id']}"
+        t = min(st.session_state.setdefault(frame, untouched.telling + 1), len(untouched)) - 1
     with show:
         film = Film.of_clip(changed.shown.clip) if changed and len(changed.shown.clip) == len(untouched) else untouched
         drawn = rectangle(scene) if kind == "Region" else None
@@ -133,7 +134,7 @@ def page() -> None:
             config={"displayModeBar": False}, theme=None,
         )  # fmt: skip
         if len(untouched) > 1:
-            st.slider("Frame", 1, len(untouched), key="stage frame", label_visibility="collapsed")
+            st.slider("Frame", 1, len(untouched), key=frame, label_visibility="collapsed")
     with answer:
         st.html(answer_html(before, now))
         what_was_done(history, changed)

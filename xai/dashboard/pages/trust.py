@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from training.clip import Clip
     from training.recognizer import Recognizer
 
-PANELS = {" left": "limb removal", " right": "joint attention"}
+PANELS = {"_left": "limb removal", "_right": "joint attention"}
 
 
 @st.fragment
@@ -78,8 +78,7 @@ def page() -> None:
     if checkpoint is None or clip == ClipChoice():
         st.info("Upload what is missing, a clip or a checkpoint, to ask two methods about it.")
         return
-    if not (st.session_state.get("comparing") or "method left" in st.query_params):
-        st.button("Compare two methods", on_click=lambda: st.session_state.update(comparing=True))
+    if not st.toggle("Compare two methods", key="compare", bind="query-params"):
         st.caption("Two answers to one question, each with its base rate, its known cause and its measure of trust.")
         return
     opened = open_pair(clip, checkpoint)

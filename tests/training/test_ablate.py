@@ -1,0 +1,89 @@
+"""Ablations: every row is a configuration that can be built, runs are kept, and tables say what was measured."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+import model
+from training.__main__ import main
+from training.ablate import TABLES, Result, ablate, configured, markdown, result_of, spread_of, write_tables
+from training.config import TrainConfig
+
+
+@pytest.mark.parametrize("table", list(TABLES))
+def test_every_row_can_be_built_and_differs(table: str) -> None:
+    seen = set()
+    for changes in TABLES[table].rows.values():
+        config = configured("gym-cross", ["schedule.stages=[{epochs: 1, size: 32, frames: 8, batch: 4}]"], changes, 2)
+        assert config.run.seed == 2
+        model.build(config.model)
+        seen.add(json.dumps(config.to_dict(), sort_keys=True))
+    assert len(seen) == len(TABLES[table].rows)
+
+
+def test_stages_are_changed_together() -> None:
+    shared = [
+        "schedule.stages=[{epochs: 2, size: 32, frames: 8, batch: 4}, {epochs: 1, size: 48, frames: 12, batch: 4}]"
+    ]
+    config = configured("gym-cross", shared, ("schedule.stages.*.frames=4",), 0)
+    assert [(stage.size, stage.frames) for stage in config.schedule.stages] == [(32, 4), (48, 4)]
+    assert config.model.frames == 4
+
+
+def fake_run(folder: Path, accuracy: float, planned: int = 6, done: int = 6) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    lines = [{"kind": "start", "steps": planned}]
+    lines += [
+        {"kind": "epoch", "step": step, "val_accuracy": accuracy, "seconds": 30.0} for step in range(3, done + 1, 3)
+    ]
+    (folder / "log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+
+def test_only_finished_runs_count(tmp_path: Path) -> None:
+    fake_run(tmp_path / "a", 0.5)
+    fake_run(tmp_path / "b", 0.5, done=3)
+    assert result_of(tmp_path / "a", "x", 1) == Result("x", 1, 0.5, 60.0)
+    assert result_of(tmp_path / "b", "x", 1) is None
+    assert result_of(tmp_path / "c", "x", 1) is None
+
+
+def test_what_is_done_is_not_run_again(tmp_path: Path) -> None:
+    trained: list[tuple[str, bool]] = []
+
+    def train(config: TrainConfig, folder: Path, resume: bool) -> None:
+        trained.append((folder.relative_to(tmp_path).as_posix(), resume))
+        fake_run(folder, 0.4 + 0.1 * config.run.seed)
+
+    def test(config: TrainConfig, checkpoint: Path, arguments: dict) -> float:
+        return arguments["frames"] / 10
+
+    half = tmp_path / "tokens" / "none" / "0"
+    half.mkdir(parents=True)
+    (half / "last.pt").write_bytes(b"")  # stopped in the middle
+    results = list(ablate(["tokens", "fewer"], "gym-cross", [], 2, tmp_path, train, test))
+    assert trained[0] == ("tokens/none/0", True)
+    assert len(trained) == 8
+    assert trained[1] == ("tokens/single/0", False)
+    assert list(ablate(["tokens", "fewer"], "gym-cross", [], 2, tmp_path, train, test)) == results
+    assert len(trained) == 8
+    assert ("fewer", Result("4 frames", 1, 0.4, 60.0)) in results
+    write_tables(tmp_path, results, "gym-cross")
+    text = (tmp_path / "tables.md").read_text()
+    assert "| cross | 45.0 ± 63.5 % | 2 | 1.0 |" in text
+    assert "| 2 frames | 20.0 ± 0.0 % | 2 | 1.0 |" in text
+    assert len(json.loads((tmp_path / "results.json").read_text())) == len(results)
+
+
+def test_spread_by_hand() -> None:
+    mean, half = spread_of([0.4, 0.5, 0.6])
+    assert mean == pytest.approx(0.5)
+    assert half == pytest.approx(4.3027 * 0.1 / 3**0.5, rel=1e-4)
+    assert "| a | 40.0 % | 1 |" in markdown(TABLES["tokens"], [Result("a", 0, 0.4, 60)], "x")
+
+
+def test_unknown_tables_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    assert main(["ablate", "--out", str(tmp_path), "--table", "tea"]) == 2
+    assert "no table 'tea'; there are blocks" in capsys.readouterr().err

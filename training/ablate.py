@@ -1,0 +1,211 @@
+"""Ablations: the tables and curves of the paper, each row trained with several seeds, redrawn by one command.
+
+    python -m training ablate --base gym-cross --out runs/ablation [--table tokens blocks] [--seeds 3] [--set a.b=c]
+
+A row is the base recipe with a few changes. Every run lies in OUT/<table>/<row>/<seed>, goes on where it was when it
+was stopped, and is not run again when it is done; the table is written after each, so it can be read while others still
+run. All rows of a table have the same clips, budget and seeds. The base may be made cheaper with --set, for all alike.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import statistics
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from training.checkpointing import read_log, write_atomically
+from training.config import TrainConfig, resolve
+
+Changes = tuple[str, ...]
+"""`a.b=c` as of --set."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table or curve of the paper."""
+
+    title: str
+    about: str
+    rows: Mapping[str, Changes]
+    tests: Mapping[str, Mapping[str, int]] | None = None
+    """Figure A1 tests one trained network with fewer frames: name -> arguments of the evaluation."""
+
+
+_OFF = {"deformable": "model.deformable=off", "joint": "model.joint=off", "temporal": "model.temporal=off"}
+_FULL = {"deformable": "model.deformable=full", "joint": "model.joint=full", "temporal": "model.temporal=full"}
+
+TABLES: Mapping[str, Table] = {
+    "blocks": Table(
+        "Table 4: the three attentions",
+        "An attention that is off is the identity; full attention reads every token.",
+        {
+            "all three": (),
+            "without deformable": (_OFF["deformable"],),
+            "without joint stride": (_OFF["joint"],),
+            "without temporal stride": (_OFF["temporal"],),
+            "full instead of deformable": (_FULL["deformable"],),
+            "full instead of joint stride": (_FULL["joint"],),
+            "full instead of temporal stride": (_FULL["temporal"],),
+        },
+    ),
+    "tokens": Table(
+        "Table 5: tokens that talk across modalities",
+        "No modal tokens, one that plays all roles, or a CLS, an RGB and a pose token.",
+        {mode: (f"model.token_mode={mode}",) for mode in ("none", "single", "cross")},
+    ),
+    "windows": Table(
+        "Figure 7a: window and stride in time",
+        "Temporal stride attention; the stride shifts the windows that are read.",
+        {
+            f"window {window}, stride {stride}": (f"model.temporal_window={window}", f"model.temporal_stride={stride}")
+            for window, stride in ((2, 1), (4, 1), (4, 2), (4, 4), (6, 3), (8, 4))
+        },
+    ),
+    "frames": Table(
+        "Figure 7b: frames in training",
+        "The same network, trained and tested with so many frames.",
+        {f"{frames} frames": (f"schedule.stages.*.frames={frames}",) for frames in (4, 6, 8, 12)},
+    ),
+    "fewer": Table(
+        "Figure A1: fewer frames in testing",
+        "One network, tested with fewer frames than it was trained with.",
+        {"trained once": ()},
+        {f"{frames} frames": {"frames": frames} for frames in (2, 4, 6, 8)},
+    ),
+    "pairing": Table(
+        "Readings of Algorithms A1 and A2: which windows read which",
+        "Cyclic shifts the windows and wraps around; self reads its own; slide overlaps.",
+        {
+            pairing: (f"model.joint_pairing={pairing}", f"model.temporal_pairing={pairing}")
+            for pairing in ("cyclic", "self", "slide")
+        },
+    ),
+    "offsets": Table(
+        "Readings of Algorithm A3: how far the points may go",
+        "The unit of an offset of 1: half the volume, a cell of the reference grid, a token; or no offset at all.",
+        {
+            "volume": ("model.offset_mode=volume",),
+            "cells": ("model.offset_mode=cells",),
+            "tokens": ("model.offset_mode=tokens",),
+            "fixed lattice": ("model.offset_range=0",),
+        },
+    ),
+    "geometry": Table(
+        "What a pose token knows (not in the paper)",
+        "Appearance at the joint only, as in the paper; where it is and how it moves; how far from the other joints.",
+        {
+            "appearance": ("model.pose_geometry=false",),
+            "and motion": ("model.pose_geometry=true",),
+            "and distances": ("model.pose_geometry=true", "model.pose_distances=true"),
+        },
+    ),
+}
+
+
+def configured(base: str, shared: Sequence[str], row: Changes, seed: int) -> TrainConfig:
+    """The configuration of one run. `schedule.stages.*.KEY=VALUE` changes every stage."""
+    plain = [change for change in row if ".*." not in change]
+    config = resolve(base, [*shared, *plain, f"run.seed={seed}"])
+    for change in row:
+        if ".*." not in change:
+            continue
+        key, value = change.split(".*.")[1].split("=")
+        stages = [{**stage, key: int(value)} for stage in config.to_dict()["schedule"]["stages"]]
+        config = resolve(base, [*shared, *plain, f"run.seed={seed}", f"schedule.stages={json.dumps(stages)}"])
+    return config
+
+
+@dataclass(frozen=True)
+class Result:
+    """Accuracy of one run on the validation clips of its data, at its last epoch (nothing is picked)."""
+
+    row: str
+    seed: int
+    accuracy: float
+    seconds: float
+
+
+def result_of(folder: Path, row: str, seed: int) -> Result | None:
+    """The result of a finished run; None if it is not there or not finished."""
+    path = folder / "log.jsonl"
+    if not path.is_file():
+        return None
+    lines = read_log(path)
+    epochs = [line for line in lines if line["kind"] == "epoch"]
+    planned = next((line["steps"] for line in lines if line["kind"] == "start"), None)
+    if not epochs or epochs[-1]["step"] != planned or "val_accuracy" not in epochs[-1]:
+        return None
+    return Result(row, seed, epochs[-1]["val_accuracy"], sum(line["seconds"] for line in epochs))
+
+
+def spread_of(values: Sequence[float]) -> tuple[float, float]:
+    """Mean and half of the 95 % interval over seeds (Student's t); NaN for one seed."""
+    from scipy.stats import t
+
+    mean = statistics.fmean(values)
+    if len(values) < 2:
+        return mean, math.nan
+    return mean, float(t.ppf(0.975, len(values) - 1)) * statistics.stdev(values) / math.sqrt(len(values))
+
+
+def markdown(table: Table, results: Sequence[Result], base: str) -> str:
+    """The table as it stands: mean, interval, runs and minutes of each row."""
+    lines = [f"### {table.title}\n", f"{table.about} Recipe: `{base}`.\n"]
+    lines += ["| | accuracy | runs | minutes a run |", "|---|---|---|---|"]
+    for row in dict.fromkeys(result.row for result in results):
+        found = [result for result in results if result.row == row]
+        mean, half = spread_of([result.accuracy for result in found])
+        interval = "" if math.isnan(half) else f" ± {100 * half:.1f}"
+        minutes = statistics.fmean(result.seconds for result in found) / 60
+        lines.append(f"| {row} | {100 * mean:.1f}{interval} % | {len(found)} | {minutes:.1f} |")
+    return "\n".join(lines) + "\n"
+
+
+Train = Callable[[TrainConfig, Path, bool], None]
+"""(configuration, folder, whether to go on): trains one run to its end."""
+Test = Callable[[TrainConfig, Path, Mapping[str, int]], float]
+"""(configuration, checkpoint, arguments): accuracy on the validation clips, shown as the arguments say."""
+
+
+def tested(config: TrainConfig, folder: Path, table: Table, result: Result, test: Test) -> Iterator[Result]:
+    """The result as it is, and for a table with tests what they found (kept in the folder of the run)."""
+    if table.tests is None:
+        yield result
+        return
+    path = folder / "tests.json"
+    known: dict[str, float] = json.loads(path.read_text()) if path.is_file() else {}
+    for name, arguments in table.tests.items():
+        if name not in known:
+            known[name] = test(config, folder / "last.safetensors", arguments)
+            write_atomically(path, json.dumps(known).encode())
+        yield Result(name, result.seed, known[name], result.seconds)
+    yield Result("as in training", result.seed, result.accuracy, result.seconds)
+
+
+def ablate(
+    tables: Sequence[str], base: str, shared: Sequence[str], seeds: int, out: Path, train: Train, test: Test
+) -> Iterator[tuple[str, Result]]:
+    """Train what is missing, seed by seed so that all rows grow alike, and yield (table, result) of every run."""
+    for seed in range(seeds):
+        for name in tables:
+            for row, changes in TABLES[name].rows.items():
+                folder = out / name / row.replace(" ", "-").replace(",", "") / str(seed)
+                config, result = configured(base, shared, changes, seed), result_of(folder, row, seed)
+                if result is None:
+                    train(config, folder, (folder / "last.pt").is_file())
+                    result = result_of(folder, row, seed)
+                if result is not None:
+                    yield from ((name, each) for each in tested(config, folder, TABLES[name], result, test))
+
+
+def write_tables(out: Path, results: Sequence[tuple[str, Result]], base: str) -> None:
+    """`tables.md` and `results.json` of everything that is done."""
+    names = list(dict.fromkeys(name for name, _ in results))
+    text = "\n".join(markdown(TABLES[name], [r for n, r in results if n == name], base) for name in names)
+    write_atomically(out / "tables.md", text.encode())
+    plain: list[dict[str, Any]] = [{"table": name, **vars(result)} for name, result in results]
+    write_atomically(out / "results.json", (json.dumps(plain, indent=1) + "\n").encode())
