@@ -3,6 +3,9 @@
     python -m xai explain CLIP --checkpoint F --out DIR [--joints FILE]
     python -m xai methods
     python -m xai ask CLIP METHOD --checkpoint F --out FILE.npz [--on joints] [--target A] [--against B] [--trust]
+    python -m xai figure SPEC.yaml
+    python -m xai report CLIP --checkpoint F --out FILE.html [--methods METHOD ...]
+    python -m xai animate CLIP --checkpoint F --out FILE.webp
     python -m xai explain-corpus DATA --checkpoint F --out DIR      (also under torchrun)
     python -m xai gym-bench --checkpoint F --out DIR [--clips 216]
     python -m xai bundle [--assets DIR]
@@ -15,6 +18,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -186,6 +190,7 @@ def bundle(arguments: argparse.Namespace) -> int:
 
 
 def main(argv: list[str] | None = None) -> int:
+    argv = sys.argv[1:] if argv is None else argv
     parser = argparse.ArgumentParser(prog="python -m xai", description="Explain what a checkpoint did on a clip.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     one = commands.add_parser("explain", help="one clip: numbers (.npz, .json) and pictures (.png, .pdf)")
@@ -213,6 +218,16 @@ def main(argv: list[str] | None = None) -> int:
     method.add_argument("--joints", metavar="FILE")
     method.add_argument("--device", default="auto")
     method.set_defaults(run=ask)
+    for name, module, words in (
+        ("figure", "bundle", "a figure for a paper from a spec: PDF, SVG, PNG, numbers and a manifest"),
+        ("report", "report", "one clip as one interactive HTML file that opens without a server"),
+        ("animate", "animation", "the film with points and attention, as WebP or WebM"),
+    ):
+        drawn = commands.add_parser(name, help=words)
+        if argv[:1] == [name]:  # only then pay for matplotlib
+            drawing = import_module(f"xai.figures.{module}")
+            drawing.add_arguments(drawn)
+            drawn.set_defaults(run=drawing.run)
     many = commands.add_parser("explain-corpus", help="the evidence of every clip of a data set, one file a clip")
     many.add_argument("data", metavar="DATA", help="gym, jhmdb:FOLDER, pack:FILE, ... as for training")
     many.add_argument("--checkpoint", required=True, metavar="F")

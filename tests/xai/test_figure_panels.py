@@ -1,37 +1,25 @@
-"""Panels of figures: nothing lies over anything else, marks are where they should be, numbers are those of the model."""
+"""Panels of figures: nothing lies over anything else, marks are where they should be, numbers are the model's."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import replace
-from itertools import combinations
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from tests.xai.synthetic import WRIST, one_point, painted_clip, synthetic_evidence
+from tests.xai.figure_checks import SIZE, collisions, shown
+from tests.xai.synthetic import WRIST, one_point, synthetic_evidence
 from xai.evidence import Evidence
-from xai.explanation import Axis, Explanation, MadeBy
 from xai.figures.block import block, project
 from xai.figures.compose import compose
-from xai.figures.curves import joints, ledger, telling, trust
-from xai.figures.maps import map_panel
-from xai.figures.paper import FIGURES, one_panel
-from xai.figures.sheet import Area, Drawn
+from xai.figures.curves import joints, ledger, telling
+from xai.figures.paper import FIGURES
 from xai.figures.sources import Sources
 from xai.figures.spec import FigureError, FigureSpec, parse_spec
 from xai.figures.strip import film
 from xai.figures.style import DARK, Look, number, text_width, wrapped
 from xai.figures.variants import variants
-
-SIZE: dict[str, Any] = {"frames": 7, "height": 60, "width": 100, "layers": 2, "heads": 2, "grid": (2, 3, 4)}
 
 
 class Drawings(Sources):
@@ -44,65 +32,6 @@ class Drawings(Sources):
         return checkpoint or "cross"
 
 
-def map_of(kind: str, values: np.ndarray, trusted: Any = None, base: float = 0.0) -> Explanation:
-    names = {"pixel map": ("frame", "y", "x"), "joint map": ("frame", "person", "joint"), "frame map": ("frame",)}
-    axes = tuple(Axis(name) for name in names.get(kind, ("frame", "token")))
-    if kind == "token map":
-        axes = (Axis("frame"), Axis("token", ("cls", "rgb", "pose")))
-    box = np.array([[-0.5, -0.5], [99.5, -0.5], [99.5, 59.5], [-0.5, 59.5]])
-    about = MadeBy("0" * 16, "1" * 16, "some method", {"target": "golf", "against": "clap", "on": "here"})
-    return Explanation(
-        kind, values.astype(np.float32), axes, "change of the logit", about, np.array(base), "taking away one at random",
-        companions={"box": box}, trust=trusted,
-    )  # fmt: skip
-
-
-def curves() -> dict[str, Any]:
-    share, falling = np.linspace(0, 1, 6), np.linspace(2, -1, 6)
-    found: dict[str, Any] = {"share": share.tolist(), "units": "joints", "gain": 1.0, "over_random": 0.5}
-    for kind, line in (("deletion", falling), ("insertion", falling[::-1])):
-        found |= {kind: line.tolist(), f"motion_{kind}": (line + 0.2).tolist(), f"random_{kind}": (line * 0.5).tolist()}
-        found |= {f"random_{kind}_low": (line * 0.5 - 1).tolist(), f"random_{kind}_high": (line * 0.5 + 1).tolist()}
-    return found | {"interval": [0.1, 0.9], "motion_gain": 0.2}
-
-
-@contextmanager
-def drawn_words() -> Iterator[list[Text]]:
-    """The texts that are really painted while this is open, not those that matplotlib keeps for later."""
-    seen: list[Text] = []
-    original = Text.draw
-
-    def draw(self: Text, renderer: Any, *rest: Any, **more: Any) -> Any:
-        if self.get_text().strip() and self.get_visible():
-            seen.append(self)
-        return original(self, renderer, *rest, **more)
-
-    Text.draw = draw  # type: ignore[method-assign]
-    try:
-        yield seen
-    finally:
-        Text.draw = original  # type: ignore[method-assign]
-
-
-def collisions(figure: Figure) -> list[str]:
-    """Texts that lie over each other, over a picture or a chart, or outside the figure."""
-    figure.set_dpi(150)
-    with drawn_words() as words:
-        figure.canvas.draw()
-    assert len(words) > 3
-    renderer = figure.canvas.get_renderer()  # type: ignore[attr-defined]
-    boxes = [(text.get_text(), text.get_window_extent(renderer).padded(-1.5)) for text in words]
-    found = [f"{a!r} over {b!r}" for (a, box), (b, other) in combinations(boxes, 2) if box.overlaps(other)]
-    found += [f"{text!r} outside" for text, box in boxes if box.x0 < -2 or box.y0 < -2
-              or box.x1 > figure.bbox.x1 + 2 or box.y1 > figure.bbox.y1 + 2]  # fmt: skip
-    charts = [axes.get_window_extent() for axes in figure.axes if axes.axison]
-    loose = [(text.get_text(), text.get_window_extent(renderer).padded(-1.5)) for text in figure.texts]
-    found += [f"{text!r} over a chart" for text, box in loose if any(box.overlaps(chart) for chart in charts)]
-    framed = [axes.get_window_extent() for axes in figure.axes]
-    solid = [box for box in framed if box.width > 4 and box.height > 4]
-    return found + ["axes over axes" for a, b in combinations(solid, 2) if a.padded(-1).overlaps(b.padded(-1))]
-
-
 SPECS = {
     "page": "panels: [film, joints, [ledger, cube]]",
     "column": "width: column\nscale: per clip\npanels: [film, joints, ledger, cube]",
@@ -110,6 +39,16 @@ SPECS = {
     "variants": "checkpoints: {none: a, single: b, cross: c}\npanels: [variants]",
     "narrow variants": "width: column\ncheckpoints: {none: a, cross: c}\npanels: [variants: {classes: 3}]",
 }
+
+
+def test_the_check_sees_what_lies_over_something() -> None:
+    spec = parse_spec(SPECS["page"])
+    figure = compose(spec, Drawings(spec)).figure
+    figure.text(0.3, 0.87, "over the film")
+    figure.text(0.99, 0.5, "out of the sheet")
+    found = " ".join(collisions(figure))
+    assert "'over the film' over a chart" in found
+    assert "'out of the sheet' outside" in found
 
 
 @pytest.mark.parametrize("name", SPECS)
@@ -122,65 +61,6 @@ def test_nothing_lies_over_anything_else(name: str) -> None:
     assert letters == "abcdefgh"[: len(letters)]
     for letter in letters:
         assert f"({letter})" in composed.caption
-
-
-def maps() -> dict[str, Explanation]:
-    rng = np.random.default_rng(0)
-    once = np.broadcast_to(rng.normal(size=(1, 1, 15)), (7, 1, 15))
-    verdict = {"level": "doubtful", "verdict": "No better than random removal of joints.", "faithfulness": curves()}
-    return {
-        "pixels": map_of("pixel map", rng.normal(size=(7, 6, 10)), base=0.4),
-        "joints": map_of("joint map", rng.normal(size=(7, 1, 15)), verdict, base=-0.3),
-        "joints, one value a joint": map_of("joint map", once, base=0.3),
-        "amounts": map_of("joint map", rng.random((7, 1, 15)), base=0.5),
-        "frames": map_of("frame map", rng.normal(size=7), base=0.2),
-        "tokens": map_of("token map", rng.normal(size=(7, 3))),
-    }
-
-
-@pytest.mark.parametrize("name", maps())
-@pytest.mark.parametrize("width", [3.15, 6.65])
-def test_no_map_lies_over_its_words(name: str, width: float) -> None:
-    clip, explanation = painted_clip(7, 60, 100), maps()[name]
-    drawn: list[Drawn] = []
-    signed = name != "amounts"
-    figure = one_panel(lambda a: keep(drawn, map_panel(a, explanation, clip, signed)), width, Look())
-    assert collisions(figure) == []
-    assert "taking away one at random" in drawn[0].caption
-    assert ("Trust: doubtful" in drawn[0].caption) == (explanation.trust is not None)
-    np.testing.assert_array_equal(drawn[0].tables[0].values["change of the logit"], explanation.values)
-
-
-def keep(drawn: list[Drawn], one: Drawn) -> Drawn:
-    drawn.append(one)
-    return one
-
-
-def shown(draw: Callable[[Area], Drawn], width: float = 6.65, look: Look | None = None) -> tuple[Figure, Drawn]:
-    drawn: list[Drawn] = []
-    return one_panel(lambda area: keep(drawn, draw(area)), width, look or Look()), drawn[0]
-
-
-def pixel(figure: Figure, axes: Axes, x: float, y: float) -> np.ndarray:
-    """Colour [3] of the figure at a place in the coordinates of `axes`."""
-    image = np.asarray(figure.canvas.buffer_rgba())  # type: ignore[attr-defined]
-    column, row = axes.transData.transform((x, y))
-    return image[round(image.shape[0] - 1 - row), round(column), :3].astype(int)
-
-
-def test_a_cell_of_a_pixel_map_is_painted_where_it_is() -> None:
-    values = np.zeros((7, 6, 10))
-    values[3, 4, 8] = 1.0  # the cell x 79.5..89.5, y 39.5..49.5 of frame 3
-    clip = painted_clip(7, 60, 100, people=0)
-    figure, _ = shown(lambda area: map_panel(area, map_of("pixel map", values), clip, True, frames=7))
-    figure.set_dpi(150)
-    figure.canvas.draw()
-    frames = [axes for axes in figure.axes if len(axes.images) == 2]
-    assert len(frames) == 7
-    red, green, blue = pixel(figure, frames[3], 84.5, 44.5)
-    assert red > green + 30 > blue + 30  # orange: speaks for
-    for axes, (x, y) in ((frames[3], (77.0, 44.5)), (frames[3], (84.5, 52.0)), (frames[2], (84.5, 44.5))):
-        assert np.ptp(pixel(figure, axes, x, y)) < 6  # grey: nothing
 
 
 def test_a_sampling_point_is_drawn_between_its_two_frames() -> None:
@@ -250,27 +130,13 @@ def test_what_a_network_or_a_clip_does_not_have_is_said() -> None:
     assert figure.get_size_inches()[0] == 6.65
 
 
-def test_trust_shows_the_map_beside_random_and_motion() -> None:
-    found = {"level": "supported", "verdict": "Beats random removal.", "faithfulness": curves()}
-    explanation = map_of("joint map", np.zeros((7, 1, 15)), found)
-    figure, drawn = shown(lambda area: trust(area, explanation), 3.15)
-    assert collisions(figure) == []
-    charts = [axes for axes in figure.axes if axes.axison]
-    assert [len(axes.lines) for axes in charts] == [3, 3]
-    assert charts[0].lines[2].get_ydata().tolist() == found["faithfulness"]["deletion"]
-    assert "Beats random removal." in drawn.caption
-    assert drawn.tables[0].values["random_insertion_high"].shape == (6,)
-    with pytest.raises(ValueError, match="was not measured"):
-        shown(lambda area: trust(area, map_of("joint map", np.zeros((7, 1, 15)))))
-
-
 def test_variants_share_one_scale_when_raw() -> None:
     evidences = {mode: synthetic_evidence(**SIZE, token_mode=mode) for mode in ("none", "single", "cross")}
-    for look, alike in ((Look(), True), (Look(per_clip=True), True)):
+    for look in (Look(), Look(per_clip=True)):
         figure, drawn = shown(lambda area: variants(area, evidences), look=look)
         charts = [axes for axes in figure.axes if "mass" in axes.get_ylabel()]
         assert len(charts) == 3
-        assert (len({axes.get_ylim() for axes in charts}) == 1) == alike
+        assert len({axes.get_ylim() for axes in charts}) == 1
         probabilities = [table for table in drawn.tables if table.name == "cross probabilities"]
         np.testing.assert_array_equal(probabilities[0].values["probability"], evidences["cross"].probabilities)
     other = replace(evidences["none"], labels=tuple("abcdefgh"))
@@ -286,28 +152,6 @@ def test_the_block_keeps_lengths_along_its_axes() -> None:
     assert project(np.array([0, 100, 0]), step) - origin == pytest.approx([42, -20])
 
 
-def test_a_leader_board_of_a_benchmark(tmp_path: Path) -> None:
-    entries = [{"method": name, "on": "joints", "options": {}} for name in ("good", "bad")]
-    lines: list[Any] = [{"format": 1, "entries": entries}]
-    for position in range(6):
-        scores = {name: [{"target": "joints", "measure": "rank", "value": value, "base": 0.5}]
-                  for name, value in (("good", 0.9 + 0.01 * position), ("bad", 0.4))}  # fmt: skip
-        made = {f"{name} on joints": {"seconds": 0.1, "amounts": {}, "scores": s} for name, s in scores.items()}
-        lines.append({"position": position, "kind": "pose", "predicted": "a", "label": "a", "maps": made})
-    path = tmp_path / "scores.jsonl"
-    path.write_text("\n".join(map(json.dumps, lines)), encoding="utf-8")
-    spec = parse_spec(f"width: column\npanels:\n  - leader board: {{scores: {path}}}")
-    composed = compose(spec, Drawings(spec))
-    assert collisions(composed.figure) == []
-    ((_, table),) = composed.tables
-    assert dict(zip(table.axes["method"], table.values["mean"], strict=True)) == pytest.approx(
-        {"good on joints": 0.925, "bad on joints": 0.4}
-    )
-    wrong = parse_spec(f"panels:\n  - leader board: {{scores: {path}, kind: time}}", "fig.yaml")
-    with pytest.raises(FigureError, match=r"^fig.yaml, line 2: .*kinds are all, pose"):
-        compose(wrong, Drawings(wrong))
-
-
 @pytest.mark.parametrize(
     ("panel", "words"),
     [
@@ -320,7 +164,7 @@ def test_a_leader_board_of_a_benchmark(tmp_path: Path) -> None:
 )
 def test_a_panel_that_cannot_be_drawn_is_named_by_its_line(panel: str, words: str) -> None:
     spec = parse_spec(f"panels:\n  - ledger\n  - {panel}", "fig.yaml")
-    with pytest.raises(FigureError, match="fig.yaml, line 3: ") as caught:
+    with pytest.raises(FigureError, match=r"^fig\.yaml, line 3: ") as caught:
         compose(spec, Drawings(spec))
     assert words in str(caught.value)
 

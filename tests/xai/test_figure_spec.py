@@ -83,7 +83,7 @@ def test_any_sensible_width_in_inches(width: float) -> None:
         ("clip: x\npanels: [film", 2, "not YAML"),
         ("clip: !!python/object/apply:os.system [ls]\npanels: [film]", 1, "not a list"),
         ("clip: !!python/name:os.system x\npanels: [film]", 1, "not YAML"),
-        ("panels: [" + "[" * 2000, 1, ""),
+        ("panels: [" + "[" * 2000, 1, "nested 13 deep"),
     ],
 )
 def test_what_is_wrong_is_one_sentence_with_its_line(text: str, line: int, words: str) -> None:

@@ -95,10 +95,11 @@ def pointed(scene: Scene) -> None:
     found = [point["customdata"] for point in selection.get("points", []) if point.get("customdata")]
     names = list(dict.fromkeys(str(joint) for joint, _ in found if joint in scene.joints))
     if names:
-        st.session_state["joints chosen"] = names
-        who = sorted({int(person) for _, person in found})
+        chosen = st.session_state.get("joints chosen", [])
+        st.session_state["joints chosen"] = [*chosen, *(name for name in names if name not in chosen)]
         if len(scene.people) > 1:
-            st.session_state["people chosen"] = who
+            who = {*st.session_state.get("people chosen", []), *(int(person) for _, person in found)}
+            st.session_state["people chosen"] = sorted(who)
 
 
 def _take(removal: Mapping[str, Any]) -> None:

@@ -211,9 +211,7 @@ class Rectangle:
     height: float
 
 
-def stage(
-    film: Film, t: int, size: tuple[int, int], untouched: Film, drawn: Rectangle | None, people: Sequence[int]
-) -> go.Figure:
+def stage(film: Film, t: int, size: tuple[int, int], untouched: Film, drawn: Rectangle | None) -> go.Figure:
     """One frame at which one can point: joints by clicking, a region by dragging. `size`: (height, width) of the clip.
     Joints that were taken away can be pointed at, where they were."""
     height, width = size
@@ -230,7 +228,6 @@ def stage(
     points = [
         (scale * (x + 0.5) - 0.5, scale * (y + 0.5) - 0.5, named[joint], person)
         for person in range(film.joints.shape[1])
-        if not people or person in people
         for joint, (x, y) in enumerate(film.joints[t, person])
         if untouched.score[:, person, joint].any()
     ]
@@ -247,7 +244,8 @@ def stage(
             y1=drawn.y + drawn.height - 0.5, line={"color": "white", "width": 2, "dash": "dot"},
         )  # fmt: skip
     figure.update_layout(
-        height=400, margin={"l": 0, "r": 0, "t": 0, "b": 0}, dragmode="select",
+        height=400, margin={"l": 0, "r": 0, "t": 0, "b": 0}, clickmode="event+select",
+        dragmode=False if drawn is None else "select",  # dragging over it goes on scrolling the page of a telephone
         plot_bgcolor="rgba(0,0,0,0)", paper_bgcolor="rgba(0,0,0,0)",
         xaxis={"range": [-0.5, width - 0.5], "visible": False, "constrain": "domain", "fixedrange": True},
         yaxis={"range": [height - 0.5, -0.5], "visible": False, "scaleanchor": "x", "constrain": "domain",

@@ -15,9 +15,9 @@ from xai.dashboard.colours import ACCENT, GREY
 
 TITLES = {"joints": "deciding joints", "frames": "deciding frames", "pixels": "deciding pixels"}
 MEASURES = {
-    "rank": "rank: how often what decides outranks what does not",
-    "pointing": "pointing: is the strongest entry on what decides",
-    "mass": "mass: share of the map on what decides",
+    "rank": "rank of the cause (AUC)",
+    "pointing": "share of clips pointed at right",
+    "mass": "share of mass on the cause",
 }
 NEEDED = {"method", "on", "target", "measure", "kind", "clips", "mean", "low", "high", "base"}
 

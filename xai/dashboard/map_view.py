@@ -40,7 +40,8 @@ def show_scale(clip: Clip, panel: str) -> Look:
     """The choices that change the picture and not the numbers."""
     with st.container(horizontal=True, vertical_alignment="center", gap="medium"):
         scale = st.segmented_control(
-            "Scale", ["raw", "per clip"], default="raw", required=True, key=f"scale{panel}", bind="query-params",
+            "Scale", ["raw scale", "per clip"], default="raw scale", required=True, key=f"scale{panel}",
+            bind="query-params", label_visibility="collapsed",
             help="Raw: the colours end at a number in the unit of the method. Per clip: values are divided by the "
             "largest one of the clip, so that a weak map looks as strong as any other.",
         )  # fmt: skip
@@ -60,7 +61,7 @@ def show_map(pairs: Sequence[tuple[Ask, Explanation]], network: Recognizer, clip
     seen = clip.take(network.view(clip).frame_index)
     film = Film.of_clip(seen)
     if not network.card.trained_on:
-        st.warning(UNTRAINED)
+        st.markdown(f":orange[**{UNTRAINED}**]")
     columns = st.columns(len(pairs), gap="large") if len(pairs) > 1 else [st.container()]
     for number, (column, (ask, explanation), each) in enumerate(zip(columns, pairs, shown, strict=True)):
         alike = [other for other in shown if other.explanation.unit == each.explanation.unit]
@@ -87,4 +88,5 @@ def _one(
         )  # fmt: skip
     with single:
         large = maps.large_picture(shown, film, strongest, scale, look.cause)
-        st.image(large, caption=f"Frame {film.number(strongest)}, where the map is strongest", width="stretch")
+        words = f"Frame {film.number(strongest)}, where the map is strongest"
+        st.image(large, caption=words, width="stretch" if count == 1 else 380)

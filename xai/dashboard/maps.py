@@ -289,6 +289,7 @@ def _joint_chart(shown: Map, film: Film, scale: Scale) -> go.Figure:
     labels = [f"{names[j]} · {m + 1}" if several else names[j] for m, j in rows]
     values = np.array([shown.values[:, m, j] for m, j in rows]).reshape(len(rows), -1) / scale.divisor
     base = np.array([shown.base[:, m, j] for m, j in rows]).reshape(len(rows), -1) / scale.divisor
+    there = np.array([film.score[:, m, j] > 0 for m, j in rows]).reshape(len(rows), -1)
     height = 60 + (13 if several else 18) * max(4, len(rows))
     axis = {"autorange": "reversed", "dtick": 1, "tickfont": {"size": 10 if several else 11}}
     figure = go.Figure()
@@ -302,7 +303,8 @@ def _joint_chart(shown: Map, film: Film, scale: Scale) -> go.Figure:
         x = {"title": scale.unit, "zeroline": True, "zerolinecolor": GREY}
     else:
         figure.add_heatmap(
-            z=values, x=[film.number(t) for t in range(values.shape[1])], y=labels, customdata=base,
+            z=np.where(there, values, np.nan), y=labels, customdata=base,
+            x=[film.number(t) for t in range(values.shape[1])],
             colorscale=RAMPS[scale.signed], zmin=-scale.end if scale.signed else 0, zmax=scale.end, showscale=False,
             xgap=1, ygap=1,
             hovertemplate="%{y}, frame %{x}<br>%{z:.3g} (base rate %{customdata:.3g})<extra></extra>",

@@ -139,16 +139,16 @@ def choose_ask(
         method.name, str(on), None if target == MODEL_CHOICE else str(target),
         None if against == NOBODY else str(against), options,
     )  # fmt: skip
-    st.markdown(f"**{method.about}**")
     usual = shared_jobs().usual(_kind(ask, network))
     took = "" if usual is None else f"; the last one took {usual:.1f} s here"
     cost = "no pass of the network" if method.cost == "none" else method.cost
+    said = f"**{method.about}** :gray[Cost: {cost}{took}.]"
     if quick(method):
-        st.caption(f"Cost: {cost}{took}.")
+        st.markdown(said)
         return ask, True
-    left, right = st.columns([1, 3], vertical_alignment="center")
-    pressed = left.button("Ask", key=f"ask{panel}", type="primary", width="stretch")
-    right.caption(f"Cost: {cost}{took}.")
+    left, right = st.columns([1, 5] if not narrow else [1, 3], vertical_alignment="center")
+    pressed = left.button("Ask", key=f"do_ask{panel}", type="primary", width="stretch")
+    right.markdown(said)
     return ask, pressed
 
 

@@ -71,10 +71,10 @@ def _measure(
 
     kind = f"trust {ask.kind} {network.checkpoint}"
     usual = shared_jobs().usual(kind)
-    left, middle, right = st.columns([2, 2, 5], vertical_alignment="center")
-    left.badge(NOT_MEASURED, color="gray")
-    pressed = middle.button("Measure trust", key=f"measure {ask} {panel}", width="stretch")
-    right.caption(COST + ("" if usual is None else f" The last one took {usual:.0f} s here."))
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.badge(NOT_MEASURED, color="gray")
+        pressed = st.button("Measure trust", key=f"measure {ask} {panel}")
+    st.caption(COST + ("" if usual is None else f" The last one took {usual:.0f} s here."))
     if followed(key, work, f"trust{panel}", pressed, kind=kind) is not None:
         st.rerun()
 
@@ -114,8 +114,8 @@ def curves(report: TrustReport) -> go.Figure:
         low, high = found[f"random_{name}_low"], found[f"random_{name}_high"]
         figure.add_scatter(
             x=share + share[::-1], y=high + low[::-1], fill="toself", fillcolor="rgba(128,128,128,0.22)",
-            line={"width": 0}, name="random orders, 95 %", hoverinfo="skip", showlegend=first, legendgroup="band",
-            row=1, col=column,
+            mode="lines", line={"width": 0}, name="random orders, 95 %", hoverinfo="skip", showlegend=first,
+            legendgroup="band", row=1, col=column,
         )  # fmt: skip
         lines = (
             ("random orders, mean", found[f"random_{name}"], GREY, "dot"),

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import io
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -96,7 +97,7 @@ def with_fonts(svg: bytes) -> bytes:
     text = svg.decode("utf-8")
     faces = []
     for weight, number in (("normal", 400), ("bold", 700)):
-        if weight == "bold" and "bold" not in text and " 700 " not in text:
+        if number == 700 and not re.search(r'font(?:-weight)?:[^;"]*\b(?:bold|700)\b', text):
             continue
         options = subset.Options(layout_features=["kern"], hinting=False)
         options.drop_tables += ["FFTM"]  # a time stamp of the font editor

@@ -29,7 +29,7 @@ import yaml
 from xai.figures.panel_kinds import KINDS
 from xai.figures.style import COLUMN_WIDTH, PAGE_WIDTH
 
-LARGEST = 64 << 10
+LARGEST, DEEPEST = 64 << 10, 12
 WIDTHS = {"column": COLUMN_WIDTH, "page": PAGE_WIDTH}
 NARROWEST, WIDEST = 2.0, 20.0
 
@@ -110,8 +110,6 @@ def parse_spec(text: str, file: str = "spec") -> FigureSpec:
     except yaml.MarkedYAMLError as error:
         line = (error.problem_mark or error.context_mark).line + 1 if (error.problem_mark or error.context_mark) else 1
         raise FigureError(f"{file}, line {line}: this is not YAML ({error.problem or error.context}).") from error
-    except RecursionError as error:
-        raise FigureError(f"{file}, line 1: this is nested too deep for a spec.") from error
     except yaml.YAMLError as error:
         raise FigureError(f"{file}, line 1: this is not YAML ({str(error).splitlines()[0]}).") from error
 
@@ -121,7 +119,12 @@ class _Reader:
 
     def __init__(self, text: str, file: str) -> None:
         self.file = file
+        depth = 0
         for event in yaml.parse(text, Loader=yaml.SafeLoader):
+            opens = isinstance(event, yaml.CollectionStartEvent)
+            depth += opens - isinstance(event, yaml.CollectionEndEvent)
+            if depth > DEEPEST:
+                raise self.wrong(event, f"this is nested {depth} deep; a spec takes {DEEPEST}.")
             if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
                 raise self.wrong(event, "anchors (& and *) are not read; write the value out.")
         self.loader = yaml.SafeLoader(text)

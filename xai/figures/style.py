@@ -34,7 +34,6 @@ STYLE: Any = {
     "font.family": FONT,
     "font.size": TEXT,
     "text.hinting": "none",
-    "text.hinting_factor": 1,
     "axes.titlesize": TEXT,
     "axes.labelsize": TEXT,
     "axes.spines.top": False,

@@ -116,7 +116,7 @@ def page() -> None:
     with saying:
         st.markdown(f"##### {sentence(before, now, plain)}")
         if untrained(payload):
-            st.caption("These weights were never trained: what their answer depends on explains nothing.")
+            st.markdown(":orange[**These weights were never trained: what their answer depends on explains nothing.**]")
 
     scene = Scene.of(payload, clip.bundled is not None, tuple(c.name for c in library.clips if c != clip.bundled))
     untouched = Film.of_payload(payload)
@@ -128,7 +128,7 @@ def page() -> None:
     with show:
         film = Film.of_clip(changed.shown.clip) if changed and len(changed.shown.clip) == len(untouched) else untouched
         drawn = rectangle(scene) if kind == "Region" else None
-        figure = stage(film, t, scene.size, untouched, drawn, ())
+        figure = stage(film, t, scene.size, untouched, drawn)
         st.plotly_chart(
             figure, key="stage", on_select=lambda: pointed(scene), selection_mode=("points", "box"),
             config={"displayModeBar": False}, theme=None,

@@ -34,7 +34,11 @@ def board() -> None:
     measures, kinds = found.options("measure", tuple(MEASURES)), found.options("kind", ("all",))
     measures = [measure for measure in measures if measure in MEASURES]
     left, right = st.columns(2)
-    measure = left.selectbox("Measure", measures, key="measure", bind="query-params", format_func=MEASURES.__getitem__)
+    measure = left.selectbox(
+        "Measure", measures, key="measure", bind="query-params",
+        help="Rank: how often what decides outranks what does not. Pointing: does the strongest entry lie on what "
+        "decides. Mass: which share of the map lies on it.",
+    )  # fmt: skip
     kind = right.selectbox("What decides", kinds, key="kind", bind="query-params")
     rows = found.chosen(str(measure), str(kind))
     if not rows:

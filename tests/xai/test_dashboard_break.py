@@ -1,0 +1,237 @@
+"""Break it: what is taken away and given back, links of friends and strangers, and the changed pass itself."""
+
+from __future__ import annotations
+
+import json
+from functools import partial
+
+import numpy as np
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from tests.xai.clips import noise_clip, random_recognizer
+from tests.xai.test_dashboard import run_app
+from xai.dashboard.break_controls import Scene
+from xai.dashboard.breaking import Answer, History, answer_html, ledger_html, sentence, stage
+from xai.dashboard.changed import ByName, change, changed_payload, in_words
+from xai.dashboard.film import Film
+from xai.dashboard.library import open_library
+from xai.dashboard.shown import plain
+from xai.evidence import gather_evidence
+from xai.figures.player import player_payload
+from xai.removal import Joints, Offsets, Region, Thin, TimeOrder, Tokens, from_json, predict_with
+from xai.rerun import Rerun
+
+PAGE = "xai/dashboard/pages/break_it.py"
+
+
+def open_page(**query: str) -> AppTest:
+    app = run_app(PAGE, **query)
+    assert not app.exception, app.exception
+    return app
+
+
+def press(app: AppTest, label: str) -> AppTest:
+    next(button for button in app.button if button.label == label).click().run()
+    assert not app.exception, app.exception
+    return app
+
+
+def link(app: AppTest) -> list[dict[str, object]]:
+    text = app.query_params.get("without", ["[]"])
+    return list(json.loads(text[0] if isinstance(text, list) else text))
+
+
+# ---- History --------------------------------------------------------------------------------------------------------
+
+
+def test_undo_and_redo_go_the_same_way_back() -> None:
+    one = History().adding({"kind": "offsets"})
+    two = one.adding({"kind": "thin", "count": 3})
+    assert [each["kind"] for each in two.removals] == ["offsets", "thin"]
+    assert two.undo().now == one.now
+    assert two.undo().undo().now == ""
+    assert two.undo().redo() == two
+    assert two.undo().adding({"kind": "order", "order": "reverse"}).redo().removals[-1]["kind"] == "order"
+    assert History().undo() == History().redo() == History()
+    assert two.dropping(0).removals == [{"kind": "thin", "count": 3}]
+    assert two.dropping(0).dropping(0).now == ""
+
+
+@pytest.mark.parametrize("text", ["no json", '{"kind":"thin"}', "[" * 5000, "7"])
+def test_a_text_that_is_no_list_holds_no_removals(text: str) -> None:
+    assert History().do(text).removals == []
+    assert History().do(text).adding({"kind": "offsets"}).removals == [{"kind": "offsets"}]
+
+
+# ---- The changed pass -----------------------------------------------------------------------------------------------
+
+
+def test_the_player_of_a_changed_clip_shows_the_answer_of_the_changed_pass() -> None:
+    recognizer, clip = random_recognizer(), noise_clip()
+    rerun = Rerun.of(recognizer, clip)
+    for removals in (
+        (Joints(("neck",)),),
+        (Region(5, 5, 20, 20, how="mean"), TimeOrder("reverse")),
+        (Tokens(("pose",)), Offsets()),
+        (Thin(2),),
+    ):
+        changed = change(rerun, removals, {})
+        said = predict_with(rerun, None, removals)
+        assert (changed.prediction.logits == said.logits).all()
+        payload = changed_payload(rerun, changed)
+        assert payload["classes"][0]["probability"] == pytest.approx(said.probabilities.max(), abs=1e-5)
+        assert payload["clip"]["source"] == changed.shown.index.tolist()
+    untouched = change(rerun, (), {}).prediction
+    assert (untouched.logits == recognizer(clip).logits).all()
+
+
+def test_words_count_as_the_page_does() -> None:
+    index = np.array([0, 2, 3, 5])
+    assert in_words(Joints(("neck",), frames=(2, 3)), index) == "neck not detected in frames 2-3"
+    assert (
+        in_words(Joints(("neck",), frames=(1,)), index) == "neck not detected in frames that the network does not read"
+    )
+    assert in_words(Offsets((0, 1)), index) == "no offsets in block 1 and 2"
+    assert in_words(Thin(2), index) == "only 2 frames"
+    changed = change(Rerun.of(random_recognizer(), noise_clip()), (TimeOrder("reverse"),), {})
+    assert changed.numbers == (5, 4, 3, 2, 1)
+    assert changed.words == ("backwards",)
+
+
+def test_clips_by_name_are_opened_when_asked_for() -> None:
+    opened: list[str] = []
+
+    def open_clip(name: str) -> object:
+        opened.append(name)
+        return noise_clip()
+
+    clips = ByName({name: partial(open_clip, name) for name in ("bow", "kick")})  # type: ignore[arg-type]
+    assert "bow" in clips
+    assert list(clips) == ["bow", "kick"]
+    assert opened == []
+    assert len(clips["kick"]) == 9
+    assert opened == ["kick"]
+
+
+def test_the_ledger_of_the_page_adds_up_and_labels_bring_no_markup() -> None:
+    recognizer, clip = random_recognizer(), noise_clip()
+    before = Answer.of_payload(player_payload(gather_evidence(recognizer, clip)))
+    rerun = Rerun.of(recognizer, clip)
+    now = Answer.of_prediction(change(rerun, (Joints(("neck", "belly")),), {}).prediction)
+    same = Answer.of_prediction(change(rerun, (), {}).prediction)
+    assert before.top == same.top
+    for label, logit in same.logits.items():
+        assert before.logits[label] == pytest.approx(logit, abs=1e-4)
+        bias = logit - np.sum(same.parts[label])
+        assert np.sum(now.parts[label]) + bias == pytest.approx(now.logits[label], abs=1e-4)
+    html = ledger_html(before, now, before.top)
+    assert f"{before.logits[before.top]:+.2f}".replace("-", "−") in html
+    hostile = Answer({"<b>x</b>": 1.0}, {"<b>x</b>": 1.0}, ("cls",), {"<b>x</b>": [[1.0]]})
+    assert "<b>x" not in answer_html(hostile, None)
+    assert "<b>" not in sentence(hostile, None, plain).replace("\\<b\\>", "")
+
+
+def test_a_joint_lies_on_the_stage_where_it_lies_in_the_clip() -> None:
+    clip = noise_clip()
+    film = Film.of_clip(clip)
+    small = Film(film.frames[:, ::2, ::2], (film.joints - 0.5) / 2, film.score, film.bones, film.limb_of, film.names)
+    figure = stage(small, 3, clip.size, small, None)
+    dots = figure.data[0]
+    assert dots.customdata[0] == ("neck", 0)
+    assert (dots.x[0], dots.y[0]) == pytest.approx(clip.joints[3, 0, 0], abs=1e-3)
+    assert figure.layout.images[0].sizex == clip.size[1]
+
+
+def test_the_scene_offers_what_clip_and_network_have() -> None:
+    library = open_library()
+    payload = library.payload("gym-none", "hand-over")
+    assert payload is not None
+    scene = Scene.of(payload, True, ("bow",))
+    assert scene.people == (0, 1)
+    assert scene.tokens == ("patches", "joints")
+    assert scene.frames(1, 12) is None
+    assert scene.frames(2, 3) == list(scene.numbers[1:3])
+
+
+# ---- The page -------------------------------------------------------------------------------------------------------
+
+
+def test_take_away_undo_redo_reset_and_link() -> None:
+    app = open_page(clip="kick left")
+    assert "Take something away" in app.markdown[0].value
+    app.session_state["limbs chosen"] = ["left leg"]
+    app.run()
+    press(app, "Take limbs away")
+    assert link(app) == [{"kind": "limbs", "limbs": ["left leg"]}]
+    assert any(m.value.endswith("left leg not detected") for m in app.markdown)
+    assert "says" in app.markdown[0].value
+    assert "Take something away" not in app.markdown[0].value
+    press(app, "Take all joints away")
+    assert [each["kind"] for each in link(app)] == ["limbs", "modality"]
+    press(app, "Undo")
+    assert [each["kind"] for each in link(app)] == ["limbs"]
+    press(app, "Redo")
+    press(app, "Drop")  # the first one
+    assert [each["kind"] for each in link(app)] == ["modality"]
+    press(app, "Reset")
+    assert link(app) == []
+    assert "Take something away" in app.markdown[0].value
+    press(app, "Undo")
+    assert [each["kind"] for each in link(app)] == ["modality"]
+
+
+def test_what_a_link_says_is_done() -> None:
+    without = '[{"kind":"limbs","limbs":["left arm"],"people":[1]},{"kind":"background","clip":"bow"}]'
+    app = open_page(clip="hand over", without=without)
+    said = [m.value for m in app.markdown]
+    assert "1\\. left arm of person 2 not detected" in said
+    assert "2\\. before the background of bow" in said
+    app.toggle(key="watch").set_value(True).run()
+    assert not app.exception
+    payload = json.loads(app.get("bidi_component")[0].proto.json)
+    assert [reading["model"]["name"] for reading in payload["readings"]] == ["Untouched", "Now"]
+
+
+@pytest.mark.parametrize(
+    ("without", "sentence_"),
+    [
+        ("no json at all", "no JSON"),
+        ('{"kind":"thin","count":2}', "JSON list"),
+        ('[{"kind":"rm -rf"}]', "no removal"),
+        ('[{"kind":"joints","joints":["tail"]}]', "no joint 'tail'"),
+        ('[{"kind":"thin","count":1e999}]', "number"),
+        ('[{"kind":"background","clip":"../../etc/passwd"}]', "no other clip"),
+        ("[" * 30000, "JSON"),
+    ],
+)
+def test_hostile_links_end_in_a_sentence_and_the_page_goes_on(without: str, sentence_: str) -> None:
+    app = open_page(clip="kick left", without=without)
+    assert sentence_ in app.error[0].value
+    press(app, "Reset")
+    assert not app.error
+
+
+def test_every_kind_of_removal_has_a_button_that_makes_it() -> None:
+    """Whatever the controls write, `from_json` reads."""
+    app = open_page(clip="hand over")
+    made: set[str] = set()
+    app.session_state["people chosen"] = [1]
+    app.session_state["joints chosen"] = ["neck"]
+    for what in ("Joints", "Region", "Background", "Frames", "Inside"):
+        app.session_state["what"] = what
+        app.session_state["in_frames"] = (3, 5)
+        app.session_state["tokens chosen"] = ["pose"]
+        app.run()
+        labels = [b.label for b in app.button if not b.disabled and b.label not in ("Undo", "Redo", "Reset", "Drop")]
+        for label in labels:
+            press(app, label)
+            assert not app.error, (label, [e.value for e in app.error])
+            made |= {str(each["kind"]) for each in link(app)}
+            assert from_json(json.dumps(link(app)))
+            press(app, "Reset")
+            app.session_state["what"] = what
+    assert made == {
+        "joints", "people", "frames", "region", "ground", "background", "modality", "tokens", "offsets", "order",
+        "thin",
+    }  # fmt: skip
