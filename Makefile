@@ -9,7 +9,7 @@ app: .venv/app
 
 test: .venv/test
 	$(BIN)/python -m tests.browser.chromium
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 check: .venv/test
 	$(BIN)/ruff check .

@@ -40,13 +40,15 @@ class Composed:
     frames: tuple[Table, ...]
     """Which frames of the clip each checkpoint read, and when."""
     notes: tuple[str, ...]
-    """What a reader must be told of the whole figure."""
+    """What a reader must be told of the whole figure; it stands below it."""
+    limits: tuple[str, ...] = ()
+    """What the checkpoints say that they are not good for; it stands in the caption."""
 
     @property
     def caption(self) -> str:
         """A caption to start from."""
         parts = [f"({letter}) {drawn.caption}" for letter, _, drawn in self.panels]
-        return "Figure. " + " ".join([*parts, *self.notes]) + "\n"
+        return "Figure. " + " ".join([*parts, *self.notes, *self.limits]) + "\n"
 
     @property
     def tables(self) -> list[tuple[str, Table]]:
@@ -76,7 +78,8 @@ def compose(spec: FigureSpec, sources: Sources | None = None) -> Composed:
             words = Area(sheet, MARGIN, top, inner).words(0, note, size=SMALL, color=look.theme.warning, weight="bold")
             top += words
         figure = sheet.finish(top + MARGIN)
-    return Composed(figure, tuple(done), tuple(sources.frames()), notes)
+    limits = tuple(f"Limits of {name}: {r.card.limits}" for name, r in sources.opened().items() if r.card.limits)
+    return Composed(figure, tuple(done), tuple(sources.frames()), notes, limits)
 
 
 def _panel(area: Area, panel: Panel, sources: Sources) -> Drawn:

@@ -73,9 +73,9 @@ def map_panel(
         some = seen.any(axis=0)
         y += 0.04
         if np.ptp(values, axis=0).max() == 0:  # the method takes a joint away for the whole clip
-            level = float(base[0, who].mean()) / divide if base.any() else None
+            one = float(base[0, who].mean()) / divide if base.any() else None
             one_each = np.where(some, values[0, who] / divide, np.nan)
-            y += joint_bars(area, y, one_each, level, clip.layout, unit)
+            y += joint_bars(area, y, one_each, one, clip.layout, unit)
         else:
             level = base[:, who] / divide if base.any() else None
             strength = np.where(seen, np.abs(values[:, who]), 0).mean(0)

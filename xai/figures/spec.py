@@ -108,7 +108,8 @@ def parse_spec(text: str, file: str = "spec") -> FigureSpec:
     try:
         return _Reader(text, file).spec()
     except yaml.MarkedYAMLError as error:
-        line = (error.problem_mark or error.context_mark).line + 1 if (error.problem_mark or error.context_mark) else 1
+        mark = error.problem_mark or error.context_mark
+        line = 1 if mark is None else mark.line + 1
         raise FigureError(f"{file}, line {line}: this is not YAML ({error.problem or error.context}).") from error
     except yaml.YAMLError as error:
         raise FigureError(f"{file}, line 1: this is not YAML ({str(error).splitlines()[0]}).") from error
@@ -153,7 +154,7 @@ class _Reader:
         """The value of a node, checked against a type hint."""
         if get_origin(hint) in (dict, Mapping) or hint is Mapping:
             self.entries(node, what, None)
-            return self.loader.construct_object(node, deep=True)  # type: ignore[no-untyped-call]
+            return self.loader.construct_object(node, deep=True)
         if get_origin(hint) is tuple:
             if isinstance(node, yaml.ScalarNode):
                 return (self.value(node, str, what),)
@@ -162,7 +163,7 @@ class _Reader:
             return tuple(self.value(each, get_args(hint)[0], what) for each in node.value)
         if not isinstance(node, yaml.ScalarNode):
             raise self.wrong(node, f"{what} must be {_hint(hint)}, not {_shown(node)}.")
-        value = self.loader.construct_object(node)  # type: ignore[no-untyped-call]
+        value = self.loader.construct_object(node)
         kinds = get_args(hint) if isinstance(hint, UnionType) else (hint,)
         for kind in kinds:
             if get_origin(kind) is Literal and value in get_args(kind):

@@ -89,14 +89,14 @@ def draw_skeleton(
         if not seen.any():
             continue
         if values is None or norm is None:
-            axes.scatter(*joints[seen].T, s=4 * scale**2, c="white", linewidths=0, zorder=3)
+            axes.scatter(joints[seen, 0], joints[seen, 1], s=4 * scale**2, c="white", linewidths=0, zorder=3)
             continue
         value = values[person][seen]
         most = max(abs(float(norm.vmin or 0)), abs(float(norm.vmax or 1)), 1e-12)
         size = (3 + 17 * np.abs(value) / most) * scale**2
         order = np.argsort(np.abs(value))
         axes.scatter(
-            *joints[seen][order].T, s=size[order], c=value[order], cmap=cmap, norm=norm, edgecolors="white",
+            joints[seen, 0][order], joints[seen, 1][order], s=size[order], c=value[order], cmap=cmap, norm=norm, edgecolors="white",
             linewidths=0.4 * scale, zorder=3,
         )  # fmt: skip
 

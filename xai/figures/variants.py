@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -81,7 +81,7 @@ def _variant(
     area: Area,
     key: str,
     evidence: Evidence,
-    shown: list[int],
+    shown: Sequence[int],
     name: str,
     parts: np.ndarray,
     limits: tuple[float, float],
@@ -97,7 +97,7 @@ def _variant(
     row = 0.135
     label = min(0.5 * area.width, max(text_width(evidence.labels[c], SMALL) for c in shown) + 0.06)
     axes = area.axes(label, y, area.width - label - 0.3, row * len(shown))
-    probability = evidence.probabilities[shown]
+    probability = evidence.probabilities[list(shown)]
     colours = [theme.main if evidence.labels[c] == name else theme.soft for c in shown]
     axes.barh(np.arange(len(shown)), probability, 0.7, color=colours, lw=0)
     axes.set_xlim(0, 1)
