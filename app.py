@@ -15,6 +15,7 @@ st.navigation(
         st.Page(f"{PAGES}/temporal.py", title="Temporal"),
         st.Page(f"{PAGES}/break_it.py", title="Break it"),
         st.Page(f"{PAGES}/trust.py", title="Trust"),
+        st.Page(f"{PAGES}/lessons.py", title="Lessons"),
     ],
     position="top",
 ).run()

@@ -138,7 +138,7 @@ def test_a_joint_lies_on_the_stage_where_it_lies_in_the_clip() -> None:
     small = Film(film.frames[:, ::2, ::2], (film.joints - 0.5) / 2, film.score, film.bones, film.limb_of, film.names)
     figure = stage(small, 3, clip.size, small, None)
     dots = figure.data[0]
-    assert dots.customdata[0] == ("neck", 0)
+    assert list(dots.customdata[0]) == ["neck", 0]
     assert (dots.x[0], dots.y[0]) == pytest.approx(clip.joints[3, 0, 0], abs=1e-3)
     assert figure.layout.images[0].sizex == clip.size[1]
 

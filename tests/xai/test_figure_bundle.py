@@ -27,7 +27,7 @@ from xai.figures.spec import FigureError, read_spec
 SPEC = """\
 checkpoint: net.safetensors
 clip: clip.npz
-width: 5
+width: 4
 out: figures/noise
 panels:
   - film: {points: 5, frames: 3}
@@ -76,7 +76,7 @@ def test_everything_that_belongs_to_the_figure_is_there(drawn: Path) -> None:
     caption = (out / "caption.txt").read_text(encoding="utf-8")
     assert caption.startswith("Figure. (a) ")
     assert "never trained" in caption
-    assert cv2.imread(str(out / "figure.png")).shape[1] == 5 * 300
+    assert cv2.imread(str(out / "figure.png")).shape[1] == 4 * 300
 
 
 def test_every_font_of_the_pdf_is_embedded(drawn: Path) -> None:

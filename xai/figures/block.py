@@ -85,8 +85,8 @@ def block(
     shift = both[0, chosen, 0] - both[1, chosen, 0]
     size = point_area(mass[chosen], float(mass.max()))
     axes.scatter(
-        place[:, 0], place[:, 1], s=size, c=shift, cmap=theme.sides, norm=norm, edgecolors=theme.edge, linewidths=0.35, zorder=51,
-        clip_on=False,
+        place[:, 0], place[:, 1], s=size, c=shift, cmap=theme.sides, norm=norm, edgecolors=theme.edge,
+        linewidths=0.35, zorder=51, clip_on=False,
     )  # fmt: skip
     y = top + tall + 0.06 + LABEL
     area.words(y, "time (s)", left=left, size=SMALL)

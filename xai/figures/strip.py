@@ -96,8 +96,8 @@ def draw_skeleton(
         size = (3 + 17 * np.abs(value) / most) * scale**2
         order = np.argsort(np.abs(value))
         axes.scatter(
-            joints[seen, 0][order], joints[seen, 1][order], s=size[order], c=value[order], cmap=cmap, norm=norm, edgecolors="white",
-            linewidths=0.4 * scale, zorder=3,
+            joints[seen, 0][order], joints[seen, 1][order], s=size[order], c=value[order], cmap=cmap, norm=norm,
+            edgecolors="white", linewidths=0.4 * scale, zorder=3,
         )  # fmt: skip
 
 
