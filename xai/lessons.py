@@ -59,6 +59,9 @@ QUERIES = ("cls", "rgb", "pose", "shared")
 LANES = ("none", "single", "cross")
 
 
+_PLAIN = tuple(f"tag:yaml.org,2002:{kind}" for kind in ("str", "int", "float", "bool", "null", "timestamp"))
+
+
 class LessonError(ValueError):
     """What is wrong with a lesson, in one sentence, with its line and key."""
 
@@ -218,7 +221,7 @@ def _removal(keys: _Keys) -> str:
     """The form only: what may stand in a removal is known to xai/removal.py, which `check_lesson` asks."""
     items = keys.items("removal", 1, 16, "removals")
     try:
-        found = [yaml.constructor.SafeConstructor().construct_object(each, deep=True) for each in items]  # type: ignore[no-untyped-call]
+        found = [yaml.constructor.SafeConstructor().construct_object(each, deep=True) for each in items]
         text = json.dumps(found, separators=(",", ":"))
     except (yaml.YAMLError, TypeError, ValueError) as error:
         raise keys.wrong("removal", "holds what JSON cannot; write text, numbers and lists only.") from error
@@ -313,7 +316,7 @@ def _compose(text: str, name: str) -> yaml.Node:
     try:
         for event in yaml.parse(text, Loader=yaml.SafeLoader):
             depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-            line = event.start_mark.line
+            line = event.start_mark.line if event.start_mark else 0
             if isinstance(event, yaml.AliasEvent):
                 raise LessonError(f"{_place(text, line, name)} refers to something else by '*'; write it out.")
             if depth > DEEPEST:
@@ -380,7 +383,7 @@ class _Keys:
 
     def scalar(self, key: str, node: yaml.Node, longest: int = 80) -> str:
         """Text, as it is written: a plain `No` stays 'No'."""
-        if not isinstance(node, yaml.ScalarNode) or not node.tag.startswith("tag:yaml.org,2002:"):
+        if not isinstance(node, yaml.ScalarNode) or node.tag not in _PLAIN:
             raise self.wrong(key, "must hold plain text; put it into quotes if it looks like a list or mapping.", node)
         value = str(node.value).strip()
         if not value or (node.tag == "tag:yaml.org,2002:null" and node.style is None):

@@ -19,6 +19,7 @@ import pytest
 import model
 from tests.xai.clips import noise_clip, random_recognizer
 from training.clip_file import save_clip
+from xai.__main__ import main
 from xai.figures import bundle
 from xai.figures.bundle import csv_of, write_bundle
 from xai.figures.sheet import Table
@@ -132,7 +133,7 @@ def test_the_command_of_the_manifest_draws_the_same_again(drawn: Path, tmp_path:
         (out / name).write_bytes(b"")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        assert figure(*command[4:]) == 0
+        assert main(command[3:]) == 0
     after = {path.name: path.read_bytes() for path in out.iterdir()}
     assert {name for name in before if before[name] != after.get(name)} == set()
     assert not [path for path in out.parent.iterdir() if path.name.startswith(".")]

@@ -148,8 +148,9 @@ def test_the_file_forbids_itself_the_network() -> None:
 def test_untrained_weights_are_called_so() -> None:
     evidence = synthetic_evidence(**SIZE)
     words = "was never trained: what it reads explains nothing"
-    assert words not in report_html(evidence, [])
-    assert words in report_html(replace(evidence, model={**evidence.model, "trained_on": ""}), [])
+    refused = [{"title": "a map", "about": "", "refused": "not here"}]
+    assert words not in report_html(evidence, refused)
+    assert words in report_html(replace(evidence, model={**evidence.model, "trained_on": ""}), refused)
 
 
 def test_the_script_holds_every_module_of_the_player_once() -> None:

@@ -144,12 +144,13 @@ def outcome_html(question: Question, mine: int | None, counts: tuple[int, ...] |
         note = f"<small>{', '.join(notes)}</small>" if notes else ""
         bar = ""
         if counts is not None:
-            bar = f'<span class="bar"><i style="width:{100 * counts[option] / most:.0f}%"></i></span>{counts[option]}'
-        rows.append(f"<tr{right}><td>{escape(text.replace('$', ''))} {note}</td><td>{bar}</td></tr>")
+            width = 100 * counts[option] / most
+            bar = f'<td class="bars"><span class="bar"><i style="width:{width:.0f}%"></i></span>{counts[option]}</td>'
+        rows.append(f"<tr{right}><td>{escape(text.replace('$', ''))} {note}</td>{bar}</tr>")
     return (
         "<style>.outcome { width: 100%; border-collapse: collapse; font-variant-numeric: tabular-nums; }"
         ".outcome td { padding: 5px 10px 5px 0; border-bottom: 1px solid rgba(128,128,128,0.25); }"
-        ".outcome td:last-child { width: 40%; white-space: nowrap; } .outcome .right td { font-weight: 600; }"
+        ".outcome .bars { width: 40%; white-space: nowrap; } .outcome .right td { font-weight: 600; }"
         ".outcome small { opacity: 0.7; font-weight: 400; margin-left: 6px; }"
         ".outcome .bar { display: inline-block; width: calc(100% - 2.5em); margin-right: 8px; vertical-align: middle; }"
         f".outcome i {{ display: block; height: 9px; border-radius: 1px; background: {GREY}; min-width: 1px; }}"

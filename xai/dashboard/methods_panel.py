@@ -239,7 +239,7 @@ def _bar(key: Hashable, panel: str) -> None:
     """How far the job is; looks again by itself, and draws the page again when it has ended."""
     jobs, who = shared_jobs(), visitor(panel)
     standing = jobs.standing(key, who)
-    if standing is None or not standing.pending:
+    if standing is None or not standing.pending or not standing.mine:
         st.rerun()
     left, right = st.columns([5, 1], vertical_alignment="center")
     left.progress(standing.part, text=in_words(standing))

@@ -1,6 +1,6 @@
-"""Spotlight: a line around one part of the players on a page, which a lesson talks about.
+"""What a lesson needs in the browser: a line around one part of the players on the page, and keys that go on working.
 
-The player is one component with a surface of its own; this one only adds a style to it and takes it away again.
+The player is one component with a surface of its own; the spotlight only adds a style to it and takes it away again.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ _SCRIPT = """
 const NAME = "spotlight";
 export default function ({ data }) {
   const part = { answers: ".answers-cell" }[data.part] ?? `.${data.part}`;
-  const rule = `.player ${part} { outline: 2px solid var(--accent); outline-offset: 6px; border-radius: 3px; }`;
+  const gap = data.part === "sentence" ? 1 : 5;
+  const rule = `.player ${part} { outline: 2px solid var(--accent); outline-offset: ${gap}px; border-radius: 3px; }`;
   const players = () =>
     [...document.querySelectorAll("*")].map((each) => each.shadowRoot).filter((root) => root?.querySelector(".player"));
   const light = () => {
@@ -26,7 +27,10 @@ export default function ({ data }) {
         style.className = NAME;
         root.append(style);
       }
-      if (style.textContent !== rule) style.textContent = rule;
+      if (style.textContent === rule) continue;
+      style.textContent = rule;
+      // Beside the words, which stay; on a telephone they stand above and would be scrolled away.
+      if (innerWidth >= 640) root.querySelector(part)?.scrollIntoView({ block: "nearest" });
     }
   };
   light();
@@ -38,6 +42,32 @@ export default function ({ data }) {
   };
 }
 """
+
+
+# Shortcuts of buttons are ignored while an option is focused, which it is as soon as somebody has answered.
+_KEYS = """
+export default function ({ data }) {
+  const press = (event) => {
+    const button = data[event.key.toLowerCase()];
+    if (!button || event.ctrlKey || event.metaKey || event.altKey || event.target.type !== "radio") return;
+    event.preventDefault();
+    event.stopPropagation();
+    document.querySelector(`.st-key-${button} button`)?.click();
+  };
+  document.addEventListener("keydown", press, true);
+  return () => document.removeEventListener("keydown", press, true);
+}
+"""
+
+
+@cache
+def _keys() -> Any:
+    return st.components.v2.component("kinescope_lesson_keys", html="<span></span>", js=_KEYS)
+
+
+def keys_on_options(keys: dict[str, str], key: str) -> None:
+    """Let keys press buttons (letter -> key of the button) while an option of a question is focused."""
+    _keys()(key=key, data=keys)
 
 
 @cache

@@ -144,7 +144,7 @@ def _leader_board(area: Area, options: panel_kinds.LeaderBoard, sources: Sources
         of_target = [row for row in chosen if row.target == target]
         height = 0.17 * (len(of_target) + 0.6)
         axes = area.axes(label, top + 0.16, area.width - label - 0.05, height)
-        leader_board._panel(axes, of_target, leader_board.TITLES[target])
+        leader_board.panel(axes, of_target, leader_board.TITLES[target])
         axes.title.set_color(area.look.theme.ink)
         axes.tick_params(axis="y", labelsize=SMALL, length=0)
         top += 0.16 + height + 0.16

@@ -29,12 +29,13 @@ def leader_board(rows: Sequence[Row], measure: str = "rank", kind: str = "all") 
         FigureCanvasAgg(figure)
         panels = np.atleast_1d(figure.subplots(len(targets), 1, gridspec_kw={"height_ratios": counts}, sharex=True))
         for axes, target in zip(panels, targets, strict=True):
-            _panel(axes, [row for row in chosen if row.target == target], TITLES[target])
+            panel(axes, [row for row in chosen if row.target == target], TITLES[target])
         panels[-1].set_xlabel(WORDS[measure])
     return figure
 
 
-def _panel(axes: Axes, rows: Sequence[Row], title: str) -> None:
+def panel(axes: Axes, rows: Sequence[Row], title: str) -> None:
+    """One target: its methods from best to worst above their base rate, each with its interval."""
     rows = sorted(rows, key=lambda row: row.mean - row.base)
     place = np.arange(len(rows))
     better = [row.low > row.base for row in rows]

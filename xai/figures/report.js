@@ -127,7 +127,7 @@ class MapCard {
     const person = reading.skeleton.people.includes(state.person) ? state.person : reading.skeleton.people[0];
     const values = this.values.at(state.frame).subarray(person * J, (person + 1) * J);
     const order = reading.skeleton.limb.map((limb, j) => [limb, j]).sort((a, b) => a[0] - b[0]).map(([, j]) => j);
-    const row = height / J, left = 96, room = width - left - 44, zero = left + (map.signed ? room / 2 : 0);
+    const row = height / J, left = 96, room = width - left - 58, zero = left + (map.signed ? room / 2 : 0);
     const per = (map.signed ? room / 2 : room) / (map.most || 1);
     order.forEach((joint, i) => {
       const y = (i + 0.5) * row, end = zero + per * values[joint];

@@ -152,10 +152,9 @@ def report_html(evidence: Evidence, maps: Sequence[dict[str, Any]], command: str
     }
     rows = "".join(f"<dt>{escape(key)}</dt><dd>{escape(str(value))}</dd>" for key, value in made.items() if value)
     untrained = "" if evidence.model.get("trained_on") else f"<p class=warning>This network {UNTRAINED}</p>"
-    other = ""
     if maps:
         other = (
-            "<h2 class=part>What other methods say</h2><p>"
+            f"<h2 class=part>What other methods say</h2>{untrained}<p>"
             f"{escape(asked)} On the same clock as above: step with the arrow keys. Amounts are raw, each map has its "
             'own scale, and its trust says how far it can be believed.</p><div class="maps"></div>'
         )
@@ -166,7 +165,7 @@ def report_html(evidence: Evidence, maps: Sequence[dict[str, Any]], command: str
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>{escape(title)}</title><style>\n{sheet}</style></head>\n<body><main>"
-        f"<h1>{escape(title)}</h1>{untrained}"
+        f"<h1>{escape(title)}</h1>"
         f"<p>The network says {escape(evidence.labels[top])} with probability {evidence.probabilities[top]:.2f}. "
         "Below is its own evidence: what it read, and the exact parts of its answer.</p>"
         f'<div class="player-frame"><div class="player"></div></div>{other}'

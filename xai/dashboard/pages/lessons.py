@@ -7,6 +7,7 @@ from typing import Any
 import streamlit as st
 
 from xai.dashboard.classroom import Room, shared_classroom
+from xai.dashboard.colours import ACCENT
 from xai.dashboard.lesson_parts import (
     OWN,
     answers,
@@ -21,14 +22,21 @@ from xai.dashboard.lesson_parts import (
 )
 from xai.dashboard.library import open_library
 from xai.dashboard.player import Place, player
-from xai.dashboard.spotlight import spotlight
+from xai.dashboard.spotlight import keys_on_options, spotlight
 from xai.lessons import FOCUS, Lesson, Opens, Step
 
+# The words stay while the player beside them is scrolled to what they are about.
 STYLE = """<style>
+@media (min-width: 640px) {
+  [data-testid="stColumn"]:has(.st-key-words) {
+    position: sticky; top: 4.5rem; align-self: flex-start; max-height: calc(100vh - 5.5rem); overflow-y: auto;
+  }
+}
+.st-key-words button[kind="primary"] { background: %ACCENT%; border-color: %ACCENT%; color: white; }
 .st-key-words h4 { padding: 0 0 0.3rem; }
 .st-key-words .stRadio > label p { font-weight: 600; }
 .st-key-lesson_bar { border-bottom: 1px solid rgba(128,128,128,0.25); padding-bottom: 6px; }
-</style>"""
+</style>""".replace("%ACCENT%", ACCENT)
 PRESENTER = """<style>
 [data-testid="stHeader"], [data-testid="stSidebar"] { display: none; }
 [data-testid="stMainBlockContainer"] { padding: 1rem 2rem 1rem; }
@@ -74,7 +82,7 @@ def chosen() -> Lesson | None:
     if not key:
         return None
     if key == OWN and (own := st.session_state.get("own lesson")):
-        return own  # type: ignore[no-any-return]
+        return own
     found = next((lesson for lesson in shelf() if lesson.key == key), None)
     if found is None:
         told = "Your own lesson is forgotten when the page is loaded anew; load it again."
@@ -174,6 +182,8 @@ def words(step: Step, lesson: Lesson, index: int, room: Room | None, key: str, s
         following(room.code, index, is_revealed(lesson, index, room), bool(key), options)
     if not leading:
         return
+    if open_question:
+        keys_on_options({"p": "back", "s": "reveal", "n": "next"}, key="keys")
     with st.container(horizontal=True, gap="small"):
         st.button("Back", key="back", on_click=_go, args=(index - 1,), disabled=index == 0, shortcut="P")
         if open_question:

@@ -1,0 +1,56 @@
+"""A lesson in Chromium: from step to step with the keys n and p, predict and reveal, presenter mode, a telephone."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import ROOT, OpenPage, Serve
+from xai.dashboard.library import ASSETS
+from xai.lessons import lessons_of
+
+LESSON = next(each for each in lessons_of(ASSETS / "lessons") if each.key == "tokens")
+PATIENCE = 30_000
+
+
+@pytest.fixture(scope="module")
+def app(serve: Serve) -> str:
+    return serve(ROOT / "app.py")
+
+
+def stands_at(page: Page, number: int) -> None:
+    expect(page.get_by_role("heading", name=LESSON.steps[number - 1].title)).to_be_visible(timeout=PATIENCE)
+    expect(page).to_have_url(re.compile(rf"step={number}\b"))
+    expect(page.locator(".player .sentence").first).to_be_visible(timeout=PATIENCE)
+
+
+def test_a_lesson_is_walked_with_n_and_p(app: str, open_page: OpenPage) -> None:
+    page = open_page(f"{app}/lessons?lesson=tokens&step=1&present=1")
+    stands_at(page, 1)
+    expect(page.get_by_test_id("stHeader")).to_be_hidden()
+    page.keyboard.press("n")
+    stands_at(page, 2)
+    expect(page.locator(".player .model")).to_have_css("outline-style", "solid", timeout=PATIENCE)
+    page.get_by_text("512", exact=True).click()
+    page.keyboard.press("s")
+    expect(page.get_by_text("your prediction")).to_be_visible(timeout=PATIENCE)
+    for number in range(3, len(LESSON.steps) + 1):
+        page.keyboard.press("n")
+        stands_at(page, number)
+    page.keyboard.press("p")
+    stands_at(page, len(LESSON.steps) - 1)
+    page.locator(".player .stage canvas").first.click()  # the player has keys of its own, and lets these pass
+    page.keyboard.press("p")
+    stands_at(page, len(LESSON.steps) - 2)
+
+
+def test_on_a_telephone_nothing_is_wider_than_the_screen(app: str, open_page: OpenPage) -> None:
+    page = open_page(f"{app}/lessons?lesson=tokens&step=4", width=390, height=844)
+    stands_at(page, 4)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    box = page.locator(".player .stage canvas").first.bounding_box()
+    assert box is not None
+    assert box["x"] >= 0
+    assert box["x"] + box["width"] <= 390

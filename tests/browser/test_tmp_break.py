@@ -1,0 +1,81 @@
+"""Break it in Chromium: point at joints, draw a rectangle, share the link, go back."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import ROOT, OpenPage, Serve
+
+SLOW = 60_000
+TAKEN = '[{"kind":"limbs","limbs":["left leg"]}]'
+
+
+@pytest.fixture(scope="module")
+def app(serve: Serve) -> str:
+    return serve(ROOT / "app.py")
+
+
+def stage(page: Page) -> tuple[float, float, float, float]:
+    """Left, top, width and height of the picture on the stage."""
+    picture = page.locator(".js-plotly-plot .imagelayer image, .js-plotly-plot .layer-below image").first
+    expect(picture).to_be_visible(timeout=SLOW)
+    page.wait_for_timeout(1000)
+    box = picture.bounding_box()
+    assert box is not None
+    return box["x"], box["y"], box["width"], box["height"]
+
+
+def test_a_joint_is_pointed_at_and_taken_away_and_the_link_does_the_same(app: str, open_page: OpenPage) -> None:
+    page = open_page(f"{app}/break_it?clip=kick+left")
+    expect(page.get_by_text("Take something away")).to_be_visible(timeout=SLOW)
+    stage(page)
+    joint = page.locator(".js-plotly-plot .scatterlayer .points path").nth(0).bounding_box()
+    assert joint is not None
+    page.mouse.click(joint["x"] + joint["width"] / 2, joint["y"] + joint["height"] / 2)
+    chosen = page.get_by_test_id("stMultiSelect").get_by_text("neck")
+    expect(chosen).to_be_visible(timeout=SLOW)
+    page.get_by_role("button", name="Take joints away").click()
+    expect(page.get_by_text("1. neck not detected")).to_be_visible(timeout=SLOW)
+    expect(page.get_by_text("Take something away")).to_have_count(0)
+    expect(page).to_have_url(re.compile("without="))
+    other = open_page(page.url)
+    expect(other.get_by_text("1. neck not detected")).to_be_visible(timeout=SLOW)
+    other.wait_for_timeout(8000); other.screenshot(path="/tmp/shot_o2.png"); print(other.get_by_role("button").all_inner_texts(), other.url)
+    other.get_by_role("button", name="Undo").click(timeout=SLOW)
+    other.wait_for_timeout(8000); other.screenshot(path="/tmp/shot_o3.png")
+    expect(other.get_by_text("Take something away")).to_be_visible(timeout=SLOW)
+    expect(page.get_by_text("1. neck not detected")).to_be_visible()  # everybody has a list of their own
+
+
+def test_a_rectangle_is_drawn_and_covered(app: str, open_page: OpenPage) -> None:
+    page = open_page(f"{app}/break_it?clip=kick+left")
+    page.get_by_role("radio", name="Region").click()
+    expect(page.get_by_text("Drag a rectangle")).to_be_visible(timeout=SLOW)
+    left, top, width, height = stage(page)
+    page.mouse.move(left + width / 4, top + height / 4)
+    page.mouse.down()
+    page.mouse.move(left + width / 2, top + height / 2, steps=6)
+    page.mouse.up()
+    expect(page.get_by_role("slider", name="Left")).to_have_value(re.compile("2[6-9]"), timeout=SLOW)
+    page.get_by_role("button", name="Cover the region").click()
+    expect(page.get_by_text(re.compile(r"1\. 2[6-9] x 2[6-9] pixels at \(2[6-9], 2[6-9]\) blurred"))).to_be_visible(
+        timeout=SLOW
+    )
+
+
+def test_both_passes_stand_in_the_player_on_one_clock(app: str, open_page: OpenPage) -> None:
+    page = open_page(f"{app}/break_it?clip=kick+left&without={TAKEN}")
+    expect(page.get_by_text("Where the change comes from")).to_be_visible(timeout=SLOW)
+    page.get_by_text("Watch both in the player").click()
+    lanes = page.locator(".player .lane h2")
+    expect(lanes).to_have_text(["Untouched", "Now"], timeout=SLOW)
+
+
+def test_on_a_telephone_nothing_is_wider_than_the_screen(app: str, open_page: OpenPage) -> None:
+    page = open_page(f"{app}/break_it?clip=hand+over&without={TAKEN}", width=390, height=844)
+    expect(page.get_by_text("Where the change comes from")).to_be_visible(timeout=SLOW)
+    main = page.locator("[data-testid=stMain]")
+    assert main.evaluate("(node) => node.scrollWidth <= node.clientWidth + 1")
