@@ -9,7 +9,7 @@ from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import ROOT, OpenPage, Serve
 
-SLOW = 60_000
+SLOW = 120_000
 TAKEN = '[{"kind":"limbs","limbs":["left leg"]}]'
 
 

@@ -7,7 +7,7 @@ from playwright.sync_api import expect
 
 from tests.browser.conftest import ROOT, OpenPage, Serve
 
-SLOW = 90_000
+SLOW = 120_000
 
 
 @pytest.fixture(scope="module")

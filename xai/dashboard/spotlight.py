@@ -27,17 +27,18 @@ export default function ({ data }) {
         style.className = NAME;
         root.append(style);
       }
-      if (style.textContent === rule) continue;
-      style.textContent = rule;
-      // Beside the words, which stay; on a telephone they stand above and would be scrolled away.
-      if (innerWidth >= 640) root.querySelector(part)?.scrollIntoView({ block: "nearest" });
+      if (style.textContent !== rule) style.textContent = rule;
     }
   };
+  // Once it is laid out, beside the words, which stay; on a telephone they stand above and would be scrolled away.
+  const show = () => innerWidth >= 640 && players()[0]?.querySelector(part)?.scrollIntoView({ block: "nearest" });
+  const look = setTimeout(show, 1200);
   light();
   const timer = setInterval(light, 300), end = setTimeout(() => clearInterval(timer), 8000);
   return () => {
     clearInterval(timer);
     clearTimeout(end);
+    clearTimeout(look);
     for (const root of players()) root.querySelector(`style.${NAME}`)?.remove();
   };
 }
