@@ -143,6 +143,20 @@ def test_a_joint_lies_on_the_stage_where_it_lies_in_the_clip() -> None:
     assert figure.layout.images[0].sizex == clip.size[1]
 
 
+def test_joints_that_were_taken_away_are_ringed_in_their_own_frame() -> None:
+    """Also where the order is another one, and where frames are missing."""
+    clip = noise_clip()
+    rerun = Rerun.of(random_recognizer(), clip)
+    untouched = Film.of_clip(rerun.seen)
+    for order in (TimeOrder("reverse"), Thin(2)):
+        changed = change(rerun, (Joints(("neck",)), order), {})
+        same = untouched.take([number - 1 for number in changed.numbers])
+        now = Film.of_clip(changed.shown.clip, changed.numbers)
+        assert same.numbers == now.numbers
+        assert same.joints == pytest.approx(now.joints)
+        assert (same.frames == now.frames).all()
+
+
 def test_the_scene_offers_what_clip_and_network_have() -> None:
     library = open_library()
     payload = library.payload("gym-none", "hand-over")
@@ -188,9 +202,19 @@ def test_what_a_link_says_is_done() -> None:
     assert "1\\. left arm of person 2 not detected" in said
     assert "2\\. before the background of bow" in said
     app.toggle(key="watch").set_value(True).run()
-    assert not app.exception
+    assert not app.exception, app.exception
     payload = json.loads(app.get("bidi_component")[0].proto.json)
     assert [reading["model"]["name"] for reading in payload["readings"]] == ["Untouched", "Now"]
+
+
+def test_a_thinned_clip_has_a_stage_and_a_player_of_its_own() -> None:
+    app = open_page(clip="kick left", without='[{"kind":"thin","count":1}]')
+    press(app, "Undo")
+    press(app, "Redo")
+    app.toggle(key="watch").set_value(True).run()
+    assert not app.exception, app.exception
+    payload = json.loads(app.get("bidi_component")[0].proto.json)
+    assert [reading["clip"]["frames"] for reading in payload["readings"]] == [1]
 
 
 @pytest.mark.parametrize(

@@ -63,7 +63,10 @@ def controls(scene: Scene) -> str:
     kind = str(kind)
     first, last = 1, len(scene.numbers)
     if len(scene.numbers) > 1 and kind != "Background":
-        first, last = st.slider("In frames", 1, len(scene.numbers), (1, len(scene.numbers)), key="in_frames")
+        span = st.session_state.get("in_frames", (1, len(scene.numbers)))
+        st.session_state["in_frames"] = tuple(min(frame, len(scene.numbers)) for frame in span)
+        st.slider("In frames", 1, len(scene.numbers), key="in_frames")
+        first, last = st.session_state["in_frames"]
     frames = scene.frames(first, last)
     {"Joints": _joints, "Region": _region, "Background": _background, "Frames": _frames, "Inside": _inside}[kind](
         scene, frames
@@ -201,7 +204,8 @@ def _frames(scene: Scene, frames: list[int] | None) -> None:
         seed = sum(each.get("order") == "shuffle" for each in current().removals if isinstance(each, dict))
         _button("Shuffle", {"kind": "order", "order": "shuffle", "seed": seed or None})
     if len(scene.numbers) > 1:
-        count = st.slider("Frames that stay", 1, len(scene.numbers), max(1, len(scene.numbers) // 2), key="thin")
+        st.session_state["thin"] = min(st.session_state.get("thin", 4), len(scene.numbers))
+        count = st.slider("Frames that stay", 1, len(scene.numbers), key="thin")
         _button(f"Keep only {count}", {"kind": "thin", "count": count}, key="take thin")
 
 

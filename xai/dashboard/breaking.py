@@ -213,11 +213,11 @@ class Rectangle:
 
 def stage(film: Film, t: int, size: tuple[int, int], untouched: Film, drawn: Rectangle | None) -> go.Figure:
     """One frame at which one can point: joints by clicking, a region by dragging. `size`: (height, width) of the clip.
-    Joints that were taken away can be pointed at, where they were."""
+    `untouched` has the same frames; joints that were taken away can be pointed at, where they were."""
     height, width = size
     side = 720
     image = film.picture(t, side)
-    draw_skeleton(image, film, t, film.zoom(side), untouched=untouched if len(untouched) == len(film) else None)
+    draw_skeleton(image, film, t, film.zoom(side), untouched=untouched)
     figure = go.Figure()
     figure.add_layout_image(
         source=source(image), xref="x", yref="y", x=-0.5, y=-0.5, sizex=width, sizey=height, sizing="stretch",

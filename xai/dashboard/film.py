@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
 from typing import Any
 
@@ -77,6 +77,15 @@ class Film:
     def number(self, t: int) -> int:
         return self.numbers[t] if self.numbers else t + 1
 
+    def take(self, indices: Sequence[int]) -> Film:
+        """The film of these frames only, in this order."""
+        chosen = list(indices)
+        cause = None if self.cause is None else self.cause[chosen]
+        return replace(
+            self, frames=self.frames[chosen], joints=self.joints[chosen], score=self.score[chosen], cause=cause,
+            numbers=tuple(self.number(t) for t in chosen),
+        )  # fmt: skip
+
     @property
     def telling(self) -> int:
         """The frame that is least like the others: where something is to be seen."""
@@ -101,7 +110,7 @@ def at(places: np.ndarray, zoom: float) -> np.ndarray:
 
 
 def draw_skeleton(image: Image, film: Film, t: int, zoom: float, *, untouched: Film | None = None) -> None:
-    """Bones and joints in the hues of their limbs. A joint seen in `untouched` and not here is a hollow ring."""
+    """Bones and joints in the hues of their limbs. A joint seen in frame t of `untouched` and not here is a ring."""
     places, seen = at(film.joints[t], zoom), film.score[t] > 0
     thick = max(1, round(0.007 * max(image.shape[:2])))
     for person in range(seen.shape[0]):
@@ -112,7 +121,7 @@ def draw_skeleton(image: Image, film: Film, t: int, zoom: float, *, untouched: F
                 line(image, places[person, a], places[person, b], LIMB_COLOURS[film.limb_of[b]], thick)
         for joint in np.flatnonzero(seen[person]):
             disc(image, places[person, joint], 1.2 + 0.7 * thick, LIMB_COLOURS[film.limb_of[joint]])
-        if untouched is None or t >= len(untouched) or untouched.score[t].shape != film.score[t].shape:
+        if untouched is None or untouched.score[t].shape != film.score[t].shape:
             continue
         before = at(untouched.joints[t], zoom * film.frames.shape[2] / untouched.frames.shape[2])
         for joint in np.flatnonzero((untouched.score[t, person] > 0) & ~seen[person]):

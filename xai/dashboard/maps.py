@@ -273,7 +273,7 @@ def chart(shown: Map, film: Film, scale: Scale) -> go.Figure:
     figure.update_layout(
         height=240, margin={"l": 0, "r": 0, "t": 8, "b": 0}, barmode="relative", bargap=0.25,
         xaxis={"title": "frame", "dtick": 1, "showgrid": False},
-        yaxis={"title": f"{what}, {scale.unit}", "zeroline": True, "zerolinecolor": GREY},
+        yaxis={"title": f"{what}, {scale.unit}", "zeroline": True, "zerolinecolor": GREY, "exponentformat": "e"},
         legend={"orientation": "h", "y": 1.12, "x": 0},
     )  # fmt: skip
     return figure
@@ -300,7 +300,7 @@ def _joint_chart(shown: Map, film: Film, scale: Scale) -> go.Figure:
             x=base[:, 0], y=labels, mode="markers", name="base rate",
             marker={"symbol": "line-ns-open", "color": GREY, "size": 9},
         )  # fmt: skip
-        x = {"title": scale.unit, "zeroline": True, "zerolinecolor": GREY}
+        x = {"title": scale.unit, "zeroline": True, "zerolinecolor": GREY, "exponentformat": "e"}
     else:
         figure.add_heatmap(
             z=np.where(there, values, np.nan), y=labels, customdata=base,

@@ -132,7 +132,7 @@ def curves(report: TrustReport) -> go.Figure:
     figure.update_xaxes(title=f"{units} given back, %", row=1, col=2)
     figure.update_yaxes(title="score (logit, raw)", row=1, col=1)
     figure.update_layout(
-        height=290, margin={"l": 0, "r": 0, "t": 28, "b": 0}, legend={"orientation": "h", "y": -0.28, "x": 0}
+        height=310, margin={"l": 0, "r": 0, "t": 28, "b": 0}, legend={"orientation": "h", "y": -0.34, "x": 0}
     )
     figure.update_annotations(font_size=12)
     return figure

@@ -69,13 +69,11 @@ def _drop(number: int) -> None:
     become(current().dropping(number))
 
 
-def films(untouched: Film, changed: Any) -> None:
-    """What the network was shown, above what there was."""
-    if changed is not None:
-        now = Film.of_clip(changed.shown.clip, changed.numbers)
-        same = untouched if len(now) == len(untouched) and now.numbers == tuple(range(1, len(now) + 1)) else None
+def films(untouched: Film, now: Film | None, before: Film) -> None:
+    """What the network was shown, above what there was. `before`: the untouched frames in the order of `now`."""
+    if now is not None:
         st.markdown("**Now**")
-        st.html(strip_html(skeleton_pictures(now, untouched=same), now, "changed film"))
+        st.html(strip_html(skeleton_pictures(now, untouched=before), now, "changed film"))
         st.markdown("**Untouched**")
     st.html(strip_html(skeleton_pictures(untouched), untouched, "film"))
 
@@ -120,26 +118,27 @@ def page() -> None:
 
     scene = Scene.of(payload, clip.bundled is not None, tuple(c.name for c in library.clips if c != clip.bundled))
     untouched = Film.of_payload(payload)
+    film = Film.of_clip(changed.shown.clip, changed.numbers) if changed else untouched
+    same = untouched.take([number - 1 for number in changed.numbers]) if changed else untouched
     show, do, answer = st.columns([4, 4, 4], gap="medium")
     with do:
         kind = controls(scene)
         frame = f"frame of {payload['id']}"
-        t = min(st.session_state.setdefault(frame, untouched.telling + 1), len(untouched)) - 1
+        t = st.session_state[frame] = min(st.session_state.get(frame, untouched.telling + 1), len(film))
     with show:
-        film = Film.of_clip(changed.shown.clip) if changed and len(changed.shown.clip) == len(untouched) else untouched
         drawn = rectangle(scene) if kind == "Region" else None
-        figure = stage(film, t, scene.size, untouched, drawn)
+        figure = stage(film, t - 1, scene.size, same, drawn)
         st.plotly_chart(
             figure, key="stage", on_select=lambda: pointed(scene), selection_mode=("points", "box"),
             config={"displayModeBar": False}, theme=None,
         )  # fmt: skip
-        if len(untouched) > 1:
-            st.slider("Frame", 1, len(untouched), key=frame, label_visibility="collapsed")
+        if len(film) > 1:
+            st.slider("Frame", 1, len(film), key=frame, label_visibility="collapsed")
     with answer:
         st.html(answer_html(before, now))
         what_was_done(history, changed)
 
-    films(untouched, changed)
+    films(untouched, film if changed else None, same)
     if now is None:
         return
     st.subheader("Where the change comes from", anchor=False)
