@@ -22,8 +22,12 @@ def stage(page: Page) -> tuple[float, float, float, float]:
     """Left, top, width and height of the picture on the stage."""
     picture = page.locator(".js-plotly-plot .imagelayer image, .js-plotly-plot .layer-below image").first
     expect(picture).to_be_visible(timeout=SLOW)
-    page.wait_for_timeout(1000)
-    box = picture.bounding_box()
+    box, still = picture.bounding_box(), 0
+    while still < 4:  # plotly draws again when the column has found its width
+        page.wait_for_timeout(500)
+        now = picture.bounding_box()
+        still = still + 1 if now == box else 0
+        box = now
     assert box is not None
     return box["x"], box["y"], box["width"], box["height"]
 

@@ -12,10 +12,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
 import model
-from tests.browser.chromium import FLAGS, find_chromium
 from tests.xai.clips import noise_clip, random_recognizer
 from tests.xai.figure_checks import SIZE, curves, map_of
 from tests.xai.synthetic import synthetic_evidence
@@ -52,17 +51,6 @@ def page_maps() -> list[dict]:
     ]
     drawn = [map_payload(each, method(each.kind)) for each in found]
     return [*drawn, {"title": "temporal attention", "about": "Frames.", "refused": f"needs more {HOSTILE}"}]
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    path = find_chromium()
-    if path is None:
-        pytest.fail("No Chromium was found; install one with `python -m tests.browser.chromium`.", pytrace=False)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")
