@@ -63,9 +63,9 @@ def test_a_rectangle_is_drawn_and_covered(app: str, open_page: OpenPage) -> None
     page.mouse.up()
     expect(page.get_by_role("slider", name="Left")).to_have_value(re.compile("2[6-9]"), timeout=SLOW)
     page.get_by_role("button", name="Cover the region").click()
-    expect(page.get_by_text(re.compile(r"1\. 2[6-9] x 2[6-9] pixels at \(2[6-9], 2[6-9]\) blurred"))).to_be_visible(
-        timeout=SLOW
-    )
+    # The far corner depends on how far plotly saw the mouse; the near one is where it was pressed.
+    done = page.get_by_text(re.compile(r"1\. (2[0-9]|3[0-9]) x (2[0-9]|3[0-9]) pixels at \(2[6-9], 2[6-9]\) blurred"))
+    expect(done).to_be_visible(timeout=SLOW)
 
 
 def test_both_passes_stand_in_the_player_on_one_clock(app: str, open_page: OpenPage) -> None:

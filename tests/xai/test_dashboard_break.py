@@ -195,6 +195,19 @@ def test_take_away_undo_redo_reset_and_link() -> None:
     assert [each["kind"] for each in link(app)] == ["modality"]
 
 
+def test_an_address_that_is_older_than_the_last_click_takes_nothing_back() -> None:
+    app = open_page(clip="kick left")
+    press(app, "Take all joints away")
+    del app.query_params["without"]  # what a browser sends that has not yet heard of the new address
+    app.run()
+    assert [each["kind"] for each in link(app)] == ["modality"]
+    app.query_params["without"] = '[{"kind":"offsets"}]'
+    app.run()
+    assert [each["kind"] for each in link(app)] == ["offsets"]
+    press(app, "Undo")
+    assert [each["kind"] for each in link(app)] == ["modality"]
+
+
 def test_what_a_link_says_is_done() -> None:
     without = '[{"kind":"limbs","limbs":["left arm"],"people":[1]},{"kind":"background","clip":"bow"}]'
     app = open_page(clip="hand over", without=without)

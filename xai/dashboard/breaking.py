@@ -41,6 +41,9 @@ class History:
     def redo(self) -> History:
         return History(self.future[0], (*self.past, self.now), self.future[1:]) if self.future else self
 
+    def knows(self, text: str) -> bool:
+        return text == self.now or text in self.past or text in self.future
+
     @property
     def removals(self) -> list[Any]:
         """The removals as plain values; none when the text (from a link, of whoever) is no list."""
@@ -62,14 +65,20 @@ def written(removals: Sequence[Any]) -> str:
 
 
 def current() -> History:
-    """The history of this visitor, led by the address of the page: a link, or the browser's way back, changes it."""
-    history = st.session_state.get("history", History()).do(st.query_params.get(PARAMETER, ""))
-    st.session_state["history"] = history
+    """The history of this visitor. A link leads it; what was here before does not, for the address that comes with a
+    click may be older than the click, and then it is the address that is put right."""
+    asked = st.query_params.get(PARAMETER, "")
+    history: History | None = st.session_state.get("history")
+    if history is None or not history.knows(asked):
+        history = (history or History()).do(asked)
+    become(history)
     return history
 
 
 def become(history: History) -> None:
     st.session_state["history"] = history
+    if history.now == st.query_params.get(PARAMETER, ""):
+        return
     if history.now:
         st.query_params[PARAMETER] = history.now
     else:
