@@ -14,10 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
 
 ROOT = Path(__file__).resolve().parents[2]
-START = 60.0
+START = 120.0
+PATIENCE = 120_000  # ms; what waits is a busy machine, never what a test measures
+expect.set_options(timeout=PATIENCE)
 Serve = Callable[[str | Path], str]
 OpenPage = Callable[..., Page]
 
@@ -83,6 +85,7 @@ def open_page(chromium: Browser) -> Iterator[OpenPage]:
     def open_(address: str, width: int = 1440, height: int = 900, **options: Any) -> Page:
         context = chromium.new_context(viewport={"width": width, "height": height}, **options)
         contexts.append(context)
+        context.set_default_timeout(PATIENCE)
         page = context.new_page()
         page.on("pageerror", lambda error: errors.append(str(error)))
         page.goto(address)

@@ -24,29 +24,29 @@ def choose(page: Page, label: str, option: str) -> None:
 
 def test_the_first_visit_shows_an_explained_clip(app: str, open_page: OpenPage) -> None:
     page = open_page(app)
-    expect(page.locator(".player").get_by_text("The model says").first).to_be_visible(timeout=20_000)
-    expect(page.get_by_text("The points in space and time")).to_be_visible(timeout=20_000)
-    expect(page.locator(".js-plotly-plot")).to_be_visible(timeout=20_000)
+    expect(page.locator(".player").get_by_text("The model says").first).to_be_visible()
+    expect(page.get_by_text("The points in space and time")).to_be_visible()
+    expect(page.locator(".js-plotly-plot")).to_be_visible()
 
 
 def test_a_link_names_clip_and_checkpoint(app: str, open_page: OpenPage) -> None:
     page = open_page(f"{app}/?clip=sit+down&checkpoint=gym-none")
-    expect(page.locator(".player").get_by_text("labelled sit down").first).to_be_visible(timeout=20_000)
+    expect(page.locator(".player").get_by_text("labelled sit down").first).to_be_visible()
     expect(page.get_by_role("combobox", name="Checkpoint")).to_have_value("gym-none")
 
 
 def test_two_people_see_their_own_clip(app: str, open_page: OpenPage) -> None:
     first, second = open_page(f"{app}/?clip=bow"), open_page(f"{app}/?clip=raise+cup")
-    expect(first.locator(".player").get_by_text("labelled bow").first).to_be_visible(timeout=20_000)
-    expect(second.locator(".player").get_by_text("labelled raise cup").first).to_be_visible(timeout=20_000)
+    expect(first.locator(".player").get_by_text("labelled bow").first).to_be_visible()
+    expect(second.locator(".player").get_by_text("labelled raise cup").first).to_be_visible()
     choose(first, "Clip", "kick left")
-    expect(first.locator(".player").get_by_text("kick left").first).to_be_visible(timeout=20_000)
+    expect(first.locator(".player").get_by_text("kick left").first).to_be_visible()
     expect(second.locator(".player").get_by_text("labelled raise cup").first).to_be_visible()
 
 
 def test_tokens_shows_three_lanes(app: str, open_page: OpenPage) -> None:
     page = open_page(f"{app}/tokens")
-    expect(page.locator(".player").get_by_text("The model says")).to_have_count(3, timeout=20_000)
+    expect(page.locator(".player").get_by_text("The model says")).to_have_count(3)
 
 
 def test_a_real_clip_with_its_joints_is_uploaded_and_explained(app: str, open_page: OpenPage, data_dir: Path) -> None:
@@ -58,8 +58,8 @@ def test_a_real_clip_with_its_joints_is_uploaded_and_explained(app: str, open_pa
     inputs = page.locator('input[type="file"]')
     inputs.nth(0).set_input_files(video)
     inputs.nth(1).set_input_files(joints)
-    page.wait_for_selector(PLAYER, timeout=60_000)
-    expect(page.locator(".player").get_by_text("The model says").first).to_be_visible(timeout=60_000)
+    page.wait_for_selector(PLAYER)
+    expect(page.locator(".player").get_by_text("The model says").first).to_be_visible()
 
 
 def test_a_renamed_program_ends_in_a_sentence_and_the_app_goes_on(
@@ -69,5 +69,5 @@ def test_a_renamed_program_ends_in_a_sentence_and_the_app_goes_on(
     page = open_page(f"{app}/?source=Upload")
     page.get_by_role("button", name="Video and joints").click()
     page.locator('input[type="file"]').nth(0).set_input_files(tmp_path / "setup.mp4")
-    expect(page.get_by_text("does not look like a video")).to_be_visible(timeout=30_000)
-    expect(open_page(app).locator(".player").get_by_text("The model says").first).to_be_visible(timeout=20_000)
+    expect(page.get_by_text("does not look like a video")).to_be_visible()
+    expect(open_page(app).locator(".player").get_by_text("The model says").first).to_be_visible()

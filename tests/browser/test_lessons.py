@@ -12,7 +12,6 @@ from xai.dashboard.library import ASSETS
 from xai.lessons import lessons_of
 
 LESSON = next(each for each in lessons_of(ASSETS / "lessons") if each.key == "tokens")
-PATIENCE = 30_000
 
 
 @pytest.fixture(scope="module")
@@ -21,9 +20,9 @@ def app(serve: Serve) -> str:
 
 
 def stands_at(page: Page, number: int) -> None:
-    expect(page.get_by_role("heading", name=LESSON.steps[number - 1].title)).to_be_visible(timeout=PATIENCE)
+    expect(page.get_by_role("heading", name=LESSON.steps[number - 1].title)).to_be_visible()
     expect(page).to_have_url(re.compile(rf"step={number}\b"))
-    expect(page.locator(".player .sentence").first).to_be_visible(timeout=PATIENCE)
+    expect(page.locator(".player .sentence").first).to_be_visible()
 
 
 def test_a_lesson_is_walked_with_n_and_p(app: str, open_page: OpenPage) -> None:
@@ -32,10 +31,10 @@ def test_a_lesson_is_walked_with_n_and_p(app: str, open_page: OpenPage) -> None:
     expect(page.get_by_test_id("stHeader")).to_be_hidden()
     page.keyboard.press("n")
     stands_at(page, 2)
-    expect(page.locator(".player .model")).to_have_css("outline-style", "solid", timeout=PATIENCE)
+    expect(page.locator(".player .model")).to_have_css("outline-style", "solid")
     page.get_by_text("512", exact=True).click()
     page.keyboard.press("s")
-    expect(page.get_by_text("your prediction")).to_be_visible(timeout=PATIENCE)
+    expect(page.get_by_text("your prediction")).to_be_visible()
     for number in range(3, len(LESSON.steps) + 1):
         page.keyboard.press("n")
         stands_at(page, number)

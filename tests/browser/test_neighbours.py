@@ -34,7 +34,7 @@ LIT = """(root) => [...root.querySelectorAll('.n-film canvas')].map((canvas) => 
 def show(serve: Serve, open_page: OpenPage) -> Any:
     def open_(case: str = "msca-kv") -> Page:
         page = open_page(f"{serve(APP)}/?case={case}")
-        page.locator(".n-heads button").first.wait_for(timeout=60_000)
+        page.locator(".n-heads button").first.wait_for()
         page.locator(".neighbours").evaluate("(root) => root.view.image.decode()")
         page.wait_for_timeout(300)
         return page

@@ -52,7 +52,7 @@ SIZE: dict[str, Any] = {"frames": 7, "height": 60, "width": 100, "layers": 2, "h
 def show(serve: Serve, open_page: OpenPage) -> Any:
     def open_(case: str = "one", **options: Any) -> Page:
         page = open_page(f"{serve(APP)}/?case={case}", **options)
-        page.locator(".player .sentence").first.wait_for(timeout=60_000)
+        page.locator(".player .sentence").first.wait_for()
         page.wait_for_function(f"() => ({PLAYER})?.lanes.every((lane) => lane.images)")
         settle(page)
         return page
@@ -160,8 +160,8 @@ def test_scrubbing_and_choosing_send_nothing_and_a_pin_is_reported(
     sent: list[str] = []
     page.on("websocket", lambda socket: socket.on("framesent", lambda data: sent.append(str(data)[:80])))
     page.goto(f"{serve(APP)}/?case=one")
-    page.locator(".player .sentence").wait_for(timeout=60_000)
-    expect(page.get_by_text("reported: None")).to_be_visible(timeout=30_000)
+    page.locator(".player .sentence").wait_for()
+    expect(page.get_by_text("reported: None")).to_be_visible()
     page.wait_for_timeout(500)
     assert sent, "no websocket was seen, so this test would prove nothing"
     sent.clear()
@@ -177,12 +177,12 @@ def test_scrubbing_and_choosing_send_nothing_and_a_pin_is_reported(
     assert sent == []
     box = page.locator(".film canvas").bounding_box()
     page.mouse.click(box["x"] + box["width"] * 2.5 / 7, box["y"] + 20)
-    expect(page.get_by_text("frame=2")).to_be_visible(timeout=10_000)
+    expect(page.get_by_text("frame=2")).to_be_visible()
     assert sent
     expect(page.get_by_role("button", name="Free frame 3")).to_be_visible()
     sent.clear()
     press(page, "Escape")
-    expect(page.get_by_text("frame=None")).to_be_visible(timeout=10_000)
+    expect(page.get_by_text("frame=None")).to_be_visible()
     expect(page.get_by_text("Hover previews, click pins, Esc frees.")).to_be_visible()
 
 

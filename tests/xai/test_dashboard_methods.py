@@ -79,8 +79,9 @@ def test_two_visitors_share_one_map() -> None:
         app.toggle(key="ask").set_value(True).run()
         app.selectbox(key="method").select("ledger").run()
         follow(app)
-        known.append(set(shared_jobs()._jobs))
-    assert known[0] == known[1]
+        # The method first shown may be given up before its answer; only what was waited for is compared.
+        known.append({key for key in shared_jobs()._jobs if key[-1].method == "ledger"})
+    assert known[0] == known[1] != set()
 
 
 def test_standing_is_said_in_words() -> None:

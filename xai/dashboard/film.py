@@ -74,6 +74,11 @@ class Film:
     def __len__(self) -> int:
         return len(self.frames)
 
+    @property
+    def people(self) -> int:
+        """How many are seen in it."""
+        return int((self.score > 0).any(axis=(0, 2)).sum())
+
     def number(self, t: int) -> int:
         return self.numbers[t] if self.numbers else t + 1
 

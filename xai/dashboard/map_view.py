@@ -77,9 +77,9 @@ def _one(
     rather = f" rather than {about['against']}" if "against" in about else ""
     st.markdown(f"{ask.method}, why **{plain(about['target'])}**{plain(rather)}? {maps.finding(shown, film)}")
     show_trust(ask, explanation, network, clip, film, f"{number or ''}")
-    strongest = shown.strongest[0]
+    here = film.telling if shown.still else shown.strongest[0]
     images = maps.pictures(shown, film, scale, look.cause)
-    st.html(film_of.strip_html(images, film, f"{ask.method} on the film", strongest))
+    st.html(film_of.strip_html(images, film, f"{ask.method} on the film", here))
     st.html(maps.key_html(shown, scale))
     chart, single = st.columns([5, 3], gap="medium") if count == 1 else (st.container(), st.container())
     with chart:
@@ -87,6 +87,7 @@ def _one(
             maps.chart(shown, film, scale), key=f"chart {ask} {number}", config={"displayModeBar": False}
         )  # fmt: skip
     with single:
-        large = maps.large_picture(shown, film, strongest, scale, look.cause)
-        words = f"Frame {film.number(strongest)}, where the map is strongest"
+        large = maps.large_picture(shown, film, here, scale, look.cause)
+        why = "the map is the same in all" if shown.still else "where the map is strongest"
+        words = f"Frame {film.number(here)}, {why}"
         st.image(large, caption=words, width="stretch" if count == 1 else 380)

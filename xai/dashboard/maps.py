@@ -74,7 +74,7 @@ class Map:
         when = "" if self.still else f" in frame {film.number(index[0])}"
         if self.kind == "joint map":
             joints = self.explanation.axes[2].labels
-            who = f" of person {index[1] + 1}" if self.values.shape[1] > 1 else ""
+            who = f" of person {index[1] + 1}" if film.people > 1 else ""
             return f"{joints[index[2]]}{who}{when}"
         if self.kind == "pixel map":
             x, y = self.centre(index)
@@ -208,7 +208,7 @@ def key_html(shown: Map, scale: Scale) -> str:
     part = float(scale.part(np.array(base * scale.divisor)))
     left = 100 * ((part + 1) / 2 if scale.signed else part)
     what = f"{escape(scale.unit)}{', summed in cells of a token' if shown.summed else ''}"
-    words = f"dotted: base rate {digits(base)}, {escape(shown.explanation.base_rate_of)}"
+    words = f"Dotted: base rate {digits(base)}, {escape(shown.explanation.base_rate_of)}"
     if scale.signed:
         what += "; orange speaks for, purple against"
     left_mark = f"left:{left:.1f}%"
