@@ -29,11 +29,11 @@ def attention_rows(query: Tensor, key: Tensor, mask: Tensor | None = None) -> Te
         mask: [..., N_k] bool, True where a key may be read.
     """
     scores = (query.float() * query.shape[-1] ** -0.5) @ key.float().transpose(-1, -2)
-    if mask is not None:
-        scores = scores.masked_fill(~mask[..., None, None, :], float("-inf"))
-        # A row that may read nothing reads nothing, as the fused path does after `readable` below.
-        return torch.nan_to_num(torch.softmax(scores, dim=-1))
-    return torch.softmax(scores, dim=-1)
+    if mask is None:
+        return torch.softmax(scores, dim=-1)
+    rows = torch.softmax(scores.masked_fill_(~mask[..., None, None, :], float("-inf")), dim=-1)
+    # A row that may read nothing reads nothing, as the fused path does after `readable` below.
+    return rows if bool(mask.any(-1).all()) else torch.nan_to_num(rows)
 
 
 def _windowed(

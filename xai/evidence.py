@@ -36,6 +36,7 @@ from xai.explanation import Explanation, MadeBy
 from xai.framewise import frame_reading, framewise_flow, listen, neighbour_attention
 from xai.joints import joint_curves
 from xai.ledger import ledger
+from xai.looks import Looks, Watch
 from xai.sampling import sampling_points
 from xai.temporal import temporal_windows
 from xai.tokens import token_flow
@@ -66,6 +67,8 @@ class Evidence:
     temporal_windows: Explanation | None
     token_flow: Explanation
     ledger: Explanation
+    looks: Looks | None = None
+    """What each single patch and joint reads most, where it was asked for. Not saved: large, and quickly made again."""
 
     @property
     def top(self) -> int:
@@ -147,8 +150,8 @@ class Evidence:
             raise ValueError(f"{path.name} cannot be read as evidence: {error}.") from error
 
 
-def gather_evidence(recognizer: Recognizer, clip: Clip) -> Evidence:
-    """Classify `clip` once and keep what the network did on the way.
+def gather_evidence(recognizer: Recognizer, clip: Clip, *, looks: bool = False) -> Evidence:
+    """Classify `clip` once and keep what the network did on the way; with `looks`, of every single token.
 
     A frame-wise network has neither points nor joints; its `temporal_windows` say which frames its heads read.
     """
@@ -165,7 +168,7 @@ def gather_evidence(recognizer: Recognizer, clip: Clip) -> Evidence:
     prediction, parts = (
         _of_framewise(recognizer, clip, view, made_by)
         if framewise
-        else _of_deformable(recognizer, clip, view, made_by, len(seen))
+        else _of_deformable(recognizer, clip, view, made_by, len(seen), looks)
     )
     config = recognizer.network.config
     return Evidence(
@@ -189,17 +192,18 @@ def gather_evidence(recognizer: Recognizer, clip: Clip) -> Evidence:
 
 
 def _of_deformable(
-    recognizer: Recognizer, clip: Clip, view: View, made_by: MadeBy, frames: int
+    recognizer: Recognizer, clip: Clip, view: View, made_by: MadeBy, frames: int, looks: bool
 ) -> tuple[Prediction, dict[str, Any]]:
     layers, layout = recognizer.network.config.layers, layout_named(recognizer.card.layout)
-    with Trace() as trace:
+    with Watch(recognizer, view, max(1, clip.people)) if looks else Trace() as trace:
         prediction = recognizer(clip, view)
-    made_by = replace(made_by, parameters={"patch_readers": trace.patch_readers, **made_by.parameters})
+    made_by = replace(made_by, parameters={"spread": trace.spread, **made_by.parameters})
     return prediction, {
         "sampling_points": sampling_points(trace, view, layers, made_by),
         "joint_curves": joint_curves(trace, layout, frames, max(1, clip.people), layers, made_by),
         "temporal_windows": temporal_windows(trace, frames, layers, made_by),
         "token_flow": token_flow(trace, layers, made_by),
+        "looks": trace.looks() if isinstance(trace, Watch) else None,
     }
 
 

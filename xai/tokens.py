@@ -12,7 +12,7 @@ from xai.trace import Trace
 def token_flow(trace: Trace, layers: int, made_by: MadeBy, index: int = 0) -> Explanation:
     """Explanation [layer, attention, reader, read]. Rows of a reader that takes part sum to 1; NaN where it does not.
 
-    Patches are many: they are represented by `Trace.patch_readers` of them a window, spread evenly. The base rate is
+    Patches and joints are many: `Trace.spread` of each a window, evenly spread, stand for all. The base rate is
     the share of each kind among the keys of that attention.
     """
     kinds: list[Kind] = [kind for kind in Kind if kind != Kind.PADDING]

@@ -52,12 +52,12 @@ class Trace(AbstractContextManager["Trace"]):
     """Everything the taps handed over during the `with` block.
 
     `attentions[name]` is an `AttentionSummary`, `points[name]` a `PointsTap`, `values[name]` any other tapped tensor
-    whose name was asked for in `keep`. `patch_readers` bounds how many patches a window are asked what they read (they
-    are spread evenly); the modal tokens and joints are always all asked.
+    whose name was asked for in `keep`. `spread` bounds how many patches, and how many joints, of a window are asked
+    what they read (evenly spread); the modal tokens are always all asked.
     """
 
-    def __init__(self, keep: tuple[str, ...] = (), patch_readers: int = 48) -> None:
-        self.keep, self.patch_readers = keep, patch_readers
+    def __init__(self, keep: tuple[str, ...] = (), spread: int = 24) -> None:
+        self.keep, self.spread = keep, spread
         self.attentions: dict[str, AttentionSummary] = {}
         self.points: dict[str, PointsTap] = {}
         self.values: dict[str, Tensor] = {}
@@ -75,7 +75,7 @@ class Trace(AbstractContextManager["Trace"]):
     def _record(self, name: str, value: Any) -> None:
         if isinstance(value, AttentionTap):
             with torch.no_grad():
-                self.attentions[name] = summarise(value, self.patch_readers)
+                self.attentions[name] = summarise(value, self.spread)
         elif isinstance(value, PointsTap):
             self.points[name] = PointsTap(
                 value.reference.detach(), value.position.detach(), value.clamped.detach(), value.volume
@@ -84,27 +84,41 @@ class Trace(AbstractContextManager["Trace"]):
             self.values[name] = value.detach()
 
 
-def summarise(tap: AttentionTap, patch_readers: int) -> AttentionSummary:
-    """Reduce one attention to the rows of its readers and the flow between kinds of tokens."""
+def summarise(tap: AttentionTap, spread: int) -> AttentionSummary:
+    """Reduce one attention to the rows of its readers and the flow between kinds of tokens.
+
+    `spread` bounds how many patches a window are asked, and how many joints where modal tokens read for them.
+    """
     kinds = tap.queries.kind[0]  # the first window is never padded, and all windows share its order
     present = [Kind(int(k)) for k in torch.unique(kinds) if k >= 0]
     readers = tuple(k for k in MODAL if k in present) or tuple(k for k in MANY if k in present)
+    limits = {Kind.PATCH: spread} | ({} if Kind.JOINT in readers else {Kind.JOINT: spread})
+    asked = [_positions(tap, kind, limits.get(kind)) for kind in present]
+    # All at once: what costs time here is the number of passes over the rows.
+    rows = attention_rows(tap.query[:, :, :, torch.cat([p.flatten() for p in asked])], tap.key, tap.mask)
+    read = [Kind(k) for k in torch.unique(tap.keys.kind).tolist() if k >= 0]
+    member = torch.stack([tap.keys.kind == kind for kind in read], dim=-1).to(rows.dtype)  # (D, N_k, read)
+    mass = rows @ member[:, None]  # (B, D, heads, asked, read)
+    sizes = [p.numel() for p in asked]
     flow: dict[Kind, dict[Kind, Tensor]] = {}
-    rows, frames = [], None
-    for kind in present:
-        positions = _positions(tap, kind, patch_readers if kind is Kind.PATCH else None)
-        by_frame = attention_rows(tap.query[:, :, :, positions.flatten()], tap.key, tap.mask)
-        real = (tap.queries.kind[:, positions] == kind).to(by_frame.dtype)  # (D, w, n); 0 where a window is padded
-        weight = real / real.sum(2, keepdim=True).clamp_min(1)
-        by_frame = torch.einsum("bdhwnk,dwn->bdhwk", by_frame.unflatten(3, positions.shape), weight)
-        where = tap.queries.frame[:, positions[:, 0]].masked_fill(real.sum(2) == 0, -1)
-        flow[kind] = _flow(by_frame, real.sum(2), tap)
+    kept: dict[Kind, Tensor] = {}
+    frames = None
+    for kind, positions, row, part in zip(present, asked, rows.split(sizes, 3), mass.split(sizes, 3), strict=True):
+        real = (tap.queries.kind[:, positions] == kind).to(rows.dtype)  # (D, w, n); 0 where a window is padded
+        mean = torch.einsum("bdhqk,dq->bk", part, real.flatten(1)) / (real.sum() * rows.shape[2])
+        flow[kind] = dict(zip(read, mean.unbind(-1), strict=True))
         if kind in readers:
-            rows.append(by_frame)
-            frames = where
+            weight = real / real.sum(2, keepdim=True).clamp_min(1)
+            by_frame = row.unflatten(3, positions.shape)
+            single = positions.shape[1] == 1
+            kept[kind] = (
+                by_frame[..., 0, :] * weight[:, None, :, :]
+                if single
+                else torch.einsum("bdhwnk,dwn->bdhwk", by_frame, weight)
+            )
+            frames = tap.queries.frame[:, positions[:, 0]].masked_fill(real.sum(2) == 0, -1)
     assert frames is not None
-    order = [readers.index(kind) for kind in present if kind in readers]
-    stacked = torch.stack([rows[order.index(i)] for i in range(len(readers))], dim=3)
+    stacked = torch.stack([kept[kind] for kind in readers], dim=3)
     return AttentionSummary(readers, stacked, frames, tap.mask, tap.keys, flow)
 
 
@@ -118,14 +132,3 @@ def _positions(tap: AttentionTap, kind: Kind, limit: int | None) -> Tensor:
         pick = (torch.arange(per_frame, device=found.device) + 0.5) * found.shape[1] / per_frame
         found = found[:, pick.long()]
     return found
-
-
-def _flow(rows: Tensor, count: Tensor, tap: AttentionTap) -> dict[Kind, Tensor]:
-    """Mean mass [B] that readers give to each kind of key, from rows [B, D, h, w, N_k] that stand for `count` [D, w]
-    tokens each."""
-    read = torch.einsum("bdhwn,dw->bdn", rows, count) / (count.sum() * rows.shape[2])
-    return {
-        Kind(kind): torch.einsum("bdn,dn->b", read, (tap.keys.kind == kind).to(rows.dtype))
-        for kind in torch.unique(tap.keys.kind).tolist()
-        if kind >= 0
-    }

@@ -86,7 +86,12 @@ def deformable_3d(whose: str) -> Case:
     if whose == "deformable-attention":
         from deformable_attention import DeformableAttention3D
 
-        theirs = DeformableAttention3D(dim=256, dim_head=32, heads=8, dropout=0.0).eval()
+        settings: dict[str, Any] = {
+            "downsample_factor": (2, 2, 2),
+            "offset_scale": (2, 2, 2),
+            "offset_kernel_size": (4, 4, 4),
+        }
+        theirs = DeformableAttention3D(dim=256, dim_head=32, heads=8, dropout=0.0, **settings).eval()  # 294 keys
         return lambda: theirs(volume)
     config = paper(size=112, heads=8)
     ours = DeformableAttention(config, 0, 0.0).eval()

@@ -18,6 +18,7 @@ from training.skeleton import COCO, JHMDB
 from training.view import View, centre_view, fit_matrix
 from xai.evidence import PARTS, Evidence, gather_evidence
 from xai.sampling import places
+from xai.tokens import token_flow
 from xai.trace import Trace
 
 MODES = ["none", "single", "cross"]
@@ -91,15 +92,21 @@ def test_point_mass_and_flow_equal_the_dense_maps(mode: str) -> None:
         for frame in range(5):
             row = int(((tap.queries.kind[0] == Kind[name.upper()]) & (tap.queries.frame[0] == frame)).nonzero()[0, 0])
             assert np.allclose(points.values[0, :, q, frame], full[0][:, row, :count], atol=1e-6)
-    flow = evidence.token_flow
-    assert np.allclose(np.nansum(flow.values, -1)[np.isfinite(flow.values[..., 0])], 1, atol=1e-4)
+    sampled = evidence.token_flow
+    assert np.allclose(np.nansum(sampled.values, -1)[np.isfinite(sampled.values[..., 0])], 1, atol=1e-4)
+    with Trace(spread=10_000) as trace:  # everybody is asked
+        recognizer(clip)
+    flow = token_flow(trace, 2, sampled.made_by)
+    modal = [i for i, name in enumerate(flow.axes[2].labels) if name in ("cls", "rgb", "pose", "shared")]
+    assert np.allclose(sampled.values[:, :, modal], flow.values[:, :, modal], atol=1e-6, equal_nan=True)
+    assert np.allclose(sampled.values, flow.values, atol=0.05, equal_nan=True)
     kinds = [Kind[name.upper()] for name in flow.axes[2].labels]
     for a, attention in enumerate(flow.axes[1].labels):
         tap, full = maps[attention_tap(1, attention)]
         for i, reader in enumerate(kinds):
             who = tap.queries.kind == reader
-            if reader is Kind.PATCH or not who.any():
-                continue  # patches are represented by an even subset, tested for its sum above
+            if not who.any():
+                continue
             for j, read in enumerate(kinds):
                 given = [
                     full[d][:, who[d]][:, :, tap.keys.kind[d] == read].sum(2) for d in range(len(full)) if who[d].any()
