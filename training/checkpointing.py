@@ -171,7 +171,7 @@ def _local_settings_removed(values: dict[str, Any]) -> dict[str, Any]:
 def make_card(config: TrainConfig, data: ClipSet, metrics: dict[str, float]) -> model.Card:
     """What the checkpoint says of itself: a network of `config`, trained on `data`."""
     stages = " + ".join(
-        f"{s.epochs} epochs at {s.size} px x {s.frames} frames (batch {s.batch})" for s in config.schedule.stages
+        f"{s.epochs} epoch{'s' * (s.epochs != 1)} at {s.size} px x {s.frames} frames (batch {s.batch})" for s in config.schedule.stages
     )
     normalisation = Normalisation()
     return model.Card(
@@ -184,10 +184,22 @@ def make_card(config: TrainConfig, data: ClipSet, metrics: dict[str, float]) -> 
         name=config.name,
         trained_on=f"{data.name}, {len(data)} clips",
         licence=config.licence,
-        recipe=f"{stages}; AdamW, peak learning rate {config.optimiser.lr}, seed {config.run.seed}",
+        recipe=f"{stages}; AdamW, peak learning rate {config.optimiser.lr}, seed {config.run.seed}{_history(config)}",
         limits=config.limits,
         metrics=metrics,
     )
+
+
+def _history(config: TrainConfig) -> str:
+    """What was trained before: the checkpoint that the run started from, and how that one came about."""
+    if not config.run.init_from:
+        return ""
+    path = Path(config.run.init_from).expanduser()
+    try:
+        before = model.read_card(path)[1].recipe
+    except (OSError, ValueError):
+        before = "a recipe that is no longer known"
+    return f"; started from weights of: {before}"
 
 
 def same_clips(folder: Path, train: ClipSet, val: ClipSet) -> bool:

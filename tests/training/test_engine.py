@@ -237,6 +237,18 @@ def test_starting_weights_are_resized_and_said(tmp_path: Path) -> None:
         initialise(wider, tmp_path / "x" / "last.safetensors", Squares.labels)
 
 
+def test_a_card_tells_the_whole_history(tmp_path: Path) -> None:
+    start(small(), tmp_path / "first").train()
+    first = tmp_path / "first" / "last.safetensors"
+    run = RunConfig(threads=1, log_every=2, device="cpu", seed=7, init_from=str(first))
+    start(small(run=run), tmp_path / "second").train()
+    recipe = model.read_card(tmp_path / "second" / "last.safetensors")[1].recipe
+    assert recipe == (
+        "1 epoch at 32 px x 4 frames (batch 4); AdamW, peak learning rate 0.01, seed 7; started from weights of: "
+        "1 epoch at 32 px x 4 frames (batch 4); AdamW, peak learning rate 0.01, seed 0"
+    )
+
+
 def test_evaluation_counts_every_clip_once_and_can_mute() -> None:
     torch.manual_seed(0)
     network = model.DeformableTransformer(replace(small().model, classes=2, joints=15, size=32, frames=4)).train()
