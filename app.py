@@ -4,8 +4,12 @@ import streamlit as st
 
 st.set_page_config(page_title="Kinescope", layout="wide", initial_sidebar_state="collapsed")
 
-# The page begins right under its navigation: everything of a clip fits on one screen.
-st.html("<style>[data-testid='stMainBlockContainer'] { padding-top: 4rem; padding-bottom: 2rem; }</style>")
+# The page begins right under its navigation: everything of a clip fits on one screen. The accent of the dark theme is
+# bright enough to be read as text; under the white text of a button it is too bright, so buttons are dark in both.
+st.html("""<style>
+[data-testid="stMainBlockContainer"] { padding-top: 4rem; padding-bottom: 2rem; }
+[data-testid^="stBaseButton-primary"] { background: #1f66c4; border-color: #1f66c4; color: white; }
+</style>""")
 
 PAGES = "xai/dashboard/pages"
 st.navigation(
@@ -14,7 +18,10 @@ st.navigation(
         st.Page(f"{PAGES}/tokens.py", title="Tokens"),
         st.Page(f"{PAGES}/temporal.py", title="Temporal"),
         st.Page(f"{PAGES}/break_it.py", title="Break it"),
+        st.Page(f"{PAGES}/my_clip.py", title="My clip"),
+        st.Page(f"{PAGES}/data.py", title="Data"),
         st.Page(f"{PAGES}/trust.py", title="Trust"),
+        st.Page(f"{PAGES}/export.py", title="Export"),
         st.Page(f"{PAGES}/lessons.py", title="Lessons"),
     ],
     position="top",

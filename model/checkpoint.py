@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import tempfile
 from collections.abc import Mapping
@@ -29,6 +30,9 @@ from model.transformer import DeformableTransformer
 FORMAT_VERSION = 1
 METADATA = "kinescope"
 """The one entry of the file's metadata: JSON with `format_version`, `architecture`, `config` and `card`."""
+
+LONGEST_LABEL, LONGEST_TEXT = 200, 10_000
+"""Characters of a label and of what else a card says."""
 
 Network = DeformableTransformer | FrameWise
 NetworkConfig = ModelConfig | FrameWiseConfig
@@ -69,8 +73,35 @@ class Card:
         known = {f.name for f in fields(cls)}
         if unknown := sorted(set(values) - known):
             raise ValueError(f"unknown card entries {', '.join(unknown)}")
-        lists = {name: tuple(values[name]) for name in ("labels", "mean", "std") if name in values}
-        return cls(**{**values, **lists})
+        lists = {name: values[name] for name in ("labels", "mean", "std") if name in values}
+        if wrong := [name for name, value in lists.items() if not isinstance(value, list | tuple)]:
+            raise ValueError(f"{wrong[0]} must be a list")
+        card = cls(**{**values, **{name: tuple(value) for name, value in lists.items()}})
+        card.check()
+        return card
+
+    def check(self) -> None:
+        """ValueError for what no network of this program can have: the file may be a stranger's."""
+        for name in ("labels", "layout", "name", "trained_on", "licence", "recipe", "limits"):
+            texts = getattr(self, name) if name == "labels" else (getattr(self, name),)
+            longest = LONGEST_LABEL if name == "labels" else LONGEST_TEXT
+            if not all(isinstance(text, str) and len(text) <= longest for text in texts):
+                raise ValueError(f"{name} must be text of at most {longest} characters")
+        if len(set(self.labels)) < len(self.labels):
+            raise ValueError("labels must differ from each other")
+        for name, most in (("frames", 1024), ("size", 4096)):
+            value = getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= most:
+                raise ValueError(f"{name} of the card must be a whole number from 1 to {most}")
+        for name in ("mean", "std"):
+            values = getattr(self, name)
+            numbers = all(isinstance(value, int | float) and math.isfinite(value) for value in values)
+            if len(values) != 3 or not numbers or (name == "std" and min(values) <= 0):
+                raise ValueError(f"{name} must be three finite numbers{', above 0' if name == 'std' else ''}")
+        if not isinstance(self.metrics, Mapping) or not all(
+            isinstance(value, int | float) for value in self.metrics.values()
+        ):
+            raise ValueError("metrics must be numbers by name")
 
 
 def build(config: NetworkConfig) -> Network:
@@ -153,8 +184,9 @@ def read_card(path: str | Path) -> tuple[NetworkConfig, Card]:
         if len(card.labels) != config.classes:
             raise ValueError(f"{len(card.labels)} labels for {config.classes} classes")
     except (KeyError, TypeError, ValueError) as error:
+        said = " ".join(str(error).split())[:300].rstrip(".")
         raise CheckpointError(
-            f"{path.name} describes its network in a way this program cannot read: {error}."
+            f"{path.name} describes its network in a way this program cannot read: {said}."
         ) from error
     return config, card
 

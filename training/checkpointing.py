@@ -171,7 +171,8 @@ def _local_settings_removed(values: dict[str, Any]) -> dict[str, Any]:
 def make_card(config: TrainConfig, data: ClipSet, metrics: dict[str, float]) -> model.Card:
     """What the checkpoint says of itself: a network of `config`, trained on `data`."""
     stages = " + ".join(
-        f"{s.epochs} epoch{'s' * (s.epochs != 1)} at {s.size} px x {s.frames} frames (batch {s.batch})" for s in config.schedule.stages
+        f"{s.epochs} epoch{'s' * (s.epochs != 1)} at {s.size} px x {s.frames} frames (batch {s.batch})"
+        for s in config.schedule.stages
     )
     normalisation = Normalisation()
     return model.Card(

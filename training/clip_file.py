@@ -100,5 +100,6 @@ def load_clip(path: str | Path) -> Clip:
             return clip
         masks = (arrays[f"cause_{name}"] for name in ("frames", "joints", "pixels"))
         return replace(clip, cause=Cause(header["cause"], *masks))
-    except (KeyError, TypeError, ValueError) as error:
-        raise ClipError(f"{path.name} is no saved clip: {error}.") from error
+    except (LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:
+        said = " ".join(str(error).split())[:200].rstrip(".")
+        raise ClipError(f"{path.name} is no saved clip: {said}.") from error

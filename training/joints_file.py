@@ -14,14 +14,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import scipy.io
 
 from training.errors import ClipError
+from training.mat import read_mat
 from training.npz import read_npz
 from training.skeleton import COCO, JHMDB, LAYOUTS, SkeletonLayout, layout_named
 
 LARGEST_FILE = 64 << 20
-MANY_PEOPLE = 16
+MANY_PEOPLE, MANY_FRAMES = 16, 20_000
+LONGEST_SIDE = 1 << 16
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,14 +47,33 @@ def read_joints(path: str | Path) -> Joints:
     if path.stat().st_size > LARGEST_FILE:
         raise ClipError(f"{path.name} has {path.stat().st_size >> 20} MB; joints of a clip need a few at most.")
     found = readers[path.suffix.lower()](path)
+    _check_count(path, *found.joints.shape[:2])
     if not np.isfinite(found.joints).all() or not np.isfinite(found.score).all():
         count = int((~np.isfinite(found.joints)).any(-1).sum())
         raise ClipError(
             f"{path.name} has {count} joints that are not numbers; mark a missing joint with score 0 instead."
         )
-    if found.joints.shape[1] > MANY_PEOPLE:
-        raise ClipError(f"{path.name} has {found.joints.shape[1]} people; at most {MANY_PEOPLE} are read.")
     return found
+
+
+def _check_count(path: Path, frames: int, people: int) -> None:
+    if people > MANY_PEOPLE:
+        raise ClipError(f"{path.name} has {people} people; at most {MANY_PEOPLE} are read.")
+    if frames > MANY_FRAMES:
+        raise ClipError(f"{path.name} has joints for {frames:,} frames; at most {MANY_FRAMES:,} are read.")
+
+
+def _size(height: Any, width: Any, path: Path) -> tuple[int, int]:
+    try:
+        size = int(height), int(width)
+    except (TypeError, ValueError, OverflowError):
+        size = 0, 0
+    if not all(1 <= side <= LONGEST_SIDE for side in size):
+        raise ClipError(
+            f"{path.name} says that its frames are {str(width)[:20]} x {str(height)[:20]} pixels; expected sides from "
+            f"1 to {LONGEST_SIDE}."
+        )
+    return size
 
 
 def _layout_of(count: int, path: Path) -> SkeletonLayout:
@@ -70,9 +90,9 @@ def _read_npz(path: Path) -> Joints:
     except ValueError as error:
         raise ClipError(f"{path.name} cannot be read as joints: {error}.") from error
     if "keypoint" in arrays:
-        arrays["joints"] = np.swapaxes(arrays["keypoint"], 0, 1) if arrays["keypoint"].ndim == 4 else arrays["keypoint"]
-        if "keypoint_score" in arrays:
-            arrays["score"] = np.swapaxes(arrays["keypoint_score"], 0, 1)
+        for theirs, ours in (("keypoint", "joints"), ("keypoint_score", "score")):
+            if theirs in arrays:
+                arrays[ours] = np.swapaxes(arrays[theirs], 0, 1) if arrays[theirs].ndim > 1 else arrays[theirs]
     joints = arrays.get("joints")
     if joints is None or joints.ndim != 4 or joints.shape[3] != 2 or joints.dtype.kind not in "fiu":
         found = "none" if joints is None else f"{joints.dtype} {list(joints.shape)}"
@@ -87,7 +107,7 @@ def _read_npz(path: Path) -> Joints:
     if len(layout) != joints.shape[2]:
         raise ClipError(f"{path.name} says layout {layout.name} ({len(layout)} joints) and holds {joints.shape[2]}.")
     size = arrays.get("size", arrays.get("img_shape"))
-    shape = None if size is None or size.size != 2 else (int(size.flat[0]), int(size.flat[1]))
+    shape = None if size is None or size.size != 2 else _size(*size.flat, path)
     return Joints(joints.astype(np.float32), np.clip(score, 0, 1).astype(np.float32), layout, shape)
 
 
@@ -105,6 +125,7 @@ def _read_coco(path: Path) -> Joints:
         count = counts.pop()
         layout = {17: COCO, 15: JHMDB}.get(count) or _layout_of(count, path)
         people = max(len(annotations) for annotations in by_image.values())
+        _check_count(path, len(images), people)
         joints = np.zeros((len(images), people, count, 2), np.float32)
         score = np.zeros((len(images), people, count), np.float32)
         for t, image in enumerate(images):
@@ -113,23 +134,25 @@ def _read_coco(path: Path) -> Joints:
                 values = np.array(annotation["keypoints"], np.float32).reshape(count, 3)
                 joints[t, m], score[t, m] = values[:, :2], values[:, 2] > 0
         first = images[0]
-        size = (int(first["height"]), int(first["width"])) if "height" in first and "width" in first else None
+        size = _size(first["height"], first["width"], path) if "height" in first and "width" in first else None
     except ClipError:
         raise
-    except (KeyError, TypeError, ValueError, IndexError, AttributeError, RecursionError, UnicodeDecodeError) as error:
+    except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError, RecursionError) as error:
+        why = " ".join(str(error).split())[:160]
         raise ClipError(
-            f"{path.name} is not a COCO keypoints file: expected `images` and `annotations` with `keypoints` ({error})."
+            f"{path.name} is not a COCO keypoints file: expected `images` and `annotations` with `keypoints` ({why})."
         ) from error
     return Joints(joints, score, layout, size)
 
 
 def _read_jhmdb(path: Path) -> Joints:
     try:
-        data = scipy.io.loadmat(path, variable_names=["pos_img"])
-        places = np.asarray(data["pos_img"], np.float32)
-        if places.ndim != 3 or places.shape[:2] != (2, 15):
-            raise ValueError(f"pos_img is {list(places.shape)}")
-    except Exception as error:  # scipy raises whatever a damaged file leads it to
+        found = read_mat(path, ["pos_img"], LARGEST_FILE).get("pos_img", np.zeros(0))
+        if found.ndim != 3 or found.shape[:2] != (2, 15):
+            raise ValueError(f"found {list(found.shape)}")
+        with np.errstate(over="ignore"):  # what float32 does not hold is found to be infinite
+            places = found.astype(np.float32)
+    except ValueError as error:
         raise ClipError(
             f"{path.name} is not a JHMDB joint_positions.mat: expected pos_img [2, 15, T] ({error})."
         ) from error

@@ -10,7 +10,6 @@ with 15 bins of equal width of the largest probability (Guo et al. 2017).
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -18,6 +17,8 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from training.interval import wilson
 
 BINS = 15
 
@@ -123,14 +124,6 @@ def score_logits(
         calibration=bins,
         damaged=tuple(damaged),
     )
-
-
-def wilson(hits: int, count: int, z: float = 1.959964) -> tuple[float, float]:
-    """The score interval of a share of `hits` in `count`; unlike the normal one it never leaves [0, 1]."""
-    share, extra = hits / count, z * z / count
-    middle = (share + extra / 2) / (1 + extra)
-    half = z * math.sqrt(share * (1 - share) / count + extra / (4 * count)) / (1 + extra)
-    return max(0.0, middle - half), min(1.0, middle + half)
 
 
 def calibrate(confidence: Tensor, hit: Tensor, bins: int = BINS) -> tuple[Bin, ...]:

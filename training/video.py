@@ -6,6 +6,7 @@ there are. Time stamps are those of the frames, so a variable frame rate is no p
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from dataclasses import dataclass
@@ -29,6 +30,8 @@ class VideoLimits:
     longest_side: int = 640
     """Larger frames are shrunk to this while they are read."""
     seconds_to_decode: float = 60.0
+    seconds: float = math.inf
+    """Length of the video, by its own stamps."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,6 +104,10 @@ def _too_long(path: Path, found: str, limits: VideoLimits) -> ClipError:
     return ClipError(f"{path.name} has {found} frames; at most {limits.frames} are read, so cut it to a few seconds.")
 
 
+def _too_slow(path: Path, limits: VideoLimits) -> ClipError:
+    return ClipError(f"{path.name} is longer than {limits.seconds:g} s; cut it to a few seconds.")
+
+
 def _read(capture: cv2.VideoCapture, path: Path, limits: VideoLimits) -> Video:
     frames: list[np.ndarray] = []
     stamps: list[float] = []
@@ -114,6 +121,8 @@ def _read(capture: cv2.VideoCapture, path: Path, limits: VideoLimits) -> Video:
                 f"{path.name} takes longer than {limits.seconds_to_decode:.0f} s to decode; cut or shrink it."
             )
         stamp = capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
+        if stamp > limits.seconds:
+            raise _too_slow(path, limits)
         read, image = capture.retrieve()
         if not read:
             break
@@ -160,6 +169,8 @@ def _read_webp(path: Path, limits: VideoLimits) -> Video:
     code = cv2.COLOR_BGRA2RGB if animation.frames[0].shape[2] == 4 else cv2.COLOR_BGR2RGB
     frames = [cv2.cvtColor(_shrink(frame, limits.longest_side), code) for frame in animation.frames]
     stamps = np.concatenate([[0], np.cumsum(np.maximum(animation.durations, 10))[:-1]]) / 1000
+    if stamps[-1] > limits.seconds:
+        raise _too_slow(path, limits)
     return Video(np.stack(frames), stamps, (int(original[0]), int(original[1])))
 
 

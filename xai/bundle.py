@@ -58,7 +58,7 @@ def build(assets: Path) -> dict[str, int]:
         if tuple(card.labels) != tuple(gym.LABELS):
             continue
         for entry in tqdm(clips, desc=path.stem, unit="clip"):
-            evidence = gather_evidence(recognizer, load_clip(assets / str(entry["file"])))
+            evidence = gather_evidence(recognizer, load_clip(assets / str(entry["file"])), looks=True)
             trace = Path("traces") / path.stem / f"{entry['key']}.json.gz"
             data = json.dumps(player_payload(evidence), separators=(",", ":")).encode()
             write_atomically(assets / trace, gzip.compress(data, mtime=0))

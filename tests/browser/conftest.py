@@ -14,12 +14,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, ConsoleMessage, Page, expect
 
 ROOT = Path(__file__).resolve().parents[2]
 START = 120.0
 PATIENCE = 120_000  # ms; what waits is a busy machine, never what a test measures
 expect.set_options(timeout=PATIENCE)
+STREAMLIT_SAYS = {
+    "favicon": "the page has no icon of its own",
+    "Unrecognized feature": "permissions of its frames that this Chromium does not know",
+    "Fetch API cannot load": "it asks for the host's configuration again while a page is closed",
+    "net::ERR_ABORTED": "as above",
+    "/_stcore/": "on the address of a page it looks for its server beside the page first",
+}
+"""Errors on the console that are Streamlit's own, by a part of their text, and what they are."""
 Serve = Callable[[str | Path], str]
 OpenPage = Callable[..., Page]
 
@@ -76,11 +84,29 @@ def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve]:
             server.kill()
 
 
+@pytest.fixture(scope="session")
+def screenshots(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where pictures of the pages are kept: the folder KINESCOPE_SCREENSHOTS, or one that pytest throws away."""
+    folder = os.environ.get("KINESCOPE_SCREENSHOTS")
+    path = Path(folder).resolve() if folder else tmp_path_factory.mktemp("screenshots")
+    path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
 @pytest.fixture
 def open_page(chromium: Browser) -> Iterator[OpenPage]:
-    """`open_page(address, width=1440, ...)` opens a fresh browser context; an error on the page fails the test."""
+    """`open_page(address, width=1440, ...)` opens a fresh browser context.
+
+    An error on the page or on its console fails the test, but for those that are Streamlit's own (`STREAMLIT_SAYS`).
+    """
     contexts: list[Any] = []
     errors: list[str] = []
+
+    def heard(message: ConsoleMessage) -> None:
+        place = message.location or {}
+        said = f"{message.text} {place.get('url', '')}"
+        if message.type == "error" and not any(part in said for part in STREAMLIT_SAYS):
+            errors.append(f"console: {message.text[:300]} ({place.get('url', '')}:{place.get('lineNumber', '')})")
 
     def open_(address: str, width: int = 1440, height: int = 900, **options: Any) -> Page:
         context = chromium.new_context(viewport={"width": width, "height": height}, **options)
@@ -88,6 +114,7 @@ def open_page(chromium: Browser) -> Iterator[OpenPage]:
         context.set_default_timeout(PATIENCE)
         page = context.new_page()
         page.on("pageerror", lambda error: errors.append(str(error)))
+        page.on("console", heard)
         page.goto(address)
         return page
 

@@ -10,7 +10,8 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import OpenPage, Serve
-from tests.xai.synthetic import WRIST, one_point, painted_clip, synthetic_evidence
+from tests.xai.synthetic import WRIST, one_point, painted_clip, synthetic_evidence, with_looks
+from training.skeleton import JHMDB
 from xai.figures.player import player_payload, unpack
 
 APP = """
@@ -18,8 +19,8 @@ from dataclasses import replace
 
 import streamlit as st
 
-from tests.xai.synthetic import one_point, synthetic_evidence
-from xai.dashboard.player import player
+from tests.xai.synthetic import one_point, synthetic_evidence, with_looks
+from xai.dashboard.player import Place, player
 from xai.figures.player import player_payload
 
 st.set_page_config(layout="wide")
@@ -38,12 +39,18 @@ def payloads(case: str) -> list[dict]:
         evidence = one_point(evidence, 3.25, 70, 20)
     if case == "hostile":
         evidence = replace(evidence, labels=(HOSTILE, *evidence.labels[1:]), clip=replace(evidence.clip, label=HOSTILE))
+    if case == "looks":
+        evidence = with_looks(evidence)
     if case == "untrained":
         evidence = replace(evidence, model={**evidence.model, "trained_on": ""})
     return [player_payload(evidence)]
 
 
-st.write("reported:", str(player(payloads(st.query_params.get("case", "one")), key="player")))
+player(payloads(st.query_params.get("case", "one")), key="player")
+st.toggle("A switch of the page", key="switch", bind="query-params")
+if st.button("Ask"):
+    st.query_params["asked"] = "1"
+st.write("the server knows:", str(Place.from_query(st.query_params)))
 """
 SIZE: dict[str, Any] = {"frames": 7, "height": 60, "width": 100, "layers": 2, "heads": 3, "grid": (2, 3, 4)}
 
@@ -70,6 +77,12 @@ PLAYER = """(() => {
   };
   return search(document);
 })()"""
+
+
+GEOMETRY = (
+    "(({ at, drawn, joints }) => ({ x0: at.x0, y0: at.y0, scale: at.scale, points: drawn, joints }))"
+    "(player.lanes[0].stage)"
+)
 
 
 def ask(page: Page, expression: str) -> Any:
@@ -110,7 +123,7 @@ def test_a_point_is_drawn_where_it_was_sampled(show: Any, ratio: int) -> None:
     for t in range(7):
         ask(page, f"player.clock.seek({t})")
         settle(page)
-        geometry = ask(page, "player.lanes[0].stage.geometry()")
+        geometry = ask(page, GEOMETRY)
         box = page.locator(".stage canvas").bounding_box()
         scale = min(box["width"] / 100, box["height"] / 60)
         x = (box["width"] - 100 * scale) / 2 + scale * 70.5
@@ -134,7 +147,7 @@ def test_a_joint_is_drawn_on_its_pixel_and_coloured_by_attention(show: Any) -> N
     evidence = synthetic_evidence(**SIZE)
     curves = evidence.joint_curves.values[-1].mean(0)[0]  # last layer, mean of heads, CLS
     t = frame(page)
-    geometry = ask(page, "player.lanes[0].stage.geometry()")
+    geometry = ask(page, GEOMETRY)
     wrist = next(j for j in geometry["joints"] if j["index"] == WRIST)
     px, py = evidence.clip.joints[t, 0, WRIST]
     assert wrist["x"] == pytest.approx(geometry["x0"] + geometry["scale"] * (px + 0.5), abs=0.05)
@@ -149,41 +162,76 @@ def test_the_mean_of_heads_and_one_head_are_what_the_evidence_says(show: Any) ->
     for head in (-1, 1):
         ask(page, f"player.store.choose({{ layer: 0, head: {head}, query: 'rgb' }})")
         expected = values[0].mean(0)[1] if head < 0 else values[0, head, 1]
-        found = ask(page, "[...player.readings[0].pointMass(player.store.view()).mass]")
+        found = ask(page, "[...player.readings[0].pointMass(player.readings[0].now(player.store.view())).mass]")
         np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
-def test_scrubbing_and_choosing_send_nothing_and_a_pin_is_reported(
-    show: Any, serve: Serve, open_page: OpenPage
-) -> None:
+def test_scrubbing_choosing_and_pinning_send_nothing(serve: Serve, open_page: OpenPage) -> None:
     page = open_page("about:blank")
     sent: list[str] = []
     page.on("websocket", lambda socket: socket.on("framesent", lambda data: sent.append(str(data)[:80])))
     page.goto(f"{serve(APP)}/?case=one")
     page.locator(".player .sentence").wait_for()
-    expect(page.get_by_text("reported: None")).to_be_visible()
+    expect(page.get_by_text("Hover previews, click pins, Esc frees.")).to_be_visible()
     page.wait_for_timeout(500)
     assert sent, "no websocket was seen, so this test would prove nothing"
     sent.clear()
-    press(page, "Home", *["ArrowRight"] * 10, "End", "h", "q", "[", "]", "g", "m", "m", "ArrowDown", ",", ".")
-    for selector in (".film canvas", ".curves canvas", ".ledger canvas", ".stage canvas"):
+    press(page, "Home", *["ArrowRight"] * 10, "End", "h", "q", "q", "q", "[", "]", "g", "m", "m", "ArrowDown", ",", ".")
+    for selector in (".strip canvas", ".curves .plot", ".ledger .plot", ".stage canvas"):
         box = page.locator(selector).bounding_box()
         for share in (0.2, 0.5, 0.8):
             page.mouse.move(box["x"] + share * box["width"], box["y"] + box["height"] / 2)
-    page.locator(".block").first.click()
+    page.locator(".blocks button").first.click()
     page.locator(".choices.query button").nth(1).click()
     page.locator(".answers button").nth(2).click()
-    page.wait_for_timeout(400)
-    assert sent == []
-    box = page.locator(".film canvas").bounding_box()
+    box = page.locator(".strip canvas").bounding_box()
     page.mouse.click(box["x"] + box["width"] * 2.5 / 7, box["y"] + 20)
-    expect(page.get_by_text("frame=2")).to_be_visible()
-    assert sent
     expect(page.get_by_role("button", name="Free frame 3")).to_be_visible()
-    sent.clear()
     press(page, "Escape")
-    expect(page.get_by_text("frame=None")).to_be_visible()
     expect(page.get_by_text("Hover previews, click pins, Esc frees.")).to_be_visible()
+    page.wait_for_timeout(600)
+    assert sent == []
+
+
+def test_the_address_keeps_the_view_and_restores_it(show: Any, open_page: OpenPage) -> None:
+    page = show()
+    press(page, "Home", "ArrowRight", "[", "h", "h", "q", "ArrowDown", "Enter")
+    page.wait_for_function("() => location.search.includes('joint=')")
+    chosen = {"frame": 1, "joint": 0, "layer": 0, "head": 1, "query": "rgb"}
+    told = ask(page, "new URLSearchParams(location.search).toString()")
+    assert dict(pair.split("=") for pair in told.split("&")) == {
+        "case": "one", "frame": "2", "joint": "1", "layer": "1", "head": "2", "query": "rgb",
+    }  # fmt: skip
+    # The page of the server adds its own parameters and knows those of the browser; neither loses the other's.
+    page.get_by_text("A switch of the page").click()
+    page.get_by_role("button", name="Ask").click()
+    expect(page.get_by_text("frame=1, joint=0, person=None, layer=0, head=1, query='rgb'")).to_be_visible()
+    page.wait_for_function("() => /switch=true/.test(location.search) && /asked=1/.test(location.search)")
+    page.wait_for_timeout(600)
+    again = open_page(page.url)
+    again.wait_for_function(f"() => ({PLAYER})?.lanes.every((lane) => lane.images)")
+    settle(again)
+    for name, value in chosen.items():
+        assert ask(again, f"player.store.view().{name}") == value
+    expect(again.get_by_role("button", name="Free neck")).to_be_visible()
+    assert ask(again, "player.readings[0].J") == 15
+    press(again, "Escape", "Home")
+    again.wait_for_function("() => !/joint=|query=|layer=/.test(location.search) && /frame=1/.test(location.search)")
+
+
+def test_a_link_to_what_is_not_there_opens_the_clip(serve: Serve, open_page: OpenPage) -> None:
+    page = open_page(f"{serve(APP)}/?case=one&frame=99&joint=400&layer=-2&head=x&query=%3Cb%3E&label=nothing")
+    page.locator(".player .sentence").first.wait_for()
+    expect(page.get_by_text("Hover previews, click pins, Esc frees.")).to_be_visible()
+    assert ask(page, "player.store.view().layer") == 1
+
+
+def test_a_link_is_copied(show: Any) -> None:
+    page = show(permissions=["clipboard-read", "clipboard-write"])
+    press(page, "End")
+    page.get_by_role("button", name="copy link").click()
+    expect(page.get_by_role("button", name="copied")).to_be_visible()
+    assert page.evaluate("() => navigator.clipboard.readText()").endswith("case=one&frame=7")
 
 
 def test_keys_step_play_and_choose(show: Any) -> None:
@@ -196,7 +244,7 @@ def test_keys_step_play_and_choose(show: Any) -> None:
     assert frame(page) == 6  # the film is a loop
     press(page, "[")
     assert ask(page, "player.store.view().layer") == 0
-    expect(page.locator(".block").first).to_have_attribute("aria-pressed", "true")
+    expect(page.locator(".blocks button").first).to_have_attribute("aria-pressed", "true")
     press(page, ",", ",")
     assert ask(page, "player.clock.speed") == 0.25
     press(page, ".", ".", "?")
@@ -213,14 +261,14 @@ def test_keys_step_play_and_choose(show: Any) -> None:
 def test_hovering_previews_and_leaving_returns(show: Any) -> None:
     page = show()
     press(page, "Home")
-    box = page.locator(".film canvas").bounding_box()
+    box = page.locator(".strip canvas").bounding_box()
     page.mouse.move(box["x"] + box["width"] * 4.5 / 7, box["y"] + 20)
     settle(page)
     assert (frame(page), ask(page, "player.store.chosen.frame")) == (4, 0)
     page.mouse.move(box["x"] + 20, box["y"] - 400)
     settle(page)
     assert frame(page) == 0
-    wrist = ask(page, f"player.lanes[0].stage.geometry().joints.find((j) => j.index === {WRIST})")
+    wrist = ask(page, f"player.lanes[0].stage.joints.find((j) => j.index === {WRIST})")
     stage = page.locator(".stage canvas").bounding_box()
     page.mouse.move(stage["x"] + wrist["x"], stage["y"] + wrist["y"])
     expect(page.locator(".readout")).to_contain_text("right wrist: attention mass")
@@ -229,14 +277,15 @@ def test_hovering_previews_and_leaving_returns(show: Any) -> None:
 def test_the_sentence_is_measured_and_claims_no_cause(show: Any) -> None:
     page = show()
     evidence = synthetic_evidence(**SIZE)
-    curves = evidence.joint_curves.values[-1].mean(0)[0]
-    base = np.broadcast_to(evidence.joint_curves.base_rate, evidence.joint_curves.values.shape)[-1, 0, 0]
-    ratio = curves.sum((0, 1)) / base.sum((0, 1))
-    assert ratio.argmax() == WRIST
+    curves = evidence.joint_curves.values[-1].mean(0)[0].sum((0, 1))
+    seen = evidence.clip.score[:, 0].sum(0) > 0
+    arm = [JHMDB.joints.index(f"right {name}") for name in ("shoulder", "elbow", "wrist")]
+    others = np.median(np.delete(curves, arm))
+    assert seen.all()
     said = page.locator(".sentence").inner_text()
     assert f"golf ({evidence.probabilities[0]:.2f})" in said
-    assert "CLS token read the right wrist hardest" in said
-    assert f"({ratio.max():.1f} × uniform)" in said
+    assert "CLS token read the right arm hardest" in said
+    assert f"({curves[arm].mean() / others:#.2g} × the other joints" in said
     everything = page.locator(".player").inner_text().lower()
     for word in ("because", "importan", "explains why", "caused"):
         assert word not in everything
@@ -270,7 +319,9 @@ def test_what_is_not_there_is_said(show: Any, case: str, sentences: list[str]) -
 def test_a_query_that_does_not_read_joints_says_so(show: Any) -> None:
     page = show()
     page.locator(".choices.query button", has_text="pose").click()
-    expect(page.locator(".key")).to_contain_text("The pose token takes no part in 3D deformable attention")
+    expect(page.locator(".key")).to_contain_text("takes no part in 3D deformable attention; choose CLS or RGB.")
+    page.locator(".choices.query button", has_text="RGB").click()
+    expect(page.locator(".curves")).to_contain_text("takes no part in joint stride attention; choose CLS or pose.")
 
 
 def test_lanes_share_one_clock_and_one_highlight(show: Any) -> None:
@@ -280,12 +331,12 @@ def test_lanes_share_one_clock_and_one_highlight(show: Any) -> None:
     press(page, "Home", "ArrowRight", "ArrowDown")
     assert frame(page) == 1
     for lane in range(3):
-        geometry = ask(page, f"player.lanes[{lane}].stage.geometry()")
+        geometry = ask(page, GEOMETRY.replace("0", str(lane)))
         smallest = geometry["joints"][0]
         painted = painted_clip(7, 60, 100).joints[1, 0, smallest["index"]]
         assert (smallest["px"], smallest["py"]) == pytest.approx(tuple(painted), abs=0.01)
     expect(page.locator(".readout")).to_contain_text("none ")
-    expect(page.locator(".sentence").first).to_contain_text("mean joint read the right wrist")
+    expect(page.locator(".sentence").first).to_contain_text("mean joint read the right")
 
 
 def test_two_people_have_a_selector(show: Any) -> None:
@@ -298,7 +349,7 @@ def test_two_people_have_a_selector(show: Any) -> None:
 def test_labels_are_text_never_markup(show: Any) -> None:
     page = show("hostile")
     assert "<img src=x" in page.locator(".sentence").inner_text()
-    assert page.locator(".player img, .player b").count() == 0
+    assert page.locator(".player img").count() + page.locator(".player b", has_text="golf").count() == 0
 
 
 def test_a_narrow_screen_stacks_stage_strip_curves_sentence(show: Any) -> None:
@@ -327,3 +378,53 @@ def test_what_the_browser_decodes_is_what_python_packed(show: Any) -> None:
     payload = player_payload(one_point(synthetic_evidence(**SIZE), 3.25, 70, 20))
     found = ask(page, "[...player.readings[0].points.place.values]")
     np.testing.assert_allclose(found, unpack(payload["points"]["place"]).ravel(), atol=1e-4)
+
+
+def test_a_token_under_the_pointer_shows_where_it_looks(show: Any) -> None:
+    page = show("looks")
+    press(page, "Home")
+    stage = page.locator(".stage canvas").bounding_box()
+    page.mouse.move(stage["x"] + 5, stage["y"] + 5)
+    settle(page)
+    patch = ask(page, "player.store.view().patch")
+    assert patch == 0
+    reads = ask(page, "player.readings[0].look(player.readings[0].now(player.store.view()))")
+    assert reads[0]["own"]
+    found = [(read["kind"], read["t"], read["x"], read["y"]) for read in reads[1:]]
+    # As made by hand: patch 0 reads point 5 most, then a joint and a patch of frame 2 in temporal attention.
+    evidence = with_looks(synthetic_evidence(**SIZE))
+    place = evidence.sampling_points.companions["place"][-1, 5]
+    wrist = evidence.clip.joints[2, 0, WRIST]
+    assert [kind for kind, *_ in found] == ["point", "joint", "patch"]
+    np.testing.assert_allclose([each[1:] for each in found], [place, (2, *wrist), (2, 19.5, 11.5)], atol=0.02)
+    expect(page.locator(".readout")).to_contain_text("Patch at frame 1")
+    expect(page.locator(".readout")).to_contain_text("in deformable attention carry 0.60")
+    page.mouse.move(stage["x"] + 5, stage["y"] - 300)
+    settle(page)
+    assert ask(page, "player.store.view().patch") is None
+    # Turned around: who reads point 5 most. And what a joint reads.
+    turned = ask(page, "player.readings[0].look({ ...player.readings[0].now(player.store.view()), point: 5 })")
+    assert [(read["kind"], read["t"]) for read in turned] == [("patch", 0)]
+    state = f"{{ ...player.readings[0].now(player.store.view()), frame: 1, joint: {WRIST} }}"
+    joint = ask(page, f"player.readings[0].look({state})")
+    assert [(read["kind"], read["t"], read["table"]) for read in joint] == [("joint", 6, "joint")]
+
+
+def test_curves_and_heat_map_light_the_same_joint(show: Any) -> None:
+    page = show()
+    press(page, "Home", "m")
+    cell = page.locator(f".rows [data-joint='{WRIST}'] i").nth(3)
+    cell.hover()
+    settle(page)
+    assert (frame(page), ask(page, "player.store.view().joint")) == (3, WRIST)
+    expect(page.locator(".stage .dot")).to_have_text("right wrist")
+    press(page, "m")
+    page.mouse.move(1, 1)
+    settle(page)
+    box = page.locator(".curves .plot").bounding_box()
+    mass = ask(page, f"player.lanes[0].curves.values({WRIST})[3] / player.readings[0].jointMass("
+               "player.readings[0].now(player.store.view())).max")  # fmt: skip
+    page.mouse.move(box["x"] + box["width"] * 3.5 / 7, box["y"] + box["height"] * (1 - mass / 1.15))
+    settle(page)
+    assert (frame(page), ask(page, "player.store.view().joint")) == (3, WRIST)
+    expect(page.locator(f".curves polyline[data-joint='{WRIST}'].lit")).to_have_count(1)

@@ -16,6 +16,7 @@ from training.clip import Clip
 from training.skeleton import JHMDB
 from xai.evidence import Evidence
 from xai.explanation import Axis, Explanation, MadeBy
+from xai.looks import Looks
 
 CLASSES = ("golf", "swing baseball", "wave", "pick", "shoot bow", "throw", "catch", "clap")
 WRIST = JHMDB.joints.index("right wrist")
@@ -224,3 +225,29 @@ def one_point(evidence: Evidence, t: float, x: float, y: float) -> Evidence:
     place[:, 0] = (t, x, y)
     companions = {**points.companions, "place": place, "clamped": np.zeros(place.shape[:2], bool)}
     return replace(evidence, sampling_points=replace(points, values=values, companions=companions))
+
+
+def with_looks(evidence: Evidence) -> Evidence:
+    """The same evidence with what single tokens read, made by hand on a grid of 8 px: patch 0 reads point 5 (0.6), the
+    right wrist of frame 2 and patch (x 19.5, y 11.5) of frame 2; the wrist of frame 1 reads the one of frame 6."""
+    clip, points = evidence.clip, evidence.sampling_points
+    assert points is not None
+    (height, width), frames, (layers, number) = clip.size, len(clip), points.companions["place"].shape[:2]
+    columns, rows = np.arange(3.5, width, 8), np.arange(3.5, height, 8)
+    places = np.stack(np.meshgrid(columns, rows), -1).reshape(-1, 2)
+    cells, joints = len(places), clip.people * len(clip.layout)
+    first = frames * cells, frames * cells + frames * joints  # where joints and points begin
+    read = {
+        name: np.full((layers, readers, 2), -1)
+        for name, readers in (("deformable", first[0]), ("joint", frames * joints), ("temporal", first[1]))
+    }
+    mass = {name: np.zeros(keys.shape, np.float32) for name, keys in read.items()}
+    wrist = clip.layout.joints.index("right wrist")
+    patch = 2 * cells + len(columns) + 2
+    for name, reader, rank, key, amount in (
+        ("deformable", 0, 0, first[1] + 5, 0.6), ("joint", joints + wrist, 0, first[0] + 6 * joints + wrist, 0.5),
+        ("temporal", 0, 0, first[0] + 2 * joints + wrist, 0.4), ("temporal", 0, 1, patch, 0.2),
+    ):  # fmt: skip
+        read[name][:, reader, rank], mass[name][:, reader, rank] = key, amount
+    sizes = first[0], frames * joints, number
+    return replace(evidence, looks=Looks(places, (8.0, 8.0), np.arange(cells), sizes, read, mass))

@@ -77,7 +77,8 @@ def test_a_clip_and_checkpoint_without_trace_are_computed_and_bundled_traces_are
 
     library = open_library()
     clip, checkpoint = library.clips[0], library.checkpoints[0]
-    live = player_payload(gather_evidence(Recognizer.load(checkpoint.path, "cpu"), load_clip(clip.path)))
+    evidence = gather_evidence(Recognizer.load(checkpoint.path, "cpu"), load_clip(clip.path), looks=True)
+    live = player_payload(evidence)
     bundled = library.payload(checkpoint.key, clip.key)
     assert bundled is not None
     assert bundled["clip"]["source"] == live["clip"]["source"]

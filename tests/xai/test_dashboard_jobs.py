@@ -123,3 +123,30 @@ def test_results_are_bounded_and_times_are_remembered() -> None:
         jobs.wait(i, SOON)
     assert [jobs.standing(i) is not None for i in range(5)] == [False, False, True, True, True]
     assert jobs.usual("method") is not None
+
+
+def test_a_full_queue_says_so_and_takes_the_same_again_when_there_is_room() -> None:
+    jobs, gate = Jobs(queue=2), Gate()
+    jobs.ask("running", gate, "a")
+    until(lambda: jobs.standing("running").state == "running")  # type: ignore[union-attr]
+    for name in "bcd":
+        jobs.ask(name, lambda progress: "soon", name)
+    assert [jobs.standing(name).state for name in "bcd"] == ["waiting", "waiting", "failed"]  # type: ignore[union-attr]
+    assert jobs.standing("d").sentence == "2 computations wait already; ask again in a minute."  # type: ignore[union-attr]
+    jobs.leave("b")
+    jobs.ask("d", lambda progress: "later", "d")
+    gate.open.set()
+    until(lambda: jobs.standing("d").state == "done")  # type: ignore[union-attr]
+    assert jobs.standing("d").result == "later"  # type: ignore[union-attr]
+    assert jobs.usual("") is None
+
+
+def test_long_jobs_run_beside_each_other_where_the_server_allows() -> None:
+    jobs, gates = Jobs(long=2), [Gate(), Gate(), Gate()]
+    for name, gate in zip("abc", gates, strict=True):
+        jobs.ask(name, gate, name)
+    until(lambda: gates[0].started.is_set() and gates[1].started.is_set())
+    assert jobs.standing("c").state == "waiting"  # type: ignore[union-attr]
+    for gate in gates:
+        gate.open.set()
+    until(lambda: all(jobs.standing(name).state == "done" for name in "abc"))  # type: ignore[union-attr]

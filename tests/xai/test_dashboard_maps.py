@@ -145,7 +145,7 @@ def test_places_go_by_pixel_centres() -> None:
 
 
 def test_hues_are_those_of_the_player() -> None:
-    source = (ASSETS.parent / "xai/dashboard/player/drawing.js").read_text(encoding="utf-8")
+    source = (ASSETS.parent / "xai/dashboard/player/player.css").read_text(encoding="utf-8")
     for colour in (*LIMBS, *_TOKENS["light"].values(), *_TOKENS["dark"].values()):
         assert colour in source
 

@@ -68,7 +68,7 @@ def test_times_are_those_of_the_clip() -> None:
 
 def test_another_format_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     with pytest.raises(FigureError, match=r"expected \.webp or \.webm"):
-        write_animation(tmp_path / "film.gif", [np.zeros((2, 2, 3), np.uint8)], np.ones(1))
+        write_animation(tmp_path / "film.avi", [np.zeros((2, 2, 3), np.uint8)], np.ones(1))
     assert run("gym:bow:3", "--checkpoint", "none", "--out", str(tmp_path / "film.mp4")) == 2
     assert "expected .webp or .webm" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())

@@ -62,7 +62,7 @@ def test_everything_that_belongs_to_the_figure_is_there(drawn: Path) -> None:
     names = {path.name for path in out.iterdir()}
     tables = {"a-sampling-points.csv", "a-joints.csv", "b-ledger.csv", "c-joint-map.csv", "d-trust.csv"}
     pictures = {"figure.pdf", "figure.svg", "figure.png"}
-    rest = {"numbers.npz", "frames-net.csv", "caption.txt", "spec.yaml", "manifest.json"}
+    rest = {"numbers.npz", "frames-net.csv", "caption.txt", "figure.tex", "spec.yaml", "manifest.json"}
     assert names == tables | pictures | rest
     about = json.loads((out / "manifest.json").read_text(encoding="utf-8"))
     assert about["checkpoints"]["net"]["hash"] == model.checkpoint_hash(drawn / "net.safetensors")

@@ -25,7 +25,7 @@ from xai.figures.variants import variants
 class Drawings(Sources):
     """Evidence that is made up instead of computed."""
 
-    def evidence(self, checkpoint: str | None) -> Evidence:
+    def evidence(self, checkpoint: str | None, clip: str | None = None) -> Evidence:
         return self._once(("made up", checkpoint), lambda: synthetic_evidence(**SIZE, token_mode=checkpoint or "cross"))
 
     def name(self, checkpoint: str | None) -> str:
@@ -37,6 +37,8 @@ SPECS = {
     "column": "width: column\nscale: per clip\npanels: [film, joints, ledger, cube]",
     "dark": "width: 4.0\ntheme: dark\npanels: [cube, [ledger, ledger]]",
     "variants": "checkpoints: {none: a, single: b, cross: c}\npanels: [variants]",
+    "slide": "width: slide\ntext: 14\ntheme: dark\npanels: [film, [joints, ledger]]",
+    "large text": "width: column\ntext: 9\npanels: [film: {letter: xii}, joints]",
     "narrow variants": "width: column\ncheckpoints: {none: a, cross: c}\npanels: [variants: {classes: 3}]",
 }
 
@@ -57,8 +59,8 @@ def test_nothing_lies_over_anything_else(name: str) -> None:
     composed = compose(spec, Drawings(spec))
     assert collisions(composed.figure) == []
     assert composed.figure.get_size_inches()[0] == spec.width
-    letters = "".join(letter for letter, _, _ in composed.panels)
-    assert letters == "abcdefgh"[: len(letters)]
+    letters = [letter for letter, _, _ in composed.panels]
+    assert letters == [panel.letter or "abcdefgh"[i] for i, panel in enumerate(sum(spec.rows, ()))]
     for letter in letters:
         assert f"({letter})" in composed.caption
 

@@ -19,11 +19,10 @@ from tests.xai.clips import noise_clip, random_recognizer
 from tests.xai.figure_checks import SIZE, curves, map_of
 from tests.xai.synthetic import synthetic_evidence
 from training.clip_file import save_clip
-from xai.dashboard.player import MODULES
 from xai.explanation import Explanation
 from xai.figures import report
 from xai.figures.player import unpack
-from xai.figures.player_script import modules, script
+from xai.figures.player_script import FOLDER, modules, script
 from xai.figures.report import Wanted, coarse, map_payload, report_html
 from xai.figures.spec import FigureError
 from xai.methods import Method
@@ -142,7 +141,7 @@ def test_untrained_weights_are_called_so() -> None:
 
 
 def test_the_script_holds_every_module_of_the_player_once() -> None:
-    assert sorted(modules()) == sorted(MODULES)
+    assert sorted(modules()) == sorted(path.name for path in FOLDER.glob("*.js"))
     assert modules()[-1] == "player.js"
     assert not re.search(r"^(import|export)\b", script(), re.MULTILINE)
     assert script().count("function mount(") == 1

@@ -14,6 +14,7 @@ from training.view import View
 from xai.evidence import gather_evidence
 from xai.figures.player import player_payload
 from xai.removal import Removal, Shown, shown_with
+from xai.removal_words import in_words
 from xai.rerun import NOTHING, Exchange, Rerun, exchanging
 
 
@@ -64,27 +65,14 @@ def changed_payload(rerun: Rerun, changed: Changed) -> dict[str, Any]:
     """What the player shows of the changed pass."""
     known, shown = rerun.recognizer, changed.shown
     network = Without(known.network, known.card, known.checkpoint, rerun.view, shown.exchange)
-    evidence = gather_evidence(network, shown.clip)
+    evidence = gather_evidence(network, shown.clip, looks=True)
     return player_payload(replace(evidence, frame_index=shown.index))
 
 
 def as_lane(payload: Mapping[str, Any], title: str) -> dict[str, Any]:
     """The payload under another name, for lanes of one and the same network."""
-    return {**payload, "model": {**payload["model"], "name": title}, "id": f"{payload['id']} {title}"}
-
-
-def in_words(removal: Removal, index: np.ndarray) -> str:
-    """As the page counts: frames of those that the network reads and blocks, both from 1."""
-    numbers: dict[str, Any] = {}
-    if (frames := getattr(removal, "frames", None)) is not None:
-        read = tuple(int(t) + 1 for t in np.flatnonzero(np.isin(index, frames)))
-        if not read:
-            return f"{replace(removal, frames=None).in_words} in frames that the network does not read"  # type: ignore[call-arg]
-        numbers["frames"] = read
-    if (layers := getattr(removal, "layers", None)) is not None:
-        numbers["layers"] = tuple(layer + 1 for layer in layers)
-    words = replace(removal, **numbers).in_words
-    return words.replace("layer", "block") if "layers" in numbers else words
+    said = {**payload["said"], "name": title}
+    return {**payload, "said": said, "model": {**payload["model"], "name": title}, "id": f"{payload['id']} {title}"}
 
 
 class ByName(Mapping[str, Clip]):

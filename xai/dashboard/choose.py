@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from xai.dashboard.library import BundledCheckpoint, BundledClip, Library
+from xai.dashboard.limits import limits
 
 if TYPE_CHECKING:
     from training.clip import Clip
     from training.recognizer import Recognizer
 
 OWN = "upload"
+PAGES = "xai/dashboard/pages"
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,10 @@ class ClipChoice:
     bundled: BundledClip | None = None
     jhmdb: tuple[str, str] | None = None
     upload: Any = None
+    data: tuple[str, str, int] | None = None
+    """Title of a data set, split, and which clip of it, counted from 0."""
+    own: Clip | None = None
+    """The clip of the page My clip."""
 
     def open(self) -> Clip:
         """The clip itself. Raises ClipError in one sentence."""
@@ -34,6 +40,12 @@ class ClipChoice:
             return live.bundled_clip(self.bundled.path)
         if self.jhmdb:
             return live.jhmdb_clip(*self.jhmdb)
+        if self.data:
+            from xai.dashboard import data_live
+
+            return data_live.clip(*self.data)
+        if self.own:
+            return self.own
         return live.uploaded_clip(*self.upload)
 
 
@@ -44,9 +56,19 @@ def jhmdb_folder() -> Path | None:
     return path if path and (path / "joint_positions").is_dir() else None
 
 
+def mine(*clip: Clip | None) -> Clip | None:
+    """The clip that was made on My clip, held in this session only; with an argument, remember that one (or None)."""
+    if clip:
+        st.session_state["own clip"] = clip[0]
+    found: Clip | None = st.session_state.get("own clip")
+    return found
+
+
 def choose_clip(library: Library) -> ClipChoice:
     """The clip selector, with sources beside it; bundled clips first."""
-    sources = ["Gym"] * bool(library.clips) + ["JHMDB"] * bool(jhmdb_folder()) + ["Upload"]
+    sources = (
+        ["Gym"] * bool(library.clips) + ["JHMDB"] * bool(jhmdb_folder()) + ["Data", "Upload"] + ["Mine"] * bool(mine())
+    )
     left, right = st.columns([1, 2], vertical_alignment="bottom")
     source = left.selectbox(
         "Source", sources, key="source", bind="query-params",
@@ -59,8 +81,15 @@ def choose_clip(library: Library) -> ClipChoice:
         chosen = right.selectbox("Clip", names, key="jhmdb", bind="query-params")
         label, _, name = str(chosen).partition("/")
         return ClipChoice(jhmdb=(label, name))
+    if source == "Data":
+        from xai.dashboard.data_choice import choose_member
+
+        return choose_member(right)
     if source == "Upload":
         return _upload(right)
+    if source == "Mine" and (own := mine()):
+        right.page_link(f"{PAGES}/my_clip.py", label=f"{own.name}, {len(own)} frames: change it on My clip")
+        return ClipChoice(own=own)
     causes = "; ".join(f"{clip.name}: {clip.cause}" for clip in library.clips)
     name = right.selectbox(
         "Clip", [clip.name for clip in library.clips], key="clip", bind="query-params",
@@ -71,12 +100,19 @@ def choose_clip(library: Library) -> ClipChoice:
 
 def _upload(place: Any) -> ClipChoice:
     with place.popover("Video and joints", width="stretch"):
-        video = st.file_uploader("Video", ["mp4", "mov", "webm", "mkv", "avi", "gif", "webp"], key="video")
+        video = st.file_uploader(
+            "Video", ["mp4", "mov", "webm", "mkv", "avi", "gif", "webp"], key="video",
+            max_upload_size=limits().upload_mb,
+        )  # fmt: skip
         joints = st.file_uploader(
             "Joints of every frame (optional)", ["npz", "json", "mat"], key="joints",
+            max_upload_size=limits().upload_mb,
             help="`.npz` with joints [T, M, J, 2] in pixels, COCO keypoints `.json`, or JHMDB `joint_positions.mat`.",
         )  # fmt: skip
-        st.caption("At most 900 frames. Files stay in memory for this session and are not stored.")
+        st.caption(
+            f"At most {limits().frames} frames and {limits().seconds} s. Files stay in memory for this session and are "
+            "not stored."
+        )
     if video is None:
         return ClipChoice()
     from xai.dashboard import live
@@ -96,7 +132,7 @@ def choose_checkpoint(library: Library) -> BundledCheckpoint | Any:
     if key != OWN:
         return library.checkpoint(key)
     file = st.file_uploader(
-        "Checkpoint", ["safetensors"], key="own_checkpoint",
+        "Checkpoint", ["safetensors"], key="own_checkpoint", max_upload_size=limits().upload_mb,
         help="A `.safetensors` file written by `python -m training train`. Pickles can run code and are refused.",
     )  # fmt: skip
     if file is None:

@@ -1,4 +1,4 @@
-"""The player's hues (player/drawing.js), for the pictures and charts that stand beside it."""
+"""The player's hues (player/player.css), for the pictures and charts that stand beside it."""
 
 from __future__ import annotations
 

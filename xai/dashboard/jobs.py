@@ -5,10 +5,11 @@
     jobs.standing(key, who)            # waiting (how many are ahead), running (which part is done), done, failed
 
 A page asks again and again how things stand; whoever stops asking (a closed tab) is forgotten, and a job that nobody
-waits for any more is cancelled at the next report of its progress. Results are kept, the latest `keep` of them.
+waits for any more is cancelled at the next report of its progress. Results are kept, the latest `keep` of them; at most
+`queue` jobs wait, and who comes later is told so.
 
-There are two workers: one takes whatever comes first, the other only what is quick, so that nobody waits for somebody
-else's four hundred passes to see the result of one. Work must not call Streamlit.
+There is one worker more than `long`: those take whatever comes first, the one beside them only what is quick, so that
+nobody waits for somebody else's four hundred passes to see the result of one. Work must not call Streamlit.
 """
 
 from __future__ import annotations
@@ -23,9 +24,11 @@ from typing import Any, Literal
 
 import streamlit as st
 
+from xai.dashboard.limits import limits
+
 Progress = Callable[[int, int], None]
 State = Literal["waiting", "running", "done", "failed"]
-KEEP = 96
+KEEP, QUEUE = 96, 64
 PATIENCE = 90.0
 """Seconds without a question after which somebody who waits is taken to be gone; browsers slow down hidden tabs."""
 _log = logging.getLogger(__name__)
@@ -72,14 +75,22 @@ class _Job:
 
 
 class Jobs:
-    """A bounded queue with two workers. Every method may be called from any thread."""
+    """A bounded queue with a few workers. Every method may be called from any thread."""
 
-    def __init__(self, keep: int = KEEP, patience: float = PATIENCE, clock: Callable[[], float] = time.monotonic):
-        self._keep, self._patience, self._clock = keep, patience, clock
+    def __init__(
+        self,
+        keep: int = KEEP,
+        patience: float = PATIENCE,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        queue: int = QUEUE,
+        long: int = 1,
+    ) -> None:
+        self._keep, self._patience, self._clock, self._most = keep, patience, clock, queue
         self._jobs: OrderedDict[Hashable, _Job] = OrderedDict()
         self._seconds: dict[str, float] = {}
         self._changed = threading.Condition()
-        for quick in (True, False):
+        for quick in (True, *[False] * long):
             threading.Thread(target=self._serve, args=(quick,), daemon=True, name=f"jobs {quick=}").start()
 
     def ask(
@@ -93,7 +104,11 @@ class Jobs:
             self._leave(who, besides=key)
             job = self._jobs.get(key)
             if job is None or job.state == "failed":
+                full = len(self._queue()) >= self._most
                 job = self._jobs[key] = _Job(key, work, quick, kind)
+                if full:
+                    job.sentence = f"{self._most} computations wait already; ask again in a minute."
+                    self._end(job, "failed", 0.0)
             job.seen[who] = self._clock()
             self._changed.notify_all()
 
@@ -207,4 +222,4 @@ class Jobs:
 @st.cache_resource(show_spinner=False)
 def shared_jobs() -> Jobs:
     """The jobs of this server, one queue for all who look at it."""
-    return Jobs()
+    return Jobs(limits().results, queue=limits().queue, long=limits().long_jobs)

@@ -7,6 +7,7 @@ cached is immutable and keyed by content, so sessions that ask for the same get 
 from __future__ import annotations
 
 import hashlib
+import re
 import tempfile
 import threading
 from dataclasses import dataclass
@@ -16,14 +17,16 @@ from typing import Any
 
 import streamlit as st
 
-from model import checkpoint_hash, read_card
+from model import CheckpointError, checkpoint_hash, read_card
 from training.clip import Clip
 from training.clip_file import load_clip, read_clip
 from training.datasets.jhmdb import Jhmdb
 from training.recognizer import Recognizer
 from xai.dashboard.changed import ByName, Changed, change, changed_payload
 from xai.dashboard.choose import jhmdb_folder
+from xai.dashboard.kept import Kept
 from xai.dashboard.library import open_library
+from xai.dashboard.limits import limits
 from xai.evidence import Evidence, gather_evidence
 from xai.figures.player import player_payload
 from xai.removal import from_json, to_json
@@ -32,11 +35,17 @@ from xai.rerun import Rerun
 
 @st.cache_resource(show_spinner=False)
 def turnstile() -> threading.Semaphore:
-    """Two predictions at a time: more would only slow each other down."""
-    return threading.Semaphore(2)
+    """A few predictions at a time: more would only slow each other down."""
+    return threading.Semaphore(limits().computations)
 
 
-@st.cache_resource(max_entries=6, show_spinner=False)
+@st.cache_resource(show_spinner=False)
+def kept() -> Kept:
+    """The clips and answers of this server, by what they are made of."""
+    return Kept(limits().cache_entries, limits().cache_mb << 20)
+
+
+@st.cache_resource(max_entries=limits().networks, show_spinner=False)
 def _recognizer(path: str, digest: str) -> Recognizer:
     return Recognizer.load(path)
 
@@ -46,37 +55,27 @@ def recognizer(path: Path) -> Recognizer:
     return _recognizer(str(path), checkpoint_hash(path))
 
 
-@st.cache_resource(max_entries=64, show_spinner=False)
-def _bundled_clip(path: str) -> Clip:
-    return load_clip(path)
-
-
 def bundled_clip(path: Path) -> Clip:
-    return _bundled_clip(str(path))
-
-
-@st.cache_resource(max_entries=48, show_spinner=False)
-def _evidence(checkpoint: str, clip: str, _recognizer: Recognizer, _clip: Clip) -> Evidence:
-    with turnstile():
-        return gather_evidence(_recognizer, _clip)
+    return kept().get(("clip", str(path)), lambda: load_clip(path))
 
 
 def evidence(network: Recognizer, clip: Clip) -> Evidence:
     """What a checkpoint did on a clip; computed once for everyone who asks."""
-    return _evidence(network.checkpoint, clip.fingerprint, network, clip)
 
+    def make() -> Evidence:
+        with turnstile():
+            return gather_evidence(network, clip, looks=True)
 
-@st.cache_resource(max_entries=48, show_spinner=False)
-def _payload(checkpoint: str, clip: str, _evidence: Evidence) -> dict[str, Any]:
-    return player_payload(_evidence)
+    return kept().get(("evidence", network.checkpoint, clip.fingerprint), make)
 
 
 def payload(network: Recognizer, clip: Clip) -> dict[str, Any]:
     """What the player shows of a checkpoint on a clip."""
-    return _payload(network.checkpoint, clip.fingerprint, evidence(network, clip))
+    key = "payload", network.checkpoint, clip.fingerprint
+    return kept().get(key, lambda: player_payload(evidence(network, clip)))
 
 
-@st.cache_resource(max_entries=6, show_spinner=False)
+@st.cache_resource(max_entries=limits().networks, show_spinner=False)
 def _rerun(checkpoint: str, clip: str, _recognizer: Recognizer, _clip: Clip) -> Rerun:
     return Rerun.of(_recognizer, _clip)
 
@@ -91,27 +90,27 @@ def bundled_clips() -> ByName:
     return ByName({clip.name: partial(bundled_clip, clip.path) for clip in open_library().clips})
 
 
-@st.cache_resource(max_entries=48, show_spinner=False)
-def _changed(checkpoint: str, clip: str, removals: str, _rerun: Rerun) -> Changed:
-    with turnstile():
-        return change(_rerun, from_json(removals), bundled_clips())
-
-
 def changed(network: Recognizer, clip: Clip, removals: str) -> Changed:
     """What the network says without `removals` (JSON). Raises ValueError in one sentence, whoever wrote them."""
-    return _changed(network.checkpoint, clip.fingerprint, to_json(from_json(removals)), rerun(network, clip))
+    asked = from_json(removals)
+    again = rerun(network, clip)
 
+    def make() -> Changed:
+        with turnstile():
+            return change(again, asked, bundled_clips())
 
-@st.cache_resource(max_entries=16, show_spinner=False)
-def _payload_without(checkpoint: str, clip: str, removals: str, _rerun: Rerun, _changed: Changed) -> dict[str, Any]:
-    with turnstile():
-        return changed_payload(_rerun, _changed)
+    return kept().get(("changed", network.checkpoint, clip.fingerprint, to_json(asked)), make)
 
 
 def payload_without(network: Recognizer, clip: Clip, removals: str) -> dict[str, Any]:
     """What the player shows of the changed clip: the evidence of the changed pass."""
-    key = network.checkpoint, clip.fingerprint, to_json(from_json(removals))
-    return _payload_without(*key, rerun(network, clip), changed(network, clip, removals))
+    again, found = rerun(network, clip), changed(network, clip, removals)
+
+    def make() -> dict[str, Any]:
+        with turnstile():
+            return changed_payload(again, found)
+
+    return kept().get(("payload without", network.checkpoint, clip.fingerprint, to_json(from_json(removals))), make)
 
 
 def figure(network: Recognizer, clip: Clip, name: str, kind: str) -> bytes:
@@ -142,9 +141,8 @@ def jhmdb_names() -> list[str]:
     return ["/".join(data.clips[i]) for i in data.splits["test"]]
 
 
-@st.cache_resource(max_entries=16, show_spinner=False)
 def jhmdb_clip(label: str, name: str) -> Clip:
-    return _jhmdb().named(label, name)
+    return kept().get(("jhmdb", label, name), lambda: _jhmdb().named(label, name))
 
 
 @dataclass(frozen=True)
@@ -161,30 +159,35 @@ class Upload:
     def spool(self, folder: Path) -> Path:
         """Write the bytes under a name of our own: the user's name decides the suffix and nothing else."""
         suffix = Path(self.name).suffix.lower()
-        path = folder / f"upload{suffix if suffix[1:].isalnum() else ''}"
+        path = folder / f"upload{suffix if re.fullmatch('[.][a-z0-9]{1,12}', suffix) else ''}"
         path.write_bytes(self.data)
         return path
 
 
-@st.cache_resource(max_entries=8, show_spinner=False)
-def _uploaded_clip(video: str, joints: str | None, _video: Upload, _joints: Upload | None) -> Clip:
-    with tempfile.TemporaryDirectory(prefix="kinescope-") as folder:
-        first, second = Path(folder) / "video", Path(folder) / "joints"
-        first.mkdir()
-        second.mkdir()
-        return read_clip(_video.spool(first), None if _joints is None else _joints.spool(second))
-
-
 def uploaded_clip(video: Upload, joints: Upload | None) -> Clip:
     """The clip of an uploaded video and joints. Raises ClipError in one sentence; nothing stays on disk."""
-    return _uploaded_clip(video.digest, joints.digest if joints else None, video, joints)
+
+    def make() -> Clip:
+        with tempfile.TemporaryDirectory(prefix="kinescope-") as folder:
+            first, second = Path(folder) / "video", Path(folder) / "joints"
+            first.mkdir()
+            second.mkdir()
+            placed = None if joints is None else joints.spool(second)
+            return read_clip(video.spool(first), placed, limits().video())
+
+    return kept().get(("upload", video.digest, joints.digest if joints else None), make)
 
 
-@st.cache_resource(max_entries=4, show_spinner=False)
+@st.cache_resource(max_entries=limits().networks, show_spinner=False)
 def _uploaded_checkpoint(digest: str, _upload: Upload) -> Recognizer:
     with tempfile.TemporaryDirectory(prefix="kinescope-") as folder:
         path = _upload.spool(Path(folder))
-        read_card(path)
+        _, card = read_card(path)
+        if card.frames * card.size**2 > limits().input_pixels:
+            raise CheckpointError(
+                f"{path.name} reads {card.frames} frames of {card.size} x {card.size} pixels, and this server runs at "
+                f"most {limits().input_pixels / 1e6:.1f} million pixels; run it on a machine of your own."
+            )
         return Recognizer.load(path)
 
 

@@ -13,6 +13,7 @@ import streamlit as st
 
 from xai.dashboard import film as film_of
 from xai.dashboard import maps
+from xai.dashboard.basket import add_map
 from xai.dashboard.film import Film
 from xai.dashboard.maps import Map, Scale
 from xai.dashboard.shown import plain
@@ -76,7 +77,8 @@ def _one(
     about = explanation.made_by.parameters
     rather = f" rather than {about['against']}" if "against" in about else ""
     st.markdown(f"{ask.method}, why **{plain(about['target'])}**{plain(rather)}? {maps.finding(shown, film)}")
-    show_trust(ask, explanation, network, clip, film, f"{number or ''}")
+    report = show_trust(ask, explanation, network, clip, film, f"{number or ''}")
+    add_map(ask, network, clip, report is not None and report.faithfulness is not None, f"{number or ''}")
     here = film.telling if shown.still else shown.strongest[0]
     images = maps.pictures(shown, film, scale, look.cause)
     st.html(film_of.strip_html(images, film, f"{ask.method} on the film", here))
@@ -90,4 +92,4 @@ def _one(
         large = maps.large_picture(shown, film, here, scale, look.cause)
         why = "the map is the same in all" if shown.still else "where the map is strongest"
         words = f"Frame {film.number(here)}, {why}"
-        st.image(large, caption=words, width="stretch" if count == 1 else 380)
+        st.image(large, words, "stretch" if count == 1 else 380, alt=f"{words}; the sentence above says where.")

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
+from xai.dashboard.basket import opened_pair
 from xai.dashboard.choose import ClipChoice, open_checkpoint
 from xai.dashboard.jobs import Progress, Standing, shared_jobs
 
@@ -68,7 +69,9 @@ def open_pair(clip: ClipChoice, checkpoint: Any) -> tuple[Recognizer, Clip] | No
     """Network and clip, or None after a sentence."""
     try:
         with st.spinner("Loading the network"):
-            return open_checkpoint(checkpoint), clip.open()
+            opened = open_checkpoint(checkpoint), clip.open()
+        opened_pair(clip, checkpoint, opened)
+        return opened
     except ValueError as error:
         st.error(str(error))
         return None

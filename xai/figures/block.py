@@ -32,10 +32,11 @@ def block(
     query: str | None = None,
     points: int = 48,
     frames: int | None = None,
+    head: int | None = None,
 ) -> Drawn:
     """Frames as translucent cards, skeletons on them, and the `points` sampling points of most mass between them."""
     clip, theme = evidence.clip, area.look.theme
-    chosen, mass, both, uniform, who = heaviest(evidence, layer, query, points)
+    chosen, mass, both, uniform, who = heaviest(evidence, layer, query, points, head)
     share = mass[chosen].sum() / mass.sum()
     top = area.heading(
         f"{said(evidence)}: {len(chosen)} of {len(mass)} sampling points in space and time, {percent(share)} of "
@@ -100,9 +101,10 @@ def block(
     y += area.colour_bar(
         left, y, min(1.8, area.width - left - 0.1), "frames from its reference", theme.sides, norm, ends
     )
+    mean = ", mean of heads" if head is None else ""
     caption = (
         "The clip as a block of space and time (cabinet projection); cards are frames that the network read, with "
         f"their skeletons. Dot: where a token was read, area its attention mass (largest {number(float(mass.max()))}, "
-        f"uniform {number(uniform)}, raw), hair to its reference, colour frames between the two ({who}, mean of heads)."
+        f"uniform {number(uniform)}, raw), hair to its reference, colour frames between the two ({who}{mean})."
     )
     return Drawn(y, caption, (points_table(chosen, mass, both),))

@@ -4,8 +4,9 @@
     OUT/numbers.npz                          every number drawn: `a.joints.attention mass`, axes as `a.joints/frame`
     OUT/a-joints.csv ...                     the same, one table each
     OUT/caption.txt                          a caption to start from: layer, head, query, scale, base rate, trust
+    OUT/figure.tex                           the lines that include figure.pdf under that caption
     OUT/spec.yaml                            the spec with every default written out and the hashes of what it read
-    OUT/manifest.json                        checkpoints, clip, versions, hashes of the files, the command
+    OUT/manifest.json                        checkpoints with their cards, clips, versions, hashes, the command
 
 The same spec gives the same bytes. A bundle appears whole or not at all, and only ever replaces a bundle.
 """
@@ -25,7 +26,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from importlib.metadata import PackageNotFoundError, version
 from itertools import product
 from pathlib import Path
@@ -34,9 +35,11 @@ from typing import Any
 import numpy as np
 
 from model import CheckpointError
+from training.clip import Clip
 from training.npz import write_npz
 from xai.explanation import Explanation
 from xai.figures.compose import Composed, compose
+from xai.figures.latex import include
 from xai.figures.paper import render
 from xai.figures.sheet import Table
 from xai.figures.sources import Sources
@@ -89,11 +92,13 @@ def manifest(spec: FigureSpec, sources: Sources, composed: Composed, out: Path) 
         "format_version": FORMAT_VERSION,
         "command": shlex.join(["python", "-m", "xai", "figure", (out / "spec.yaml").as_posix()]),
         "checkpoints": {
-            name: {"file": spec.checkpoints[name], "hash": network.checkpoint, "trained_on": network.card.trained_on}
+            name: {"file": spec.checkpoints[name], "hash": network.checkpoint, "card": asdict(network.card)}
             for name, network in networks.items()
         },
-        "clip": _clip(sources) if networks else None,
+        **_clips(sources),
         "width_in": spec.width,
+        "text_points": composed.text,
+        "dpi": spec.dpi,
         "scale": spec.scale,
         "seed": spec.seed,
         "panels": [
@@ -106,9 +111,14 @@ def manifest(spec: FigureSpec, sources: Sources, composed: Composed, out: Path) 
     }
 
 
-def _clip(sources: Sources) -> dict[str, Any]:
-    clip = sources.clip
-    about = {"given": sources.spec.clip, "hash": clip.fingerprint, "name": clip.name, "label": clip.label}
+def _clips(sources: Sources) -> dict[str, Any]:
+    """`clip` where there is one, `clips` by name where there are several."""
+    found = {name: _clip(sources.spec.clips[name], clip) for name, clip in sources.clips().items()}
+    return {"clips": found} if len(found) > 1 else {"clip": next(iter(found.values()), None)}
+
+
+def _clip(given: str, clip: Clip) -> dict[str, Any]:
+    about = {"given": given, "hash": clip.fingerprint, "name": clip.name, "label": clip.label}
     return about | {"frames": len(clip), "size": list(clip.size)}
 
 
@@ -124,27 +134,42 @@ def _about(explanation: Explanation) -> dict[str, Any]:
     }
 
 
-def write_bundle(spec: FigureSpec, out: Path, device: str = "auto") -> Path:
-    """Draw a spec and put everything that belongs to the figure into the folder `out`. Raises FigureError."""
+def write_bundle(
+    spec: FigureSpec,
+    out: Path,
+    device: str = "auto",
+    *,
+    drawn: tuple[Sources, Composed] | None = None,
+    called: Path | None = None,
+    pictures: Mapping[str, bytes] | None = None,
+) -> Path:
+    """Draw a spec and put everything that belongs to the figure into the folder `out`. Raises FigureError.
+
+    Args:
+        drawn: the figure, where it is drawn already.
+        called: how commands call the folder, where it will not stay at `out`.
+        pictures: by kind, those that are rendered already.
+    """
     _check_replaceable(out)
-    spec = replace(spec, out=out.as_posix())
-    sources = Sources(spec, device)
-    composed = compose(spec, sources)
-    networks = sources.opened()
-    made_from = {name: network.checkpoint for name, network in networks.items()}
-    if networks:
-        made_from["clip"] = sources.clip.fingerprint
+    called = called or out
+    spec = replace(spec, out=called.as_posix())
+    sources = drawn[0] if drawn else Sources(spec, device)
+    composed = drawn[1] if drawn else compose(spec, sources)
+    made_from = {name: network.checkpoint for name, network in sources.opened().items()}
+    made_from |= {name: clip.fingerprint for name, clip in sources.clips().items()}
     out.parent.mkdir(parents=True, exist_ok=True)
     part = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}.", suffix=".part"))
     try:
         for kind in KINDS:
-            (part / f"figure.{kind}").write_bytes(render(composed.figure, kind))
+            picture = (pictures or {}).get(kind) or render(composed.figure, kind, spec.dpi, composed.about)
+            (part / f"figure.{kind}").write_bytes(picture)
         write_npz(part / "numbers.npz", arrays_of(composed.tables))
         for letter, table in composed.tables:
             (part / f"{letter}-{file_name(table.name)}.csv").write_text(csv_of(table), encoding="utf-8")
         (part / "caption.txt").write_text(composed.caption, encoding="utf-8")
+        (part / "figure.tex").write_text(include(composed.caption, spec.width), encoding="utf-8")
         (part / "spec.yaml").write_text(spec.to_yaml(made_from), encoding="utf-8")
-        about = manifest(spec, sources, composed, out)
+        about = manifest(spec, sources, composed, called)
         about["files"] = {path.name: _sha256(path) for path in sorted(part.iterdir())}
         (part / "manifest.json").write_text(_json(about), encoding="utf-8")
         part.chmod(0o755)

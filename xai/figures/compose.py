@@ -12,17 +12,21 @@ import numpy as np
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
+from training.recognizer import Recognizer
 from xai.figures import leader_board, panel_kinds
 from xai.figures.block import block
 from xai.figures.curves import joints, ledger, trust
+from xai.figures.enlarge import enlarge
 from xai.figures.maps import map_panel
+from xai.figures.order_panel import order_panel
 from xai.figures.paper import UNTRAINED
 from xai.figures.sheet import MARGIN, Area, Drawn, Sheet, Table
 from xai.figures.sources import Sources
 from xai.figures.spec import FigureError, FigureSpec, Panel
 from xai.figures.strip import film
-from xai.figures.style import SMALL, STYLE, THEMES, Look
+from xai.figures.style import SMALL, STYLE, TEXT, THEMES, Look
 from xai.figures.variants import variants
+from xai.figures.without import without
 from xai.known_cause import TARGETS
 from xai.known_cause_bench import Entry, summarise
 
@@ -43,12 +47,24 @@ class Composed:
     """What a reader must be told of the whole figure; it stands below it."""
     limits: tuple[str, ...] = ()
     """What the checkpoints say that they are not good for; it stands in the caption."""
+    lead: str = ""
+    """What the author says first."""
+    cards: tuple[str, ...] = ()
+    """One sentence a checkpoint: its hash, what it was trained on, its licence. It travels inside the pictures."""
+    text: float = TEXT
+    """Points of the headings, after everything was made to fit."""
 
     @property
     def caption(self) -> str:
         """A caption to start from."""
-        parts = [f"({letter}) {drawn.caption}" for letter, _, drawn in self.panels]
-        return "Figure. " + " ".join([*parts, *self.notes, *self.limits]) + "\n"
+        parts = [f"({letter}) {panel.caption or drawn.caption}" for letter, panel, drawn in self.panels]
+        lead = [f"{self.lead.rstrip('. ')}."] if self.lead.strip() else []
+        return "Figure. " + " ".join([*lead, *parts, *self.notes, *self.limits]) + "\n"
+
+    @property
+    def about(self) -> str:
+        """What is told of the figure inside the files of its pictures."""
+        return " ".join([self.caption.strip(), *self.cards])
 
     @property
     def tables(self) -> list[tuple[str, Table]]:
@@ -56,30 +72,57 @@ class Composed:
         return [*drawn, *(("frames", table) for table in self.frames)]
 
 
-def compose(spec: FigureSpec, sources: Sources | None = None) -> Composed:
-    """Draw the figure of a spec. Raises FigureError that names the line of the panel that cannot be drawn."""
+def compose(
+    spec: FigureSpec, sources: Sources | None = None, progress: Callable[[int, int], None] = lambda done, total: None
+) -> Composed:
+    """Draw the figure of a spec; `progress` is told how many panels are drawn.
+
+    Raises: FigureError that names the line of the panel that cannot be drawn.
+    """
     sources = sources or Sources(spec)
     look = Look(THEMES[spec.theme], spec.scale == "per clip")
     done: list[tuple[str, Panel, Drawn]] = []
+    factor, letters = spec.text / TEXT, iter(spec.letters)
     with rc_context(STYLE):
-        sheet = Sheet(spec.width, look)
-        top, inner = MARGIN, spec.width - 2 * MARGIN
+        wide = spec.width / factor
+        sheet = Sheet(wide, look)
+        top, inner = MARGIN, wide - 2 * MARGIN
         single = sum(map(len, spec.rows)) == 1
         for row in spec.rows:
             width = (inner - BESIDE * (len(row) - 1)) / len(row)
             for place, panel in enumerate(row):
-                letter = chr(ord("a") + len(done))
+                progress(len(done), len(spec.letters))
+                letter = next(letters)
                 area = Area(sheet, MARGIN + place * (width + BESIDE), top, width, "" if single else letter)
                 done.append((letter, panel, _panel(area, panel, sources)))
             top += max(drawn.height for _, _, drawn in done[-len(row) :]) + BETWEEN
+        progress(len(done), len(spec.letters))
         notes = tuple(f"{name} {UNTRAINED}" for name, r in sources.opened().items() if not r.card.trained_on)
         top -= BETWEEN - 0.06
         for note in notes:
             words = Area(sheet, MARGIN, top, inner).words(0, note, size=SMALL, color=look.theme.warning, weight="bold")
             top += words
-        figure = sheet.finish(top + MARGIN)
+        if spec.height is None:
+            figure = sheet.finish(top + MARGIN)
+        else:  # a figure that is too high for its sheet is made smaller as a whole
+            factor = min(factor, spec.height / (top + MARGIN))
+            figure = sheet.finish(top + MARGIN, (spec.width / factor, spec.height / factor))
+        enlarge(figure, factor)
+        figure.set_size_inches(spec.width, figure.get_size_inches()[1])  # to the last digit
     limits = tuple(f"Limits of {name}: {r.card.limits}" for name, r in sources.opened().items() if r.card.limits)
-    return Composed(figure, tuple(done), tuple(sources.frames()), notes, limits)
+    cards = tuple(in_a_sentence(name, network) for name, network in sources.opened().items())
+    of_all = (tuple(sources.frames()), notes, limits, spec.caption or "", cards)
+    return Composed(figure, tuple(done), *of_all, text=factor * TEXT)
+
+
+def in_a_sentence(name: str, network: Recognizer) -> str:
+    """What its card says of a checkpoint."""
+    card = network.card
+    said = [f"trained on {card.trained_on}" if card.trained_on else UNTRAINED.rstrip(".")]
+    said += [f"{measure} {value:.3g}" for measure, value in card.metrics.items() if measure.endswith("top1")]
+    said += [f"licence {card.licence}"] if card.licence else []
+    called = f" ({card.name})" if card.name not in ("", name) else ""
+    return f"Checkpoint {name}{called}, {network.checkpoint}: {', '.join(said)}."
 
 
 def _panel(area: Area, panel: Panel, sources: Sources) -> Drawn:
@@ -93,22 +136,22 @@ def _panel(area: Area, panel: Panel, sources: Sources) -> Drawn:
 
 
 def _film(area: Area, options: panel_kinds.Film, sources: Sources) -> Drawn:
-    evidence = sources.evidence(options.checkpoint)
-    return film(area, evidence, options.frames, options.layer, options.query, options.points)
+    evidence = sources.evidence(options.checkpoint, options.clip)
+    return film(area, evidence, options.frames, options.layer, options.query, options.points, options.head)
 
 
 def _joints(area: Area, options: panel_kinds.Joints, sources: Sources) -> Drawn:
-    evidence = sources.evidence(options.checkpoint)
-    return joints(area, evidence, options.layer, options.query, options.person, options.named)
+    evidence = sources.evidence(options.checkpoint, options.clip)
+    return joints(area, evidence, options.layer, options.query, options.person, options.named, options.head)
 
 
 def _ledger(area: Area, options: panel_kinds.Ledger, sources: Sources) -> Drawn:
-    return ledger(area, sources.evidence(options.checkpoint), options.label)
+    return ledger(area, sources.evidence(options.checkpoint, options.clip), options.label)
 
 
 def _variants(area: Area, options: panel_kinds.Variants, sources: Sources) -> Drawn:
     names = options.checkpoints or tuple(sources.spec.checkpoints)
-    evidences = {sources.name(name): sources.evidence(name) for name in names or (None,)}
+    evidences = {sources.name(name): sources.evidence(name, options.clip) for name in names or (None,)}
     return variants(area, evidences, options.layer, options.person, options.label, options.classes)
 
 
@@ -123,8 +166,16 @@ def _trust(area: Area, options: panel_kinds.Trust, sources: Sources) -> Drawn:
 
 
 def _cube(area: Area, options: panel_kinds.Cube, sources: Sources) -> Drawn:
-    evidence = sources.evidence(options.checkpoint)
-    return block(area, evidence, options.layer, options.query, options.points, options.frames)
+    evidence = sources.evidence(options.checkpoint, options.clip)
+    return block(area, evidence, options.layer, options.query, options.points, options.frames, options.head)
+
+
+def _without(area: Area, options: panel_kinds.Without, sources: Sources) -> Drawn:
+    return without(area, sources.changed(options), options.label, options.frames, options.classes)
+
+
+def _order(area: Area, options: panel_kinds.Order, sources: Sources) -> Drawn:
+    return order_panel(area, sources.orders(options))
 
 
 def _leader_board(area: Area, options: panel_kinds.LeaderBoard, sources: Sources) -> Drawn:
@@ -161,5 +212,5 @@ def _leader_board(area: Area, options: panel_kinds.LeaderBoard, sources: Sources
 
 DRAW: Mapping[str, Callable[[Area, Any, Sources], Drawn]] = {
     "film": _film, "joints": _joints, "ledger": _ledger, "variants": _variants, "map": _map, "trust": _trust,
-    "cube": _cube, "leader board": _leader_board,
+    "cube": _cube, "without": _without, "order": _order, "leader board": _leader_board,
 }  # fmt: skip

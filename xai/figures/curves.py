@@ -13,7 +13,7 @@ from training.skeleton import SkeletonLayout
 from xai.evidence import Evidence
 from xai.explanation import Explanation
 from xai.figures.sheet import LABEL, Area, Drawn, Entry, Table
-from xai.figures.strip import layer_of, one_query, said, strongest
+from xai.figures.strip import layer_of, of_heads, one_query, said, strongest
 from xai.figures.style import DASHES, SMALL, Theme, number, text_width
 
 FOOT = 0.27
@@ -161,6 +161,7 @@ def joints(
     query: str | None = None,
     person: int | None = None,
     named: int = 4,
+    head: int | None = None,
 ) -> Drawn:
     """The paper's Fig. 6: one curve a joint over the frames with the uniform level, and mass over uniform as a map."""
     curves, clip, look = evidence.joint_curves, evidence.clip, area.look
@@ -169,7 +170,7 @@ def joints(
         top = area.heading(f"{said(evidence)}: attention on joints.")
         return Drawn(top + area.part(0, top, area.width).sentence(why), why)
     index, who = layer_of(curves, layer), person_of(clip.score, person)
-    values, base, reader = one_query(curves, query)
+    values, base, reader = one_query(curves, query, head)
     mass, uniform = values[index][:, who], base[index][:, who]
     seen = clip.score[:, who] > 0
     # Windows hold different numbers of joints, so equal attention gives joints of small windows more: divide it out.
@@ -185,9 +186,10 @@ def joints(
     below = 0.06 + lines if len(parts) == 1 else 0.0
     heat = joint_heat(parts[-1], below, ratio, clip.layout, clip.time)
     axes_of = {"frame": range(len(clip)), "joint": clip.layout.joints}
+    mean = f", {of_heads(None)}" if head is None else ""
     table = Table("joints", axes_of, {"attention mass": mass, "uniform": uniform, "score": clip.score[:, who]})
     caption = (
-        f"Attention mass that joint stride attention (layer {index + 1}, {reader}, mean of heads) gives each joint "
+        f"Attention mass that joint stride attention (layer {index + 1}, {reader}{mean}) gives each joint "
         f"over time{people} ({look.scale}); dotted: {curves.base_rate_of}, mean over joints; the map shows mass over "
         "the uniform level of the joint's own window (1: no more than chance). Thick: the joints with the most mass "
         "over uniform; hue: limb."

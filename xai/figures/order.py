@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import plotly.graph_objects as go
 
 from training.clip import Clip
 from training.recognizer import Recognizer
 from xai import edits
 from xai.removal import TimeOrder, predict_with
 from xai.rerun import Rerun
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
 
 COLOURS = {"as filmed": "#0072b2", "backwards": "#e69f00", "shuffled": "#009e73", "one frame held": "#8a8a8a"}
 SHUFFLES = 4
@@ -45,6 +47,8 @@ def order_test(recognizers: list[Recognizer], clip: Clip) -> dict[str, Any]:
 
 def order_figure(table: Mapping[str, Any]) -> go.Figure:
     """Grouped bars, one group a network."""
+    import plotly.graph_objects as go  # a figure for print is drawn without it
+
     figure = go.Figure(
         [
             go.Bar(name=name, x=table["networks"], y=values, marker_color=COLOURS[name])

@@ -13,6 +13,8 @@ class Film:
 
     checkpoint: str | None = None
     """A name in `checkpoints`; the first by default."""
+    clip: str | None = None
+    """A name in `clips`; the first by default."""
     frames: int | None = None
     """How many are shown; as many as stay legible by default."""
     layer: int | None = None
@@ -21,6 +23,8 @@ class Film:
     """A token that reads (cls, rgb); their mean by default."""
     points: int = 48
     """The points of most mass that are shown."""
+    head: int | None = None
+    """Counted from 1; the mean of all by default."""
 
 
 @dataclass(frozen=True)
@@ -28,12 +32,14 @@ class Joints:
     """Attention on each joint over the frames, with its base rate (Fig. 6)."""
 
     checkpoint: str | None = None
+    clip: str | None = None
     layer: int | None = None
     query: str | None = None
     person: int | None = None
     """Counted from 1; whoever is seen most by default."""
     named: int = 4
     """The strongest joints, drawn thick and named."""
+    head: int | None = None
 
 
 @dataclass(frozen=True)
@@ -41,6 +47,7 @@ class Ledger:
     """The exact parts of one logit over tokens and frames."""
 
     checkpoint: str | None = None
+    clip: str | None = None
     label: str | None = None
     """The class; the most probable by default."""
 
@@ -51,6 +58,7 @@ class Variants:
 
     checkpoints: tuple[str, ...] = ()
     """Names in `checkpoints`; all by default."""
+    clip: str | None = None
     layer: int | None = None
     person: int | None = None
     label: str | None = None
@@ -65,6 +73,7 @@ class Map:
     method: str = field()
     on: str | None = None
     checkpoint: str | None = None
+    clip: str | None = None
     target: str | None = None
     against: str | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
@@ -81,6 +90,7 @@ class Trust:
     method: str = field()
     on: str | None = None
     checkpoint: str | None = None
+    clip: str | None = None
     target: str | None = None
     against: str | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
@@ -95,10 +105,34 @@ class Cube:
     """The clip as a block of space and time, with the sampling points in it."""
 
     checkpoint: str | None = None
+    clip: str | None = None
     layer: int | None = None
     query: str | None = None
     points: int = 48
     frames: int | None = None
+    head: int | None = None
+
+
+@dataclass(frozen=True)
+class Without:
+    """The answer with something taken away, beside the untouched one."""
+
+    removals: tuple[Mapping[str, Any], ...] = field()
+    """As in `xai.removal`; a background is of one of `clips`."""
+    checkpoint: str | None = None
+    clip: str | None = None
+    label: str | None = None
+    """The class of the ledger; the most probable before by default."""
+    frames: int | None = None
+    classes: int = 5
+
+
+@dataclass(frozen=True)
+class Order:
+    """The probability of the clip's class for the same frames in other orders, network by network."""
+
+    checkpoints: tuple[str, ...] = ()
+    clip: str | None = None
 
 
 @dataclass(frozen=True)
@@ -113,5 +147,5 @@ class LeaderBoard:
 
 KINDS: Mapping[str, type[Any]] = {
     "film": Film, "joints": Joints, "ledger": Ledger, "variants": Variants, "map": Map, "trust": Trust,
-    "cube": Cube, "leader board": LeaderBoard,
+    "cube": Cube, "without": Without, "order": Order, "leader board": LeaderBoard,
 }  # fmt: skip

@@ -12,6 +12,7 @@ import io
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from fontTools import subset
 from matplotlib import rc_context
@@ -82,11 +83,20 @@ FIGURES: Mapping[str, Callable[[Evidence], Figure]] = {
 }
 
 
-def render(figure: Figure, kind: str, dpi: int = 300) -> bytes:
-    """The figure as `png`, `pdf` or `svg`, with fonts embedded and no date, so that equal figures are equal files."""
+ABOUT = {"png": "Description", "pdf": "Subject", "svg": "Description"}
+"""Where each kind of file keeps what is said of it."""
+
+
+def render(figure: Figure, kind: str, dpi: int = 300, about: str = "") -> bytes:
+    """The figure as `png`, `pdf` or `svg`, with fonts embedded and no date, so that equal figures are equal files.
+
+    `about` goes along inside the file.
+    """
     FigureCanvasAgg(figure)
     out = io.BytesIO()
-    metadata = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}.get(kind)
+    metadata: dict[str, Any] = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}.get(kind, {})
+    if about:
+        metadata = metadata | {ABOUT[kind]: about}
     with rc_context({**STYLE, "svg.hashsalt": "kinescope"}):
         figure.savefig(out, format=kind, dpi=dpi, metadata=metadata, facecolor=figure.get_facecolor())
     return with_fonts(out.getvalue()) if kind == "svg" else out.getvalue()

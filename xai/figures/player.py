@@ -5,9 +5,9 @@ and scrubbing never come back to the server. Arrays travel as unsigned integers 
 
     value = low + step * integer        |error| <= step / 2, and step = (high - low) / 65535
 
-A clip of the demo preset takes a few hundred kilobytes. What does not fit `budget` is left out in this order: the
-sampling points of each single query frame, image quality and size, the points with the least attention mass. The
-shares on screen stay true: the sums over all points travel too.
+A clip of the demo preset takes half a megabyte. What does not fit `budget` is left out in this order: what single
+patches and joints read, the sampling points of each single query frame, image quality and size, the points with the
+least attention mass. The shares on screen stay true: the sums over all points travel too.
 """
 
 from __future__ import annotations
@@ -24,21 +24,19 @@ import numpy as np
 
 from training.clip import Clip
 from xai.explanation import Explanation
+from xai.figures.flow import flow_numbers
+from xai.figures.opening import flow, frames_said, opening, points_said, unread
+from xai.figures.player_looks import look_tables
 
 if TYPE_CHECKING:  # a page that draws a stored payload must not pay for torch
     from xai.evidence import Evidence
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 LEVELS = {"u1": 255, "u2": 65535}
 MANY_CLASSES = 64
+SHOWN_CLASSES = 5
+"""On the short list, and so on one scale in the ledger."""
 Payload = dict[str, Any]
-
-_ABSENT = {
-    "points": "This variant searches no tokens, so there are no sampling points to draw.",
-    "joints": "This variant has no joint stride attention, so no joint has attention mass.",
-    "windows": "This variant has no temporal stride attention.",
-}
-_NO_SKELETON = "No joint was seen in this clip, so there is no attention on joints to show."
 
 
 def pack(values: np.ndarray, levels: str = "u2", low: float | None = None, high: float | None = None) -> Payload:
@@ -70,24 +68,32 @@ def player_payload(evidence: Evidence, *, budget: int = 2_000_000, longest_side:
     seen = bool(evidence.clip.people and (evidence.clip.score > 0).any())
     if seen:
         _check_joints(evidence)
+    classes = _classes(evidence)
+    first = opening(evidence, seen, [entry["label"] for entry in classes])
     payload: Payload = {
         "version": FORMAT_VERSION,
         "name": evidence.clip.name,
         "clip": _clip(evidence),
         "model": {key: value for key, value in evidence.model.items() if _is_plain(value)},
-        "classes": _classes(evidence),
+        "classes": classes,
         "ledger": _ledger(evidence),
         "skeleton": _skeleton(evidence.clip) if seen else None,
         "joints": _joints(evidence.joint_curves) if seen and evidence.joint_curves else None,
         "windows": _windows(evidence.temporal_windows) if evidence.temporal_windows else None,
-        "flow": _flow(evidence.token_flow),
-        "absent": _ABSENT | ({} if seen else {"joints": _NO_SKELETON}),
+        "flow": flow(evidence, first["queries"]),
+        "who_reads": flow_numbers(evidence.token_flow),
+        "looks": _looks(evidence),
         "points": None,
         "sprite": film_sprite(evidence.clip, longest_side, quality=90),
+        **first,
     }
+    if size(payload) > budget:
+        payload["looks"] = None
     points = evidence.sampling_points
     if points is not None:
         payload["points"] = _points(points, keep=None, by_query_frame=True)
+        if size(payload) > budget:
+            payload["looks"] = None
         if size(payload) > budget:
             payload["points"] = _points(points, keep=None, by_query_frame=False)
     side, quality = longest_side, 90
@@ -143,6 +149,8 @@ def _clip(evidence: Evidence) -> Payload:
         "source": [int(index) for index in evidence.frame_index],
         "label": clip.label,
         "box": _round(np.asarray(evidence.box, dtype=np.float64)),
+        "unread": unread(evidence),
+        "said": frames_said(evidence),
     }
 
 
@@ -196,8 +204,12 @@ def _classes(evidence: Evidence) -> list[Payload]:
 
 
 def _ledger(evidence: Evidence) -> Payload:
+    """`range`: lowest and highest stack of any frame, for a scale that holds every class of the short list."""
     tokens = list(evidence.ledger.axes[1].labels) or [f"token {i + 1}" for i in range(evidence.ledger.values.shape[1])]
-    return {"tokens": tokens, "parts": _round(evidence.ledger.values[_shown_classes(evidence)])}
+    parts = evidence.ledger.values[_shown_classes(evidence)]
+    short = parts[:SHOWN_CLASSES]
+    stacks = np.minimum(short, 0).sum(1).min(initial=0), np.maximum(short, 0).sum(1).max(initial=0)
+    return {"tokens": tokens, "parts": _round(parts), "range": _round(np.array(stacks))}
 
 
 def _labels(explanation: Explanation, axis: str) -> list[str]:
@@ -221,13 +233,26 @@ def _joints(curves: Explanation) -> Payload:
 
 
 def _windows(windows: Explanation) -> Payload:
+    """`mass` [layer, head, query, frame] is the mean over query frames."""
     base = np.broadcast_to(windows.base_rate, windows.values.shape)
-    return _about(windows) | {"mass": pack(windows.values, low=0.0), "uniform": pack(base.mean((1, 2)), low=0.0)}
+    return _about(windows) | {
+        "mass": pack(windows.values.mean(3), low=0.0),
+        "uniform": pack(base.mean((1, 2, 3)), low=0.0),
+    }
 
 
-def _flow(flow: Explanation) -> Payload:
-    names = {name: _labels(flow, name) for name in ("attention", "reader", "read")}
-    return names | {"mass": _round(flow.values)}
+def _looks(evidence: Evidence) -> Payload | None:
+    """What single tokens read (`look_tables`); 65535 is a modal token, which has no place in a frame."""
+    tables = look_tables(evidence)
+    if tables is None or tables.ends[-1] >= LEVELS["u2"]:
+        return None
+    return {"spots": pack(tables.spots), "patches": tables.patches, "cell": tables.cell, "ends": tables.ends} | {
+        name: {
+            "read": pack(np.where(read < 0, LEVELS["u2"], read), low=0.0, high=LEVELS["u2"]),
+            "mass": pack(mass, "u1", low=0.0),
+        }
+        for name, (read, mass) in tables.tables.items()
+    }
 
 
 def _points(points: Explanation, keep: int | None, by_query_frame: bool) -> Payload:
@@ -237,14 +262,20 @@ def _points(points: Explanation, keep: int | None, by_query_frame: bool) -> Payl
     mass = points.values.mean(axis=3)
     moved = np.abs(place - reference)
     base = np.broadcast_to(points.base_rate, points.values.shape)
+    about = [
+        dict(zip(("frames", "x", "y"), m.mean(0), strict=True)) | {"clamped": c.sum()}
+        for m, c in zip(moved, clamped, strict=True)
+    ]
+    uniform = base.mean((1, 2, 3, 4))
+    count = int(mass.shape[-1])
+    left_out = 0 if keep is None else count - keep
     payload = _about(points) | {
-        "count": int(mass.shape[-1]),
-        "sums": _round(mass.sum(-1)),
-        "uniform": _round(base.mean((1, 2, 3, 4))),
-        "moved": [
-            dict(zip(("frames", "x", "y"), _round(m.mean(0)), strict=True)) | {"clamped": int(c.sum())}
-            for m, c in zip(moved, clamped, strict=True)
-        ],
+        "count": count,
+        "limits": count - left_out,
+        "sums": pack(mass.sum(-1)[..., None], low=0.0),
+        "uniform": _round(uniform),
+        "most": [max(0.5, math.ceil(2 * m[:, 0].max()) / 2) for m in moved],
+        "about": [points_said(a, u, left_out) for a, u in zip(about, uniform, strict=True)],
     }
     chosen = np.tile(np.arange(mass.shape[-1]), (len(mass), 1))  # [layer, kept]
     if keep is not None:
@@ -257,6 +288,6 @@ def _points(points: Explanation, keep: int | None, by_query_frame: bool) -> Payl
         "place": pack(np.take_along_axis(place, each, 1)),
         "clamped": pack(np.take_along_axis(clamped, chosen, 1), "u1", 0.0, 255.0),
         "mass": pack(np.take_along_axis(mass, chosen[:, None, None, :], 3), low=0.0),
-        "by_query_frame": pack(points.values, low=0.0) if by_query_frame else None,
+        "by_query_frame": pack(points.values, "u1", low=0.0) if by_query_frame else None,
     }
     return payload

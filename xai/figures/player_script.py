@@ -1,4 +1,4 @@
-"""The player's JavaScript as one module and its style, for a page without a server.
+"""The player's JavaScript as one text, its page parts and its style: for the component and for pages without a server.
 
 The order of the modules is that of their imports, read from the files; names are unique across them, so imports and
 exports fall away.
@@ -34,6 +34,11 @@ def script() -> str:
     """All modules in one text that defines `mount` and exports nothing."""
     sources = [_IMPORT.sub("", (FOLDER / name).read_text(encoding="utf-8")) for name in modules()]
     return re.sub(r"^export (default )?", "", "\n".join(sources), flags=re.MULTILINE)
+
+
+def markup() -> str:
+    """The frame that the player fills, and the templates of its parts."""
+    return (FOLDER / "player.html").read_text(encoding="utf-8")
 
 
 def style() -> str:

@@ -2,7 +2,40 @@
 // that can be believed. Uses the player's own modules; text is never read as HTML.
 const AGAINST_FOR = "#2d004b #542788 #8073ac #b2abd2 #d8daeb #f7f7f7 #fee0b6 #fdb863 #e08214 #b35806 #7f3b08".split(" ").map(hex);
 const sidesColour = (share) => along(AGAINST_FOR, (share + 1) / 2);
+const gradient = (colour, from, to) =>
+  `linear-gradient(to right, ${range(17).map((i) => colour(from + ((to - from) * i) / 16)).join(",")})`;
 const LEVELS = { supported: "✓ supported", doubtful: "✗ doubtful", "not measured": "? not measured" };
+
+// The player's colours, for canvases.
+function coloursOf({ root, theme }) {
+  const style = getComputedStyle(root), colour = (name) => style.getPropertyValue(`--${name}`).trim();
+  const named = Object.fromEntries(["ink", "soft", "line"].map((name) => [name, colour(name)]));
+  return { ...theme, ...named, limb: (i) => colour(`limb-${i % 5}`), token: (name) => colour(`token-${name}`) };
+}
+
+function write(context, text, x, y, colour, align = "left") {
+  Object.assign(context, { textAlign: align, textBaseline: "middle", fillStyle: colour });
+  context.fillText(text, x, y);
+}
+
+// Axes of a chart over frames, drawn: a left scale with its unit, frame numbers below; returns the two scales.
+function frameAxes({ context, theme, width, height }, { left, right, top, bottom, low, high, count, unit }) {
+  const across = width - left - right;
+  const x = (frame) => left + ((frame + 0.5) / count) * across;
+  const y = (value) => height - bottom - ((value - low) / (high - low || 1)) * (height - top - bottom);
+  const rough = (high - low) / 4 || 1, power = 10 ** Math.floor(Math.log10(rough));
+  const step = [1, 2, 5, 10].find((n) => n * power >= rough) * power;
+  context.font = `11px ${theme.font}`;
+  for (let i = Math.ceil(low / step - 1e-9); i <= high / step + 1e-9; i++) {
+    stroke(context, theme.line, 1, [[left, y(i * step)], [width - right, y(i * step)]]);
+    write(context, digits(i * step, 2), left - 6, y(i * step), theme.soft, "right");
+  }
+  const every = Math.max(1, Math.ceil((count * 22) / across));
+  for (let t = 0; t < count; t += every) write(context, t + 1, x(t), height - bottom + 9, theme.soft, "center");
+  write(context, "frame", width - right + 4, height - bottom + 9, theme.soft);
+  write(context, unit, left, 7, theme.soft);
+  return { x, y, frameAt: (px) => Math.max(0, Math.min(count - 1, Math.floor(((px - left) / across) * count))) };
+}
 
 class MapCard {
   constructor(host, map, player) {
@@ -124,6 +157,7 @@ class MapCard {
   joints(state, theme) {
     const { chart, reading, map } = this, { context, width, height } = chart, { J } = reading;
     this.axes = null;
+    context.font = `11px ${theme.font}`;
     const person = reading.skeleton.people.includes(state.person) ? state.person : reading.skeleton.people[0];
     const values = this.values.at(state.frame).subarray(person * J, (person + 1) * J);
     const order = reading.skeleton.limb.map((limb, j) => [limb, j]).sort((a, b) => a[0] - b[0]).map(([, j]) => j);
@@ -149,10 +183,11 @@ class MapCard {
     const high = Math.max(0, ...table.map((row) => total(row, 1))), low = Math.min(0, ...table.map((row) => total(row, -1)));
     const unit = map.kind === "pixel map" ? `${map.unit}, sum of the frame` : map.unit;
     const box = { left: 46, right: 46, top: 16, bottom: 18, low: low * 1.08, high: high * 1.08 || 1, count: T, unit };
-    const axes = (this.axes = frameAxes(null, chart, box));
-    playhead(chart, axes, state.frame, box);
-    frameAxes(chart.context, chart, box);
-    const step = (chart.width - box.left - box.right) / T;
+    const axes = (this.axes = frameAxes(chart, box)), step = (chart.width - box.left - box.right) / T;
+    chart.context.globalAlpha = theme.dark ? 0.25 : 0.13; // the playhead
+    chart.context.fillStyle = theme.accent;
+    chart.context.fillRect(axes.x(state.frame) - step / 2, box.top, step, chart.height - box.top - box.bottom);
+    chart.context.globalAlpha = 1;
     table.forEach((row, t) => {
       const ends = { 1: 0, "-1": 0 };
       row.forEach((value, k) => {
@@ -169,13 +204,13 @@ class MapCard {
 }
 
 const report = JSON.parse(document.getElementById("data").textContent);
-mount({ data: { readings: [report.payload] }, parentElement: document.body, setStateValue: () => {} });
+mount({ data: { readings: [report.payload] }, parentElement: document.body });
 const { player } = document.querySelector(".player");
 const cards = report.maps.map((map) => new MapCard(document.querySelector(".maps"), map, player));
 const renderPlayer = player.render.bind(player);
 player.render = () => {
   renderPlayer();
-  for (const card of cards) card.render(player.store.view(), player.theme, player.lanes[0].images);
+  for (const card of cards) card.render(player.store.view(), coloursOf(player), player.lanes[0].images);
 };
 document.addEventListener("keydown", (event) => {
   if (event.target === document.body) player.press(event); // arrow keys step wherever one has clicked

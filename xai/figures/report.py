@@ -30,7 +30,7 @@ from xai.explanation import Explanation
 from xai.figures.maps import heading_of
 from xai.figures.paper import UNTRAINED
 from xai.figures.player import pack, player_payload
-from xai.figures.player_script import script, style
+from xai.figures.player_script import markup, script, style
 from xai.figures.spec import FigureError
 from xai.methods import Method, answer, methods
 from xai.question import Question
@@ -129,8 +129,8 @@ def report_maps(
     return found
 
 
-def report_html(evidence: Evidence, maps: Sequence[dict[str, Any]], command: str = "") -> str:
-    """The page as text."""
+def report_html(evidence: Evidence, maps: Sequence[dict[str, Any]], command: str = "", card: str = "") -> str:
+    """The page as text. `card`: what the model card says, in words."""
     clip, top = evidence.clip, evidence.top
     data = {"payload": player_payload(evidence), "maps": list(maps)}
     # Inside a script element only "<" can end it.
@@ -147,6 +147,7 @@ def report_html(evidence: Evidence, maps: Sequence[dict[str, Any]], command: str
         "label": clip.label or "not given",
         "checkpoint": f"{evidence.model['name'] or 'unnamed'}, {evidence.model['checkpoint']}",
         "trained on": evidence.model.get("trained_on") or "nothing",
+        "model card": card,
         "versions": ", ".join(f"{name} {text}" for name, text in evidence.ledger.made_by.versions.items()),
         "command": command,
     }
@@ -168,7 +169,7 @@ def report_html(evidence: Evidence, maps: Sequence[dict[str, Any]], command: str
         f"<h1>{escape(title)}</h1>"
         f"<p>The network says {escape(evidence.labels[top])} with probability {evidence.probabilities[top]:.2f}. "
         "Below is its own evidence: what it read, and the exact parts of its answer.</p>"
-        f'<div class="player-frame"><div class="player"></div></div>{other}'
+        f"{markup()}{other}"
         f'<h2 class=part>How this was made</h2><dl class="made">{rows}</dl></main>\n'
         f'<script type="application/json" id="data">{packed}</script>\n'
         f'<script type="module">{code}</script></body></html>\n'
@@ -198,6 +199,7 @@ def run(arguments: argparse.Namespace) -> int:
     import shlex
 
     from xai.clips import open_clip
+    from xai.figures.compose import in_a_sentence
 
     try:
         wanted = [Wanted.parse(text) for text in arguments.methods]
@@ -214,7 +216,7 @@ def run(arguments: argparse.Namespace) -> int:
         for name in ("joints", "target", "against"):
             if value := getattr(arguments, name):
                 given += [f"--{name}", value]
-        page = report_html(evidence, maps, shlex.join(given))
+        page = report_html(evidence, maps, shlex.join(given), in_a_sentence(recognizer.card.name, recognizer))
         write_atomically(Path(arguments.out), page.encode("utf-8"))
     except (CheckpointError, ValueError, FileNotFoundError) as error:
         print(error, file=sys.stderr)

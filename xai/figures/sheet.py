@@ -97,13 +97,17 @@ class Sheet:
         style = {"va": "top", "color": self.look.theme.ink, "size": TEXT, **style}
         self._placed.append((self.figure.text(0, 0, words, **style), (left, top, 0, 0)))
 
-    def finish(self, height: float) -> Figure:
-        self.figure.set_size_inches(self.width, height)
+    def finish(self, height: float, page: tuple[float, float] | None = None) -> Figure:
+        """The figure of this height, or in the middle of a page (width, height) that is at least as large."""
+        across, down = page or (self.width, height)
+        x, y = (across - self.width) / 2, (down - height) / 2
+        self.figure.set_size_inches(across, down)
         for placed, (left, top, wide, high) in self._placed:
+            left, top = left + x, top + y
             if isinstance(placed, Axes):
-                placed.set_position((left / self.width, 1 - (top + high) / height, wide / self.width, high / height))
+                placed.set_position((left / across, 1 - (top + high) / down, wide / across, high / down))
             else:
-                placed.set_position((left / self.width, 1 - top / height))
+                placed.set_position((left / across, 1 - top / down))
         return self.figure
 
 
@@ -142,9 +146,10 @@ class Area:
 
     def heading(self, words: str) -> float:
         """The panel's letter and title; returns the height, with the gap below."""
-        indent = 0.17 if self.letter else 0.0
+        size = TEXT + 1.5
+        indent = max(0.17, text_width(self.letter, size, "bold") + 0.07) if self.letter else 0.0
         if self.letter:
-            self.sheet.text(self.left, self.top, self.letter, weight="bold", size=TEXT + 1.5)
+            self.sheet.text(self.left, self.top, self.letter, weight="bold", size=size)
         return self.words(0.012, words, left=indent) + 0.06
 
     def sentence(self, words: str, height: float = 0.5) -> float:

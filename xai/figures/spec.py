@@ -1,10 +1,13 @@
 """Spec of a figure: one YAML file that says what is drawn, read strictly. A wrong line is named in one sentence.
 
     checkpoint: assets/checkpoints/gym-cross.safetensors     # or checkpoints: {none: F, single: F, cross: F}
-    clip: gym:wave left hand:3
-    width: page                # column (3.25 in), page (6.75 in) or a number of inches
+    clip: gym:wave left hand:3                               # or clips: {left: CLIP, right: CLIP}
+    width: page                # column (3.25 in), page (6.75 in), slide (16:9) or a number of inches
+    text: 7                    # points; lines and marks grow with it
     theme: light               # or dark
     scale: raw                 # or per clip
+    dpi: 300                   # of the PNG
+    caption: What the network reads when somebody waves.     # in front of what the panels say themselves
     out: figures/wave
     panels:
       - film                                         # Fig. 5: skeleton and sampling points on the film strip
@@ -12,12 +15,14 @@
       - map: {method: integrated gradients, on: frames}
       - [ledger, trust: {method: joint removal}]     # a list in the list stands side by side
 
+Every panel also takes `caption`, which is said in place of its own, and `letter`.
 Paths are relative to where the command is run, as in every command. Anchors and tags are not read.
 """
 
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
@@ -27,11 +32,16 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 import yaml
 
 from xai.figures.panel_kinds import KINDS
-from xai.figures.style import COLUMN_WIDTH, PAGE_WIDTH
+from xai.figures.style import COLUMN_WIDTH, PAGE_WIDTH, TEXT
 
 LARGEST, DEEPEST = 64 << 10, 12
-WIDTHS = {"column": COLUMN_WIDTH, "page": PAGE_WIDTH}
+SLIDE = (40 / 3, 7.5)
+"""Inches of a 16:9 slide, as presentation programs count them."""
+LARGEST_NUMBER = 1 << 53
+WIDTHS = {"column": COLUMN_WIDTH, "page": PAGE_WIDTH, "slide": SLIDE[0]}
 NARROWEST, WIDEST = 2.0, 20.0
+TEXTS, DPIS = (5.0, 32.0), (50, 1200)
+MOST_WORDS = 2000
 
 
 class FigureError(ValueError):
@@ -45,6 +55,9 @@ class Panel:
     kind: str
     options: Any
     line: int
+    caption: str | None = None
+    """Said in place of what the panel says of itself."""
+    letter: str | None = None
 
 
 @dataclass(frozen=True)
@@ -54,13 +67,21 @@ class FigureSpec:
     rows: tuple[tuple[Panel, ...], ...]
     checkpoints: Mapping[str, str] = field(default_factory=dict)
     """File by name."""
-    clip: str | None = None
+    clips: Mapping[str, str] = field(default_factory=dict)
+    """By name; the clip of the key `clip` is called clip."""
     joints: str | None = None
-    """Joints of a clip that is a video."""
+    """Joints of the first clip, when that is a video."""
     width: float = PAGE_WIDTH
+    height: float | None = None
+    """Of a sheet of fixed height, in whose middle the figure stands; otherwise the figure is as high as it gets."""
+    text: float = TEXT
+    """Points of the headings; everything else keeps its proportion to them."""
     theme: Literal["light", "dark"] = "light"
     scale: Literal["raw", "per clip"] = "raw"
     out: str | None = None
+    dpi: int = 300
+    caption: str | None = None
+    """In front of what the panels say."""
     seed: int = 0
     made_from: Mapping[str, str] = field(default_factory=dict)
     """Hashes of the clip and the checkpoints; where they are given, other content is refused."""
@@ -71,12 +92,26 @@ class FigureSpec:
         """What is wrong with the value of a key."""
         return FigureError(f"{self.file}, line {self.lines.get(key, 1)}: {sentence}")
 
+    @property
+    def letters(self) -> tuple[str, ...]:
+        """Of the panels, row by row."""
+        panels = [panel for row in self.rows for panel in row]
+        return tuple(panel.letter or chr(ord("a") + index) for index, panel in enumerate(panels))
+
     def to_yaml(self, made_from: Mapping[str, str]) -> str:
         """This figure with every default written out; `read_spec` reads it back."""
-        found: dict[str, Any] = {"checkpoints": dict(self.checkpoints), "clip": self.clip, "joints": self.joints}
-        found |= {"width": self.width, "theme": self.theme, "scale": self.scale, "out": self.out, "seed": self.seed}
-        found["made_from"] = dict(made_from)
-        rows = [[{panel.kind: _plain(panel.options)} for panel in row] for row in self.rows]
+        found: dict[str, Any] = {"checkpoints": dict(self.checkpoints)}
+        found |= {"clip": self.clips["clip"]} if list(self.clips) == ["clip"] else {"clips": dict(self.clips)}
+        found |= {"joints": self.joints, "width": "slide" if self.height else self.width, "text": self.text}
+        found |= {"theme": self.theme, "scale": self.scale, "dpi": self.dpi, "caption": self.caption}
+        found |= {"out": self.out, "seed": self.seed, "made_from": dict(made_from)}
+        rows = [
+            [{panel.kind: {"caption": panel.caption, "letter": panel.letter, **_plain(panel.options)}} for panel in row]
+            for row in self.rows
+        ]
+        for panel in (each for row in rows for each in row):
+            for name, options in panel.items():
+                panel[name] = {key: value for key, value in options.items() if value is not None}
         found["panels"] = [row[0] if len(row) == 1 else row for row in rows]
         kept = {key: value for key, value in found.items() if value is not None and value != {}}
         return yaml.safe_dump(kept, sort_keys=False, allow_unicode=True, width=100)
@@ -154,7 +189,7 @@ class _Reader:
         """The value of a node, checked against a type hint."""
         if get_origin(hint) in (dict, Mapping) or hint is Mapping:
             self.entries(node, what, None)
-            return self.loader.construct_object(node, deep=True)
+            return self.built(node, what)
         if get_origin(hint) is tuple:
             if isinstance(node, yaml.ScalarNode):
                 return (self.value(node, str, what),)
@@ -163,7 +198,7 @@ class _Reader:
             return tuple(self.value(each, get_args(hint)[0], what) for each in node.value)
         if not isinstance(node, yaml.ScalarNode):
             raise self.wrong(node, f"{what} must be {_hint(hint)}, not {_shown(node)}.")
-        value = self.loader.construct_object(node)
+        value = self.built(node, what)
         kinds = get_args(hint) if isinstance(hint, UnionType) else (hint,)
         for kind in kinds:
             if get_origin(kind) is Literal and value in get_args(kind):
@@ -180,10 +215,23 @@ class _Reader:
                 return value
             if kind is str and not isinstance(value, bool | NoneType):
                 return node.value  # `3` and `2024-01-01` are text where text is asked for
-        raise self.wrong(node, f"{what} is {node.value!r}; expected {_hint(hint)}.")
+        raise self.wrong(node, f"{what} is {node.value[:60]!r}; expected {_hint(hint)}.")
+
+    def built(self, node: Any, what: str) -> Any:
+        """Text, numbers and lists of them; what looks like a number or a date and is none is refused."""
+        try:
+            value = self.loader.construct_object(node, deep=True)
+        except ValueError as error:
+            raise self.wrong(
+                node, f"{what} looks like a number or a date and is none; put text into quotes."
+            ) from error
+        if isinstance(value, int) and abs(value) > LARGEST_NUMBER:
+            raise self.wrong(node, f"{what} is a number beyond {LARGEST_NUMBER:,}, which no figure needs.")
+        return value
 
     def spec(self) -> FigureSpec:
-        keys = ("checkpoint", "checkpoints", "clip", "joints", "width", "theme", "scale", "out", "seed", "made_from")
+        keys = ("checkpoint", "checkpoints", "clip", "clips", "joints", "width", "text", "theme", "scale", "dpi",
+                "caption", "out", "seed", "made_from")  # fmt: skip
         if self.root is None:
             raise FigureError(f"{self.file}, line 1: the spec is empty; give clip, checkpoint, panels and out.")
         found = self.entries(self.root, "the spec", (*keys, "panels"))
@@ -193,24 +241,43 @@ class _Reader:
             if name == "checkpoint":
                 file = self.value(node, str, name)
                 values["checkpoints"] = {Path(file).stem: file}
-            elif name in ("checkpoints", "made_from"):
+            elif name == "clip":
+                values["clips"] = {"clip": self.value(node, str, name)}
+            elif name in ("checkpoints", "clips", "made_from"):
                 values[name] = {
                     key: self.value(value, str, f"{name}: {key}")
                     for key, (_, value) in self.entries(node, name, None).items()
                 }
             elif name == "width":
                 values[name] = self.width(node)
+                values["height"] = SLIDE[1] if getattr(node, "value", None) == "slide" else None
             elif name == "panels":
                 values["rows"] = self.rows(node)
             else:
                 values[name] = self.value(node, hints[name], name)
         if "checkpoint" in found and "checkpoints" in found:
             raise self.wrong(found["checkpoints"][0], "give either checkpoint or checkpoints, not both.")
+        if "clip" in found and "clips" in found:
+            raise self.wrong(found["clips"][0], "give either clip or clips, not both.")
+        if both := sorted({*values.get("checkpoints", ())} & {*values.get("clips", ())}):
+            raise self.wrong(self.root, f"{both[0]!r} names a checkpoint and a clip; give one of them another name.")
+        for name, (least, most) in (("text", TEXTS), ("dpi", DPIS)):
+            if not least <= values.get(name, least) <= most:
+                raise self.wrong(found[name][1], f"{name} is {values[name]:g}; expected {least:g} to {most:g}.")
+        if values.get("width", PAGE_WIDTH) * TEXT / values.get("text", TEXT) < NARROWEST:
+            words = f"text is {values['text']:g} points, which leaves too little room; choose less, or a wider figure."
+            raise self.wrong(found["text"][1], words)
+        if len(values.get("caption") or "") > MOST_WORDS:
+            raise self.wrong(found["caption"][1], f"caption has more than {MOST_WORDS} characters.")
         if "panels" not in found:
             raise self.wrong(self.root, f"the spec has no panels; there are {', '.join(KINDS)}.")
         lines = {name: key.start_mark.line + 1 for name, (key, _) in found.items()}
-        lines["checkpoints"] = lines.get("checkpoints", lines.get("checkpoint", 1))
-        return FigureSpec(**values, file=self.file, lines=lines)
+        for name in ("checkpoint", "clip"):
+            lines[f"{name}s"] = lines.get(f"{name}s", lines.get(name, 1))
+        spec = FigureSpec(**values, file=self.file, lines=lines)
+        if twice := [letter for letter in spec.letters if spec.letters.count(letter) > 1]:
+            raise self.wrong(found["panels"][0], f"two panels have the letter {twice[0]!r}.")
+        return spec
 
     def width(self, node: Any) -> float:
         if isinstance(node, yaml.ScalarNode) and node.value in WIDTHS:
@@ -218,7 +285,8 @@ class _Reader:
         try:
             width = self.value(node, float, "width")
         except FigureError as error:
-            raise self.wrong(node, f"width is {_shown(node)}; expected column, page or a number of inches.") from error
+            words = f"width is {_shown(node)}; expected column, page or a number of inches, or slide."
+            raise self.wrong(node, words) from error
         if not NARROWEST <= width <= WIDEST:
             raise self.wrong(node, f"width is {width:g} in; expected {NARROWEST:g} to {WIDEST:g} in.")
         return float(width)
@@ -252,22 +320,27 @@ class _Reader:
             hint = f"; did you mean {near[0]!r}?" if near else f"; there are {', '.join(KINDS)}."
             raise self.wrong(node, f"there is no panel {kind!r}{hint}")
         known = {entry.name: entry for entry in fields(KINDS[kind])}
-        hints = get_type_hints(KINDS[kind])
+        hints = {**get_type_hints(KINDS[kind]), "caption": str, "letter": str}
         empty = body is None or (isinstance(body, yaml.ScalarNode) and not body.value)
-        given = {} if empty else self.entries(body, f"the panel {kind}", known)
+        given = {} if empty else self.entries(body, f"the panel {kind}", (*known, "caption", "letter"))
         options = {name: self.value(value, hints[name], f"{kind}: {name}") for name, (_, value) in given.items()}
         for name, entry in known.items():
             if entry.default is MISSING and entry.default_factory is MISSING and name not in options:
                 raise self.wrong(node, f"the panel {kind} needs the key {name!r}.")
-        for name in ("layer", "person", "frames", "points", "named", "classes", "orders"):
+        for name in ("layer", "person", "frames", "points", "named", "classes", "orders", "head"):
             if options.get(name) == 0:
                 raise self.wrong(given[name][1], f"{kind}: {name} is 0; it counts from 1.")
-        return Panel(kind, KINDS[kind](**options), line)
+        caption, letter = options.pop("caption", None), options.pop("letter", None)
+        if letter is not None and not re.fullmatch(r"\w{1,3}", letter):
+            raise self.wrong(given["letter"][1], f"{kind}: letter is {letter!r}; expected one to three letters.")
+        if len(caption or "") > MOST_WORDS:
+            raise self.wrong(given["caption"][1], f"{kind}: caption has more than {MOST_WORDS} characters.")
+        return Panel(kind, KINDS[kind](**options), line, caption, letter)
 
 
 def _shown(node: Any) -> str:
     if isinstance(node, yaml.ScalarNode):
-        return repr(node.value)
+        return repr(node.value[:60])
     return "a list" if isinstance(node, yaml.SequenceNode) else "keys with values"
 
 

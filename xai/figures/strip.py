@@ -10,7 +10,7 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.colors import Colormap, Normalize, TwoSlopeNorm
-from matplotlib.patheffects import withStroke
+from matplotlib.patheffects import AbstractPathEffect, withStroke
 
 from training.clip import Clip
 from xai.evidence import Evidence
@@ -22,7 +22,11 @@ AMOUNTS = colormaps["viridis"]
 GAP = 0.05
 _NARROW, _WIDE = 1.05, 2.2
 """Inches: a frame is at least and at most so wide."""
-_CASING = (withStroke(linewidth=2.0, foreground="#00000090"),)
+
+
+def casing(by: float = 1.0) -> list[AbstractPathEffect]:
+    """Around bones, so that white is seen on any frame; the only effect that a figure has."""
+    return [withStroke(linewidth=2.0 * by, foreground="#00000090")]
 
 
 @dataclass(frozen=True)
@@ -85,7 +89,7 @@ def draw_skeleton(
         seen = clip.score[frame, person] > 0
         joints = clip.joints[frame, person]
         bones = [(joints[a], joints[b]) for a, b in clip.layout.bones if seen[a] and seen[b]]
-        axes.add_collection(LineCollection(bones, colors="white", linewidths=0.9 * scale, path_effects=_CASING))
+        axes.add_collection(LineCollection(bones, colors="white", linewidths=0.9 * scale, path_effects=casing()))
         if not seen.any():
             continue
         if values is None or norm is None:
@@ -156,29 +160,44 @@ def layer_of(explanation: Explanation, layer: int | None) -> int:
     return layers - 1 if layer is None else layer - 1
 
 
-def one_query(explanation: Explanation, query: str | None) -> tuple[np.ndarray, np.ndarray, str]:
-    """(values, base rate, who reads): the mean over heads, and of one named query or of all of them."""
-    mean = explanation.mean("head")
-    axis = mean.axis("query")
-    labels = mean.axes[axis].labels
-    base = np.broadcast_to(mean.base_rate, mean.values.shape)
+def one_query(
+    explanation: Explanation, query: str | None, head: int | None = None
+) -> tuple[np.ndarray, np.ndarray, str]:
+    """(values, base rate, who reads): of one head (counted from 1) or the mean over all of them, and of one named query
+    or the mean of all."""
+    axis = explanation.axis("head")
+    base = np.broadcast_to(explanation.base_rate, explanation.values.shape)
+    heads = explanation.values.shape[axis]
+    if head is not None and not 1 <= head <= heads:
+        raise ValueError(f"head is {head}, and the network has {heads}.")
+    of_heads = (lambda a: a.mean(axis)) if head is None else (lambda a: a.take(head - 1, axis))
+    values, base = of_heads(explanation.values), of_heads(base)
+    left = [each for index, each in enumerate(explanation.axes) if index != axis]
+    axis = next(index for index, each in enumerate(left) if each.name == "query")
+    labels = left[axis].labels
+    only = "" if head is None else f", head {head}"
     if query is None:
-        return mean.values.mean(axis), base.mean(axis), "mean of " + " and ".join(labels)
+        return values.mean(axis), base.mean(axis), "mean of " + " and ".join(labels) + only
     if query not in labels:
         raise ValueError(f"query is {query!r}, and the tokens that read here are {', '.join(labels)}.")
     index = labels.index(query)
-    return mean.values.take(index, axis), base.take(index, axis), query
+    return values.take(index, axis), base.take(index, axis), query + only
+
+
+def of_heads(head: int | None) -> str:
+    """For a caption."""
+    return "mean of heads" if head is None else f"head {head}"
 
 
 def heaviest(
-    evidence: Evidence, layer: int | None, query: str | None, most: int
+    evidence: Evidence, layer: int | None, query: str | None, most: int, head: int | None = None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, float, str]:
     """(number [k], mass [P], (place, reference) [2, P, 3], base rate, who reads) of the k points of most mass."""
     points = evidence.sampling_points
     if points is None:
         raise ValueError("This network has no 3D token search, so it has no sampling points.")
     index = layer_of(points, layer)
-    values, base, who = one_query(points, query)
+    values, base, who = one_query(points, query, head)
     mass = values[index].mean(0)  # over query frames
     chosen = np.argsort(-mass, kind="stable")[:most]
     both = np.stack([points.companions["place"][index], points.companions["reference"][index]])
@@ -199,6 +218,7 @@ def film(
     layer: int | None = None,
     query: str | None = None,
     points: int = 48,
+    head: int | None = None,
 ) -> Drawn:
     """The paper's Fig. 5: film strip with skeleton and the `points` sampling points of most mass."""
     clip, look = evidence.clip, area.look
@@ -206,7 +226,7 @@ def film(
     curves = evidence.joint_curves if with_joints else None
     about: list[str] = []
     if with_points:
-        chosen, mass, both, uniform, who = heaviest(evidence, layer, query, points)
+        chosen, mass, both, uniform, who = heaviest(evidence, layer, query, points, head)
         share = mass[chosen].sum() / mass.sum()
         hold = f"hold {percent(share)} of the mass on points ({who})"
         about.append(f"{len(chosen)} of {len(mass)} sampling points {hold}")
@@ -218,7 +238,7 @@ def film(
     if curves is not None:
         joint_layer = layer_of(curves, layer)
         in_query = query if query in curves.axes[curves.axis("query")].labels else None
-        values, base, _ = one_query(curves, in_query)
+        values, base, _ = one_query(curves, in_query, head)
         joint_values, joint_base = values[joint_layer], float(base[joint_layer][clip.score > 0].mean())
         most = float(joint_values.max())
         divide, unit = look.scaled("mass", most)
@@ -254,8 +274,8 @@ def film(
         tables.append(points_table(chosen, mass, both))
         caption += (
             " Dot: where a token was read; hair: to its reference (zero offset); colour: frames between the two; area: "
-            f"attention mass, mean of heads and query frames (uniform attention: {number(uniform)}); a point between "
-            "two frames is on both."
+            f"attention mass, {of_heads(head)}, mean of query frames (uniform attention: {number(uniform)}); a point "
+            "between two frames is on both."
         )
     if joint_values is not None:
         axes_of = {"frame": range(len(clip)), "person": range(1, clip.people + 1), "joint": clip.layout.joints}

@@ -6,6 +6,7 @@ from typing import Any
 
 import streamlit as st
 
+from xai.dashboard.basket import add_broken
 from xai.dashboard.break_controls import Scene, controls, pointed, rectangle
 from xai.dashboard.breaking import (
     Answer,
@@ -141,6 +142,7 @@ def page() -> None:
     films(untouched, film if changed else None, same)
     if now is None:
         return
+    add_broken(clip, checkpoint, history.removals)
     st.subheader("Where the change comes from", anchor=False)
     table, chart = st.columns([2, 5], gap="large")
     label = table.selectbox("Logit of", list(before.logits), index=0, key="ledger of")

@@ -7,6 +7,7 @@ from typing import Any
 
 import streamlit as st
 
+from xai.dashboard.basket import add_cube, add_player
 from xai.dashboard.choose import ClipChoice, choose_checkpoint, choose_clip, open_checkpoint
 from xai.dashboard.cube import show_cube
 from xai.dashboard.library import open_library
@@ -55,10 +56,12 @@ def page() -> None:
     if payload is None:
         return
     player([payload], key="player")
+    add_player(payload, clip, checkpoint, "player")
     ask_another_way(clip, checkpoint)
     cube, figures = st.columns([3, 2], gap="large")
     with cube:
         show_cube(payload)
+        add_cube(payload, clip, checkpoint)
     with figures:
         downloads(clip, checkpoint)
 

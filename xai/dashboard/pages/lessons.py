@@ -7,7 +7,6 @@ from typing import Any
 import streamlit as st
 
 from xai.dashboard.classroom import Room, shared_classroom
-from xai.dashboard.colours import ACCENT
 from xai.dashboard.lesson_parts import (
     OWN,
     answers,
@@ -32,11 +31,10 @@ STYLE = """<style>
     position: sticky; top: 4.5rem; align-self: flex-start; max-height: calc(100vh - 5.5rem); overflow-y: auto;
   }
 }
-.st-key-words button[kind="primary"] { background: %ACCENT%; border-color: %ACCENT%; color: white; }
 .st-key-words h4 { padding: 0 0 0.3rem; }
 .st-key-words .stRadio > label p { font-weight: 600; }
 .st-key-lesson_bar { border-bottom: 1px solid rgba(128,128,128,0.25); padding-bottom: 6px; }
-</style>""".replace("%ACCENT%", ACCENT)
+</style>"""
 PRESENTER = """<style>
 [data-testid="stHeader"], [data-testid="stSidebar"] { display: none; }
 [data-testid="stMainBlockContainer"] { padding: 1rem 2rem 1rem; }
@@ -47,7 +45,7 @@ PRESENTER = """<style>
 
 
 def place_of(opens: Opens, payload: dict[str, Any]) -> Place:
-    """Where a step opens the player: counted from 0, the joint by its index."""
+    """Where a step opens the player: counted from 0, the joint by its place among those of all people."""
     names = payload["skeleton"]["names"] if payload["skeleton"] else []
     joint = names.index(opens.joint) if opens.joint in names else None
 
@@ -57,6 +55,8 @@ def place_of(opens: Opens, payload: dict[str, Any]) -> Place:
     person = from_0(opens.person)
     if joint is not None and person is None:
         person = payload["skeleton"]["people"][0] if payload["skeleton"]["people"] else 0
+    if joint is not None and person is not None:
+        joint += person * len(names)
     return Place(
         from_0(opens.frame), joint, person, from_0(opens.block), from_0(opens.head), opens.query, opens.label
     )  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
+from xai.dashboard.basket import add_lanes
 from xai.dashboard.choose import ClipChoice, choose_clip
 from xai.dashboard.lanes import lane_payloads
 from xai.dashboard.library import BundledCheckpoint, open_library
@@ -88,6 +89,7 @@ def page() -> None:
     if payloads is None:
         return
     player(payloads, key="temporal_lanes")
+    add_lanes(clip, shown, "temporal_lanes", order=True)
     left, right = st.columns([3, 2], gap="large")
     with left:
         heads(shown, clip)

@@ -1,15 +1,68 @@
-"""Tokens: one clip through the variants none, single and cross (Table 5), in three lanes on one clock."""
+"""Tokens: one clip through the variants none, single and cross (Table 5), in three lanes on one clock.
+
+Under the lanes: who reads whom in each block, how often the variants say the same, and the ablations of the paper.
+"""
 
 from __future__ import annotations
 
+from typing import Any
+
 import streamlit as st
 
+from xai.dashboard.basket import add_lanes
 from xai.dashboard.choose import ClipChoice, choose_clip
 from xai.dashboard.lanes import lane_payloads
-from xai.dashboard.library import open_library
+from xai.dashboard.library import BundledCheckpoint, open_library
 from xai.dashboard.player import player
+from xai.dashboard.shown import untrained
+from xai.dashboard.token_ablations import ablations_panel
+from xai.dashboard.token_agreement import agreement_panel
+from xai.dashboard.token_flow import Flow, flow_figure, table
 
 ORDER = ("none", "single", "cross")
+
+
+@st.fragment
+def who_reads_whom(lanes: list[BundledCheckpoint], payloads: list[dict[str, Any]]) -> None:
+    """What each kind of token reads, variant beside variant, in one block."""
+    st.subheader("Who reads whom", anchor=False)
+    found = [(lane, Flow.of(payload), payload) for lane, payload in zip(lanes, payloads, strict=True)]
+    flows = [(lane, flow, untrained(payload)) for lane, flow, payload in found if flow is not None]
+    if not flows:
+        st.info("The stored traces say nothing of this; write them again with `python -m xai bundle`.")
+        return
+    blocks = list(range(1, max(flow.layers for _, flow, _ in flows) + 1))
+    block = st.segmented_control("Block", blocks, default=1, required=True, key="block", bind="query-params")
+    layer = int(block) - 1
+    for column, (lane, flow, never) in zip(st.columns(len(flows), gap="medium"), flows, strict=True):
+        with column:
+            st.markdown(f"**{lane.token_mode}**" + " :orange[(never trained: this explains nothing)]" * never)
+            if layer >= flow.layers:
+                st.caption(f"This network has {flow.layers} blocks.")
+                continue
+            st.plotly_chart(
+                flow_figure(flow, layer), key=f"flow {lane.token_mode}", config={"displayModeBar": False},
+                alt=f"What each kind of token reads in block {block} of {lane.name}; the table below has the numbers.",
+            )  # fmt: skip
+    st.caption(
+        "Left: who reads, in the colour of the bands; right: what is read. A band is as wide as the attention mass "
+        "(raw, mean over heads and tokens) that one token of the left kind gives to all of the right kind, so the "
+        "bands of each reader sum to 1. There are many patches and points and few modal tokens: the numbers, and what "
+        "you hover, say what uniform attention would give."
+    )
+    with st.expander("The numbers"):
+        rows = [
+            {"variant": lane.token_mode, **row}
+            for lane, flow, _ in flows
+            if layer < flow.layers
+            for row in table(flow, layer)
+        ]
+        st.dataframe(
+            rows, hide_index=True,
+            column_config={
+                name: st.column_config.NumberColumn(format="%.3f") for name in ("attention mass", "uniform")
+            } | {"times uniform": st.column_config.NumberColumn(format="%.2f")},
+        )  # fmt: skip
 
 
 def page() -> None:
@@ -29,10 +82,12 @@ def page() -> None:
         return
     if clip == ClipChoice():
         st.info("Upload a video, and its joints if you have them, to see what the variants do with it.")
-        return
-    payloads = lane_payloads(library, lanes, clip)
-    if payloads is not None:
+    elif (payloads := lane_payloads(library, lanes, clip)) is not None:
         player(payloads, key="lanes")
+        add_lanes(clip, lanes, "lanes")
+        who_reads_whom(lanes, payloads)
+    agreement_panel(lanes)
+    ablations_panel()
 
 
 page()

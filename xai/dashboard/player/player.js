@@ -1,257 +1,281 @@
 // Player: one clock and one highlight drive all views, for one reading or for several lanes of the same clip.
-import { digits, Reading, tokenName } from "./reading.js";
+import { called, digits, range, Reading, readout, share, sum, tokenName } from "./reading.js";
 import { Clock, Store } from "./store.js";
-import { element, readTheme, say } from "./drawing.js";
+import { element, mark, readTheme, renderLegend, say } from "./drawing.js";
 import { loadFrames, Stage, Strip } from "./stage.js";
-import { Curves, Ledger } from "./charts.js";
-import { Diagram, headChoices, layerChoices, queryChoices } from "./diagram.js";
-import { Answers, Key, readout, renderChips, renderLegend, steps } from "./legend.js";
+import { Curves, renderLedger } from "./charts.js";
 
-const KEYS = [
-  ["← →", "step one frame"], ["Home End", "first, last frame"], ["Space", "play, pause"], [", .", "slower, faster: ¼, ½, 1 ×"],
-  ["↑ ↓", "previous, next joint"], ["Enter", "pin frame and joint"], ["Esc", "free what is pinned"], ["[ ]", "previous, next block"],
-  ["h", "next head"], ["q", "next query token"], ["g", "references (zero offsets)"], ["m", "curves or heat map"], ["?", "this list"],
-];
+const STEPS = { "[": ["layer", -1], "]": ["layer", 1], h: ["head", 1], q: ["query", 1] };
+const CYCLES = { ...STEPS, ArrowUp: ["joint", -1], ArrowDown: ["joint", 1] };
+const TOGGLES = { g: "ghost", m: "heat", e: "eachFrame" };
+
+// Puts a template of the page into `host`; returns its named parts, with the texts that the payload has for them.
+function fill(root, template, host, { said }) {
+  const made = root.parentElement.querySelector(`[data-template=${template}]`).content.cloneNode(true);
+  const parts = Object.fromEntries([...made.querySelectorAll("[data-part]")].map((part) => [part.dataset.part, part]));
+  for (const [name, text] of Object.entries(said)) if (parts[name]) parts[name].textContent = text;
+  host.append(made);
+  return parts;
+}
+
+// A button that chooses one value of the state: hover previews, click chooses (both are listened to by the player).
+function option(host, name, value, text, title = "") {
+  const chosen = { "data-choose": JSON.stringify({ [name]: value }) };
+  return element("button", { type: "button", text, title, ...chosen }, host);
+}
 
 // One clip through one checkpoint: sentence, answers, stage, key, curves, ledger.
 class Lane {
-  constructor(host, reading, store, group, several) {
-    Object.assign(this, { reading, store });
-    const root = element("section", { class: "lane", "aria-label": reading.model.name ?? "" }, host);
-    const part = (name, title) => {
-      const made = element("div", { class: name }, root);
-      if (title) this[`${name}Title`] = element("h3", { text: title }, made);
-      return made;
-    };
-    this.top = part("top");
-    if (several) element("h2", { text: reading.model.name ?? reading.model.token_mode }, this.top);
-    this.sentence = element("p", { class: "sentence" }, this.top);
-    const untrained = "These weights were never trained: what they read explains nothing.";
-    if (!reading.model.trained_on) element("p", { class: "warning", text: untrained }, this.top);
-    const [answers, stage, curves] = [part("answers-cell"), part("stage"), part("curves", "joint curves")];
-    const [ledger, key] = [part("ledger"), part("key")];
-    this.stage = new Stage(stage, reading, store, group);
-    this.curves = new Curves(curves, reading, store, group);
-    this.views = [
-      new Answers(answers, reading, store), this.stage, this.curves, new Ledger(ledger, reading, store, group),
-      new Key(key, reading, store, group),
-    ];
-    this.curveOptions(this.curvesTitle);
-  }
-
-  curveOptions(title) {
-    const { people } = this.reading.skeleton ?? { people: [] };
-    const options = people.length > 1 ? people.map((m) => ["person", m, `person ${m + 1}`]) : [];
-    if (people.length) options.push(["heat", true, "heat map"]);
-    this.options = options.map(([name, value, text]) => {
-      const click = () => this.store.choose({ [name]: name === "heat" ? !this.store.chosen.heat : value });
-      return [name, value, element("button", { type: "button", class: "small", text, on: { click } }, title)];
-    });
-    this.limbs = element("span", { class: "legend" }, title);
+  constructor(root, host, reading, store) {
+    const parts = fill(root, "lane", host, reading);
+    Object.assign(this, { parts, reading });
+    parts.lane.reading = reading;
+    for (const { label, probability, logit } of reading.classes.slice(0, 5)) {
+      const numbers = `probability ${digits(probability)}, logit ${digits(logit)}`;
+      const button = option(parts.answers, "label", label, null, numbers);
+      element("span", { text: label, class: "label" }, button);
+      element("span", { text: share(probability), class: "number" }, button);
+      element("i", { style: `width:${100 * probability}%` }, button);
+    }
+    const { people = [], limbs = [] } = reading.skeleton ?? {};
+    if (people.length > 1) for (const m of people) option(parts.people, "person", m, called.person(m));
+    const limb = (name, i) => [`var(--limb-${i % 5})`, name];
+    renderLegend(parts.limbs, reading.joints ? limbs.map(limb) : []);
+    parts.slider.max = Math.ceil(Math.log2(reading.points?.limits));
+    parts.slider.addEventListener("input", () => store.choose({ count: 2 ** parts.slider.value }));
+    parts.eachFrame.hidden = !reading.points?.by_query_frame;
+    this.stage = new Stage(parts.stage, reading, store);
+    this.curves = new Curves(parts, reading);
   }
 
   render(state, theme) {
-    const key = this.reading.key(state);
-    if (key !== this.said) {
-      this.said = key;
-      const pieces = this.reading.sentence(state).map(([text, strong]) => element(strong ? "strong" : "span", { text }));
-      this.sentence.replaceChildren(...pieces);
-    }
-    if (this.coloured !== theme.id) {
-      this.coloured = theme.id;
-      const limbs = (this.reading.joints && this.reading.skeleton?.limbs) || [];
-      renderLegend(this.limbs, limbs.map((limb, i) => [theme.limb(i), limb]));
-    }
-    for (const [name, value, button] of this.options) button.setAttribute("aria-pressed", state[name] === value);
-    for (const view of this.views) view.render(state, theme, this.images);
+    const { parts, reading } = this;
+    const piece = ([text, strong]) => element(strong ? "strong" : "span", { text });
+    if (state.key !== this.said) parts.sentence.replaceChildren(...reading.sentence(state).map(piece));
+    this.said = state.key;
+    this.stage.render(state, theme, this.images);
+    this.curves.render(state);
+    renderLedger(parts, reading, state);
+    this.key(state);
+  }
+
+  // How many points are drawn, what colours and sizes mean.
+  key(state) {
+    const { parts, reading } = this;
+    const { points } = reading;
+    const found = reading.pointMass(state);
+    parts.points.hidden = !found;
+    parts.noPoints.hidden = Boolean(found);
+    parts.discs.hidden = !reading.jointMass(state);
+    say(parts.largest, digits(reading.most("jointMass", state), 2));
+    if (!found) return;
+    const count = Math.min(state.count, points.limits);
+    parts.slider.value = Math.ceil(Math.log2(count));
+    const carried = sum(found.order.slice(0, count).map((i) => found.mass[i])) / (found.total || 1);
+    say(parts.covers, `${count} of ${points.count} points carry ${Math.round(100 * carried)} % of the mass on points`);
+    say(parts.reach, points.most[state.layer]);
+    say(parts.heaviest, digits(reading.most("pointMass", state), 2));
+    say(parts.about, points.about[state.layer]);
   }
 }
 
 export class Player {
   constructor(root) {
     this.root = root;
-    this.report = () => {};
-    root.tabIndex = 0;
-    root.setAttribute("role", "group");
-    root.setAttribute("aria-label", "Player: film, skeleton, sampling points and curves on one clock. Press ? for its keys.");
-    root.addEventListener("keydown", (event) => this.press(event));
-    root.addEventListener("pointerdown", (event) => {
-      if (!event.target.closest("button, input, [role=slider], [role=button]")) root.focus({ preventScroll: true });
+    const data = (event, kind) => event.target.closest(`[data-${kind}]`)?.dataset[kind];
+    const on = (event) => JSON.parse(data(event, "choose") ?? data(event, "pin") ?? "null");
+    const hover = (event) => event.pointerType === "mouse" && on(event);
+    root.addEventListener("pointerover", (event) => hover(event) && this.store.preview(on(event)));
+    root.addEventListener("pointerout", (event) => hover(event) && this.store.preview({}));
+    root.addEventListener("click", (event) => {
+      if (data(event, "key")) this.actions()[data(event, "key")]();
+      if (data(event, "free")) this.store.free([data(event, "free")]);
+      if (on(event)) this.store[data(event, "pin") ? "pin" : "choose"](on(event));
+      if (!event.target.closest("button, input")) root.focus({ preventScroll: true });
     });
-    this.observer = new ResizeObserver(() => this.repaint());
-    this.observer.observe(root);
+    root.addEventListener("keydown", (event) => this.press(event));
+    new ResizeObserver(() => this.repaint()).observe(root);
   }
 
   // Called on every run of the page; rebuilds only when the evidence is another one.
-  show({ readings: payloads, view }) {
-    const shown = payloads.map((payload) => payload.id).join();
-    if (shown !== this.shown) this.build(payloads, shown);
-    const asked = JSON.stringify(view);
-    if (view && asked !== this.asked) this.go(view);
-    this.asked = asked;
+  show({ readings, view, linked }) {
+    const shown = readings.map(({ id }) => id).join();
+    if (shown !== this.shown) this.build(readings.map((payload) => new Reading(payload)));
+    const asked = JSON.stringify([shown, view]);
+    if (asked !== this.asked) this.go(view ?? (linked ? this.fromLink() : {}));
+    Object.assign(this, { shown, asked, linked });
+    this.parts.copy.hidden = !linked;
     this.repaint();
   }
 
-  build(payloads, shown) {
-    this.clock?.pause();
-    this.shown = shown;
-    this.asked = null;
-    const readings = (this.readings = payloads.map((payload) => new Reading(payload)));
-    const [first] = readings, several = readings.length > 1;
-    const group = { readings, most: (name, state) => Math.max(...readings.map((reading) => reading[name](state)?.max ?? 0)) };
-    const modal = (reading) => (reading.queries.includes("own") ? 0 : reading.queries.length);
-    const richest = readings.reduce((a, b) => (modal(b) > modal(a) ? b : a)); // its queries are offered to all lanes
-    const few = (k) => k <= Math.max(32, first.points.limits / 10);
-    const start = {
-      frame: 0, joint: null, point: null, person: first.skeleton?.people[0] ?? 0,
-      layer: several ? null : first.layers - 1, head: -1, query: richest.queries[0], // null is each lane's own
-      label: several ? null : first.classes[0].label,
-      count: first.points ? steps(first.points.limits).findLast(few) ?? 8 : 0,
-      ghost: false, eachFrame: false, heat: false,
-    };
-    const overTime = first.pointFrames(start) ?? [];
-    const hardest = first.hardestJoint(start);
-    const overJoint = hardest?.ratio >= 1.15 && Array.from({ length: first.T }).map((_, t) => first.jointMass(start).mass[t * first.M * first.J + hardest.joint]);
-    const telling = overJoint || overTime; // open where there is something to see
-    start.frame = Math.max(0, telling.indexOf(Math.max(...telling)));
-    this.store = new Store(start);
-    this.clock = new Clock(this.store, first.clip.seconds);
-    this.store.listeners.add(() => this.repaint());
-    this.store.onPin = () => this.tellPage();
+  build(readings) {
+    this.clock?.play(false);
+    const { root } = this;
+    const [first] = readings;
+    const several = readings.length > 1;
+    for (const reading of readings) reading.lanes = readings;
+    const lead = readings.find(({ model }) => model.token_mode === "cross") ?? first; // its queries are for all lanes
+    const each = several ? { layer: null, label: null } : {}; // each lane's own
+    const store = new Store({ ...lead.start, ...each }, () => this.repaint());
+    Object.assign(this, { readings, lead, lists: lead.lists, store, clock: new Clock(store, first.clip.seconds) });
 
-    this.root.replaceChildren();
-    this.root.classList.toggle("several", several);
-    this.root.style.setProperty("--aspect", first.clip.width / first.clip.height);
-    this.bar = element("div", { class: "bar" }, this.root);
-    this.chips = element("div", { class: "chips" }, this.bar);
-    this.readout = element("p", { class: "readout" }, this.bar);
-    this.film = element("div", { class: "film" }, this.root);
-    this.transport(element("div", { class: "transport" }, this.film));
-    this.strip = new Strip(this.film, first, this.store, group, this.clock, !several);
-    this.controls = [];
-    const model = element("div", { class: "model" }, this.root);
-    if (several) {
-      const most = (name) => readings.reduce((a, b) => (b[name] > a[name] ? b : a));
-      const rows = [[layerChoices, most("layers")], [headChoices, most("heads")], [queryChoices, richest]];
-      this.controls = rows.map(([choices, reading]) => choices(model, reading, this.store));
-    } else this.diagram = new Diagram(model, first, this.store);
-    const host = element("div", { class: "lanes" }, this.root);
-    this.lanes = readings.map((reading) => new Lane(host, reading, this.store, group, several));
-    this.live = element("p", { class: "unseen", role: "status", "aria-live": "polite" }, this.root);
-    this.help = element("div", { class: "help", hidden: true, role: "dialog", "aria-label": "Keys" }, this.root);
-    for (const [keys, text] of KEYS) element("kbd", { text: keys }, this.help), element("span", { text }, this.help);
-    this.lanes.forEach((lane) => loadFrames(lane.reading).then((images) => ((lane.images = images), this.repaint())));
+    root.replaceChildren();
+    root.classList.toggle("several", several);
+    root.style = `--aspect:${first.clip.width / first.clip.height};--frames:${first.T}`;
+    this.parts = fill(root, "player", root, first);
+    this.strip = new Strip(this.parts.strip, first);
+    this.diagram(this.parts, first.flow);
+    this.lanes = readings.map((reading) => new Lane(root, this.parts.lanes, reading, store));
+    for (const lane of this.lanes) loadFrames(lane.reading).then((images) => this.repaint((lane.images = images)));
   }
 
-  transport(host) {
-    const button = (text, title, click) =>
-      element("button", { type: "button", class: "small", text, "aria-label": title, title, on: { click } }, host);
-    this.playButton = button("play", "Play or pause (Space)", () => this.clock.toggle());
-    this.speedButton = button("1 ×", "Speed (, and .)", () => this.clock.faster(this.clock.speed > 0.25 ? 0.5 : 4));
-    this.bars = element("span", { class: "quiet bars" }, host);
-    this.when = element("span", { class: "when" }, host);
-    const pin = () => this.store.pin({ frame: this.store.chosen.frame });
-    button("pin this frame", "Pin the frame, so that the link of the page shows it (Enter)", pin);
-    button("?", "Keys", () => this.toggleHelp());
+  // The model, drawn: also the control. A bar for what each query reads; `render` shows those of the chosen one.
+  diagram({ kinds, blocks, model }, flow) {
+    const colour = (kind) => `var(--token-${kind})`;
+    const named = flow.kinds.map((kind) => [colour(kind), tokenName(kind)]);
+    renderLegend(kinds, named);
+    flow.reads.forEach((attentions, layer) => {
+      const block = option(blocks, "layer", layer);
+      element("b", { text: called.layer(layer) }, block);
+      for (const { name, by } of attentions) {
+        const host = element("span", { class: "flow", text: name }, block);
+        for (const [query, { text, title, parts }] of Object.entries(by)) {
+          const bar = element("span", { "data-query": query, title }, host);
+          element("small", { text }, bar);
+          for (const [kind, mass] of parts) element("i", { style: `flex:${mass};background:${colour(kind)}` }, bar);
+        }
+      }
+    });
+    const short = { layer: (i) => i + 1, head: (i) => (i < 0 ? "mean of heads" : i + 1), query: tokenName };
+    for (const [name, text] of Object.entries(short)) {
+      const row = element("div", { class: `choices ${name}`, role: "group", "aria-label": name }, model);
+      element("span", { class: "choices-label", text: name === "layer" ? "block" : name }, row);
+      for (const value of this.lists[name]) option(row, name, value, text(value), called[name](value));
+    }
   }
-  toggleHelp() { this.help.hidden = !this.help.hidden; }
 
-  // A view that the page asks for: a link, or a step of a lesson.
+  // Goes to a place of a link or of a lesson, counted from 0; what it does not name, or is not there, stays.
   go(view) {
-    const { store, readings: [first] } = this, { joint, person = 0, ...rest } = view;
-    const known = Object.entries(rest).filter(([name, value]) => name in store.chosen && value != null);
-    const values = Object.fromEntries(known);
-    if (joint != null && first.skeleton && joint < first.J && person < first.M) values.joint = person * first.J + joint;
-    if (values.frame != null) values.frame = Math.max(0, Math.min(first.T - 1, values.frame));
-    for (const name of ["frame", "joint"]) if (name in values) store.pinned.add(name);
-    store.choose(values);
-    this.told = JSON.stringify(this.place());
+    const there = Object.entries(view).filter(([name, value]) => value != null && this.lists[name]?.includes(value));
+    for (const [name, value] of there) this.store[name in { frame: 0, joint: 0 } ? "pin" : "choose"]({ [name]: value });
   }
 
-  place() {
-    const { chosen, pinned } = this.store, [{ J }] = this.readings, { layer, head, query, label } = chosen;
-    const joint = pinned.has("joint") ? chosen.joint : null;
-    const frame = pinned.has("frame") ? chosen.frame : null;
-    const who = joint == null ? { joint, person: chosen.person } : { joint: joint % J, person: Math.floor(joint / J) };
-    return { frame, ...who, layer, head, query, label };
+  // The link of the page names what differs from the start, counted from 1 as on screen; head 0 is the mean of heads.
+  fromLink() {
+    const read = (text) => (/^\d+$/.test(text) ? text - 1 : text);
+    return Object.fromEntries([...new URLSearchParams(location.search)].map(([name, text]) => [name, read(text)]));
   }
-  tellPage() {
-    const said = JSON.stringify(this.place());
-    if (said !== this.told) this.report(this.place());
-    this.told = said;
+  toLink() {
+    const url = new URL(location.href);
+    const { chosen, start } = this.store;
+    const held = [...this.store.held(), ...(chosen.frame === start.frame ? [] : ["frame"])];
+    for (const name of Object.keys(this.lists)) url.searchParams.delete(name);
+    const written = (value) => (typeof value === "number" ? value + 1 : value);
+    for (const name of held) url.searchParams.set(name, written(chosen[name]));
+    if (url.href !== location.href) history.replaceState(history.state, "", url);
+    return url.href;
+  }
+  copy() {
+    const refused = () => window.prompt("The link of this view", this.toLink());
+    navigator.clipboard?.writeText(this.toLink()).then(() => say(this.parts.copy, "copied"), refused) ?? refused();
+    setTimeout(() => say(this.parts.copy, "copy link"), 1500);
+  }
+
+  actions() {
+    const { store, clock, lists, parts } = this;
+    const { joint, frame } = store.chosen;
+    const now = this.lead.now(store.chosen);
+    const next = (list, value, by) => list.at((list.indexOf(value) + by) % list.length);
+    const cycle = (name, by) => store.choose({ [name]: next(lists[name], now[name], by) });
+    const cycles = Object.entries(CYCLES).map(([key, choice]) => [key, () => cycle(...choice)]);
+    const toggles = Object.entries(TOGGLES).map(([key, name]) => [key, () => store.choose({ [name]: !now[name] })]);
+    const help = (hidden) => (parts.help.hidden = hidden);
+    return {
+      ...Object.fromEntries([...cycles, ...toggles]),
+      ArrowLeft: () => clock.step(-1),
+      ArrowRight: () => clock.step(1),
+      Home: () => clock.seek(0),
+      End: () => clock.seek(lists.frame.length - 1),
+      " ": () => clock.play(!store.playing),
+      ",": () => clock.faster(0.5),
+      ".": () => clock.faster(2),
+      speed: () => clock.faster(clock.speed > 0.25 ? 0.5 : 4),
+      c: () => this.copy(),
+      Enter: () => store.pin(joint == null ? { frame } : { frame, joint }),
+      Escape: () => help(true) && store.free([...store.held(), "joint"]),
+      "?": () => help(!parts.help.hidden),
+    };
   }
 
   press(event) {
-    const { store, clock, readings: [first] } = this, { chosen } = store;
-    const pressed = event.composedPath()[0], onButton = pressed.matches?.("button, [role=button], input");
-    if (event.ctrlKey || event.metaKey || event.altKey || (onButton && [" ", "Enter"].includes(event.key))) return;
-    if (pressed.type === "range" && event.key.startsWith("Arrow")) return;
-    const joint = (by) => {
-      if (!first.skeleton) return;
-      const all = first.skeleton.people.flatMap((m) => first.skeleton.names.map((_, j) => m * first.J + j));
-      store.choose({ joint: all[(all.indexOf(chosen.joint) + by + all.length + (chosen.joint == null && by < 0)) % all.length] });
-    };
-    const layer = (by) => store.choose({ layer: Math.max(0, Math.min(first.layers - 1, first.layer(chosen) + by)) });
-    const actions = {
-      ArrowLeft: () => clock.step(-1), ArrowRight: () => clock.step(1), Home: () => clock.seek(0), End: () => clock.seek(first.T - 1),
-      " ": () => clock.toggle(), ",": () => clock.faster(0.5), ".": () => clock.faster(2), ArrowUp: () => joint(-1), ArrowDown: () => joint(1),
-      Enter: () => store.pin({ frame: chosen.frame, ...(chosen.joint == null ? {} : { joint: chosen.joint }) }),
-      Escape: () => ((this.help.hidden = true), store.free([...new Set([...store.pinned, ...store.moved(), "joint"])])),
-      "[": () => layer(-1), "]": () => layer(1), h: () => store.choose({ head: ((first.head(chosen) + 2) % (first.heads + 1)) - 1 }),
-      q: () => store.choose({ query: first.queries[(first.queries.indexOf(first.query(chosen)) + 1) % first.queries.length] }),
-      g: () => store.choose({ ghost: !chosen.ghost }), m: () => store.choose({ heat: !chosen.heat }), "?": () => this.toggleHelp(),
-    };
-    if (!actions[event.key]) return;
+    const { key, ctrlKey, metaKey, altKey } = event;
+    const action = this.actions()[key];
+    const pressed = event.composedPath()[0];
+    const own = pressed.matches?.("button, input") && [" ", "Enter"].includes(key); // what the browser does with it
+    if (!action || own || (pressed.type === "range" && key.startsWith("Arrow")) || ctrlKey || metaKey || altKey) return;
     event.preventDefault();
     event.stopPropagation(); // the page has its own keys
-    actions[event.key]();
+    action();
   }
 
   repaint() {
-    this.request ??= requestAnimationFrame(() => {
-      this.request = null;
-      this.render();
-    });
+    cancelAnimationFrame(this.request);
+    this.request = requestAnimationFrame(() => this.render());
   }
 
   render() {
-    if (!this.store) return;
-    const theme = (this.theme = readTheme(this.root, this.theme)), state = this.store.view(), [first] = this.readings;
-    for (const lane of this.lanes) lane.render(state, theme);
-    this.strip.render(state, theme, this.lanes[0].images);
-    this.diagram?.render(state, theme);
-    for (const update of this.controls) update(state);
-    renderChips(this.chips, this.store, first);
-    say(this.playButton, this.store.playing ? "pause" : "play");
-    say(this.speedButton, { 1: "1 ×", 0.5: "½ ×", 0.25: "¼ ×" }[this.clock.speed]);
-    say(this.when, `frame ${state.frame + 1} of ${first.T}  ${first.clip.seconds[state.frame].toFixed(2)} s`);
-    const frames = this.strip.withPoints && first.frameMass(state);
-    const bars = () => `bars: mass of ${tokenName(first.readerName("windows", state))} on each frame (temporal stride attention)`;
-    say(this.bars, frames ? `${bars()}, highest ${digits(frames.max, 2)} raw; dotted: uniform` : "");
-    const said = readout(state, this.readings);
-    say(this.readout, said);
-    clearTimeout(this.speaking);
-    if (!this.store.playing) this.speaking = setTimeout(() => (this.live.textContent = said), 400);
+    const { parts, store, root, lead } = this;
+    if (!root.isConnected) return; // the page was left before this frame
+    const [first] = this.readings;
+    const state = first.now(store.view());
+    const theme = (this.theme = readTheme(root));
+    root.style.setProperty("--frame", state.frame);
+    for (const lane of this.lanes) lane.render(lane.reading.now(store.view()), theme);
+    this.strip.render(state, theme, this.lanes[0].images, store.chosen.frame);
+    for (const bar of root.querySelectorAll("[data-query]")) bar.hidden = bar.dataset.query !== state.query;
+    for (const button of root.querySelectorAll("[data-choose], [data-toggle]")) {
+      const now = (button.closest(".lane")?.reading ?? lead).now(store.view());
+      const { choose, toggle } = button.dataset;
+      const chosen = choose && Object.entries(JSON.parse(choose)).every(([name, value]) => now[name] === value);
+      mark(button, "aria-pressed", chosen ?? now[toggle]);
+    }
+    this.chips(parts.chips, store);
+    say(parts.play, store.playing ? "pause" : "play");
+    say(parts.speed, { 1: "1 ×", 0.5: "½ ×", 0.25: "¼ ×" }[this.clock.speed]);
+    say(parts.bars, digits(first.frameMass(state)?.max, 2));
+    say(parts.readout, readout(state, this.readings));
+    clearTimeout(this.waiting);
+    if (store.playing) return;
+    this.waiting = setTimeout(() => {
+      say(parts.live, parts.readout.textContent); // what a screen reader says, once nothing moves
+      if (this.linked) this.toLink();
+    }, 400);
+  }
+
+  // What is pinned or differs from the start; a click frees it.
+  chips(host, store) {
+    const held = store.held().map((name) => [name, called[name](store.chosen[name], this.readings[0])]);
+    if (host.dataset.said === held.join()) return;
+    host.dataset.said = held.join();
+    this.parts.hint.hidden = held.length > 0;
+    host.replaceChildren();
+    for (const [name, text] of held) {
+      const chip = { type: "button", class: "chip", text: `${text} ×`, "aria-label": `Free ${text}` };
+      element("button", { ...chip, "data-free": name }, host);
+    }
   }
 
   close() {
-    this.clock?.pause();
-    this.observer.disconnect();
+    this.clock.play(false);
     cancelAnimationFrame(this.request);
-    clearTimeout(this.speaking);
+    clearTimeout(this.waiting);
+    this.root.player = null;
   }
 }
 
-const players = new WeakMap();
-
-export default function mount({ data, parentElement, setStateValue }) {
-  const root = parentElement.querySelector(".player") ;
-  if (!players.has(root)) players.set(root, (root.player = new Player(root)));
-  const player = players.get(root);
-  player.report = (view) => setStateValue("view", view);
-  player.show(data);
-  return () => {
-    player.close();
-    players.delete(root);
-  };
+export default function mount({ data, parentElement }) {
+  const root = parentElement.querySelector(".player");
+  root.player ??= new Player(root);
+  root.player.show(data);
+  return () => root.player?.close();
 }

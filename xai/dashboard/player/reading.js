@@ -1,164 +1,135 @@
 // Reading: one payload, decoded, and what is measured from it. Nothing here draws or listens.
 
-// "own" stands for "each attention's own reader", where no token takes part in both (the variant without modal tokens).
-const TOKEN_NAMES = {
-  own: "patches, joints", cls: "CLS", rgb: "RGB", patch: "patches", joint: "joints", point: "points",
-};
-export const tokenName = (token) => TOKEN_NAMES[token] ?? token;
-export const singular = (token) =>
-  ({ patch: "mean patch", joint: "mean joint" })[token] ?? `${tokenName(token)} token`;
+const NAMES = { own: "patches, joints", cls: "CLS", rgb: "RGB", patch: "patches", joint: "joints", point: "points" };
+export const tokenName = (token) => NAMES[token] ?? token;
+export const range = (count) => [...Array(count).keys()];
+export const sum = (values) => values.reduce((total, value) => total + value, 0);
 
-// An array of `shape`, addressed by its leading axes: at(2, 0) is the rest of the axes at [2][0], as a typed view.
+// An array of `shape`, addressed by its leading axes: at(2, 0) is the rest of the axes at [2][0], as a view.
 export class Packed {
   constructor({ b64, levels, shape, low, step }) {
     const bytes = Uint8Array.from(atob(b64), (letter) => letter.charCodeAt(0));
-    const integers = levels === "u2" ? new Uint16Array(bytes.buffer) : bytes;
     this.shape = shape;
-    this.values = Float32Array.from(integers, (integer) => low + step * integer);
+    this.values = new Float32Array(levels === "u2" ? new Uint16Array(bytes.buffer) : bytes);
+    this.values.forEach((integer, i) => (this.values[i] = low + step * integer));
   }
 
   at(...index) {
-    let start = 0, length = this.values.length;
-    index.forEach((i, axis) => {
-      length /= this.shape[axis];
-      start += i * length;
-    });
-    return this.values.subarray(start, start + length);
+    const size = index.reduce((length, _, axis) => length / this.shape[axis], this.values.length);
+    const start = size * index.reduce((place, i, axis) => place * this.shape[axis] + i, 0);
+    return this.values.subarray(start, start + size);
   }
 }
 
-const mean = (arrays) => {
-  if (arrays.length === 1) return arrays[0];
-  const total = new Float32Array(arrays[0].length);
-  for (const array of arrays) array.forEach((value, i) => (total[i] += value / arrays.length));
-  return total;
-};
-const largest = (values) => values.reduce((most, value) => Math.max(most, value), 0);
+function decode(part) {
+  if (part?.b64) return new Packed(part);
+  if (!part || typeof part !== "object" || Array.isArray(part)) return part;
+  return Object.fromEntries(Object.entries(part).map(([name, value]) => [name, decode(value)]));
+}
 
 export class Reading {
   constructor(payload) {
-    Object.assign(this, payload);
-    this.T = payload.clip.frames;
+    Object.assign(this, decode(payload));
     this.memory = new Map();
-    const queries = ["windows", "points", "joints"].flatMap((part) => payload[part]?.queries ?? []);
-    this.queries = [...new Set([...(payload.model.queries ?? []), ...queries])];
-    const parts = [payload.points, payload.joints].filter(Boolean);
-    if (!this.queries.some((query) => parts.every((part) => part.queries.includes(query)))) this.queries.unshift("own");
-    if (payload.skeleton) {
-      this.place = new Packed(payload.skeleton.place);
-      this.score = new Packed(payload.skeleton.score).values;
-      this.J = payload.skeleton.names.length;
-      this.M = this.place.shape[1];
-    }
-    for (const part of ["points", "joints", "windows"])
-      if (payload[part]) {
-        this[part] = { ...payload[part], mass: new Packed(payload[part].mass) };
-        this.layers = this[part].mass.shape[0];
-        this.heads = this[part].mass.shape[1];
-      }
-    for (const part of ["joints", "windows"]) if (this[part]) this[part].uniform = new Packed(payload[part].uniform);
-    if (this.points) {
-      const points = this.points;
-      for (const name of ["place", "reference", "clamped"]) points[name] = new Packed(points[name]);
-      if (points.by_query_frame) points.by_query_frame = new Packed(points.by_query_frame);
-      points.limits = points.mass.shape[3];
-    }
-    this.layers ??= payload.model.layers ?? 1;
-    this.heads ??= payload.model.heads ?? 1;
+    this.T = this.clip.frames;
+    [, this.M, this.J] = this.skeleton?.place.shape ?? [0, 0, 0];
   }
+
+  // What a state means here: another lane may have more layers, heads or queries, and null is each lane's own.
+  now(state) {
+    const layer = Math.min(state.layer ?? this.layers, this.layers - 1);
+    const head = state.head < this.heads ? state.head : -1;
+    const query = this.queries.includes(state.query) ? state.query : this.queries[0];
+    const { label } = this.classes.find((entry) => entry.label === state.label) ?? this.classes[0];
+    return { ...state, layer, head, query, label, key: `${layer}/${head}/${query}` };
+  }
+  sentence = (state) => this.sentences[state.layer][state.head + 1][this.queries.indexOf(state.query)];
+
+  // The largest of all lanes, which share their scales.
+  most = (name, state) => Math.max(...this.lanes.map((one) => one[name](one.now(state))?.max ?? 0));
 
   remember(key, make) {
     if (!this.memory.has(key)) this.memory.set(key, make());
     return this.memory.get(key);
   }
 
-  layer(state) { return Math.min(state.layer ?? this.layers - 1, this.layers - 1); }
-  head(state) { return state.head >= this.heads ? -1 : state.head; }
-  query(state) { return this.queries.includes(state.query) ? state.query : this.queries[0]; }
-
   // The index of the chosen query among those that read in `part`; -1 when it takes no part in that attention.
-  // A query that only another lane has is answered by the part's own first reader.
-  reader(part, state) {
-    if (!this[part]) return -1;
-    const index = this[part].queries.indexOf(state.query);
-    return index < 0 && (state.query === "own" || !this.queries.includes(state.query)) ? 0 : index;
+  reader(part, { query }) {
+    return this[part] && query === "own" ? 0 : (this[part]?.queries.indexOf(query) ?? -1);
   }
-  readerName(part, state) { return this[part]?.queries[this.reader(part, state)] ?? this.query(state); }
+  readerName = (part, state) => tokenName(this[part]?.queries[this.reader(part, state)] ?? state.query);
 
-  key(state) { return `${this.layer(state)}/${this.head(state)}/${state.query}`; }
-  viewName(state) {
-    const head = this.head(state) < 0 ? "mean of heads" : `head ${this.head(state) + 1}`;
-    return `block ${this.layer(state) + 1}, ${head}`;
-  }
-
-  rows(packed, state, query, ...more) {
-    const heads = this.head(state) < 0 ? [...Array(this.heads).keys()] : [this.head(state)];
-    return mean(heads.map((head) => packed.at(this.layer(state), head, query, ...more)));
+  // One array of the chosen layer and head; the mean of the heads unless one is chosen.
+  rows(packed, { layer, head }, ...index) {
+    const rows = (head < 0 ? range(this.heads) : [head]).map((h) => packed.at(layer, h, ...index));
+    return rows[0].map((_, i) => sum(rows.map((row) => row[i])) / rows.length);
   }
 
   // Points of the chosen layer with the mass that the chosen query gives them; `order` is by mass, most first.
   pointMass(state) {
     const query = this.reader("points", state);
     if (query < 0) return null;
-    const single = state.eachFrame && this.points.by_query_frame;
-    return this.remember(`points ${this.key(state)} ${single ? state.frame : "mean"}`, () => {
-      const mass = single ? this.rows(this.points.by_query_frame, state, query, state.frame)
-        : this.rows(this.points.mass, state, query);
-      const sums = this.points.sums[this.layer(state)];
-      const all = this.head(state) < 0 ? sums.reduce((s, row) => s + row[query], 0) / sums.length : sums[this.head(state)][query];
-      const total = single ? mass.reduce((a, b) => a + b, 0) : all;
+    const { mass: all, sums, by_query_frame: each } = this.points;
+    const single = each && state.eachFrame;
+    return this.remember(`points ${state.key} ${single ? state.frame : ""}`, () => {
+      const mass = single ? this.rows(each, state, query, state.frame) : this.rows(all, state, query);
       const order = [...mass.keys()].sort((a, b) => mass[b] - mass[a]);
-      let sum = 0;
-      const covered = order.map((i) => (sum += mass[i]) / (total || 1));
-      return { mass, order, covered, total, max: mass[order[0]] ?? 0 };
+      return { mass, order, total: single ? sum(mass) : this.rows(sums, state, query)[0], max: mass[order[0]] };
     });
   }
 
-  pointPlaces(state) {
-    const layer = this.layer(state);
+  pointPlaces({ layer }) {
     return this.remember(`places ${layer}`, () => {
-      const place = this.points.place.at(layer), reference = this.points.reference.at(layer);
-      const moved = place.filter((_, i) => i % 3 === 0).map((t, i) => t - reference[3 * i]);
-      const most = moved.reduce((a, b) => Math.max(a, Math.abs(b)), 0);
-      return { place, reference, clamped: this.points.clamped.at(layer), moved, most: Math.max(0.5, Math.ceil(most * 2) / 2) };
+      const [place, reference, clamped] = ["place", "reference", "clamped"].map((name) => this.points[name].at(layer));
+      const moved = clamped.map((_, i) => place[3 * i] - reference[3 * i]);
+      return { place, reference, clamped, moved, most: this.points.most[layer] };
     });
   }
 
-  // Attention mass [frame, person, joint] of the chosen query, with its maximum over the clip and its base rate.
-  jointMass(state) {
-    const query = this.reader("joints", state);
-    if (query < 0 || !this.skeleton) return null;
-    return this.remember(`joints ${this.key(state)}`, () => {
-      const mass = this.rows(this.joints.mass, state, query);
-      const uniform = this.joints.uniform.at(this.layer(state));
-      const seen = uniform.filter((value) => value > 0);
-      return { mass, uniform, base: seen.reduce((a, b) => a + b, 0) / Math.max(1, seen.length), max: largest(mass) };
-    });
-  }
-
-  // Attention mass [frame] that the chosen query gives to frames in temporal stride attention, mean over query frames.
-  frameMass(state) {
-    const query = this.reader("windows", state);
+  // Attention mass of joints [frame, person, joint], and of frames [frame], with what uniform attention would give.
+  jointMass = (state) => (this.skeleton ? this.massOf("joints", state) : null);
+  frameMass = (state) => this.massOf("windows", state);
+  massOf(part, state) {
+    const query = this.reader(part, state);
     if (query < 0) return null;
-    return this.remember(`frames ${this.key(state)}`, () => {
-      const byQuery = this.rows(this.windows.mass, state, query), base = this.windows.uniform.at(this.layer(state));
-      const over = (values) => Array.from({ length: this.T }, (_, t) => {
-        let sum = 0;
-        for (let q = 0; q < this.T; q++) sum += values[q * this.T + t];
-        return sum / this.T;
-      });
-      const mass = over(byQuery);
-      return { mass, base: over(base), max: Math.max(...mass) };
+    return this.remember(`${part} ${state.key}`, () => {
+      const mass = this.rows(this[part].mass, state, query);
+      const uniform = this[part].uniform.at(state.layer);
+      const read = uniform.filter((value) => value > 0);
+      return { mass, uniform, base: sum(read) / Math.max(1, read.length), max: Math.max(...mass) };
     });
   }
 
-  // What the chosen query reads in one attention of one block: [[kind, mass], ...]; null when it does not read there.
-  flowOf(layer, attention, state) {
-    const { attention: names, reader, read, mass } = this.flow;
-    const query = this.readerName({ deformable: "points", joint: "joints", temporal: "windows" }[attention], state);
-    const row = mass[layer]?.[names.indexOf(attention)]?.[reader.indexOf(query)];
-    if (!row || row.every((value) => !value)) return null;
-    return read.map((kind, i) => [kind, row[i] ?? 0]).filter(([, value]) => value > 0);
+  // The patch nearest to pixel (x, y) of a frame, as its row among those that read.
+  patchAt(x, y, frame) {
+    const { spots, patches } = this.looks;
+    const rows = range(patches.length / this.T).map((i) => (frame * patches.length) / this.T + i);
+    const places = rows.map((row) => spots.at(0, patches[row]));
+    const apart = places.map((place) => Math.hypot(place[1] - x, place[2] - y));
+    return rows[apart.indexOf(Math.min(...apart))];
+  }
+
+  // What the token under the pointer reads most, in every frame; of a point, the patches that read it most.
+  look({ layer, frame, joint, point, patch }) {
+    const { looks, M, J } = this;
+    if (!looks || (patch ?? joint ?? point) == null) return null;
+    const strongest = (table, row) => {
+      const [keys, masses] = ["read", "mass"].map((name) => looks[table]?.[name].at(layer, row) ?? []);
+      return [...keys].flatMap((key, i) => {
+        const [t, x, y] = looks.spots.at(layer, key); // a modal token is beyond the spots: it has no place in a frame
+        const kind = ["patch", "joint", "point"].find((_, k) => key < looks.ends[k]);
+        const frame = kind === "point" ? t : Math.round(t);
+        return kind && masses[i] ? { table, kind, t: frame, x, y, mass: masses[i], share: masses[i] / masses[0] } : [];
+      });
+    };
+    const person = frame * M * J + joint;
+    return this.remember(`look ${layer} ${patch} ${joint == null ? point : person}`, () => {
+      const [t, x, y] = patch == null ? [] : looks.spots.at(layer, looks.patches[patch]);
+      const own = { own: true, kind: "patch", t: Math.round(t), x, y, share: 1 };
+      if (patch != null) return [own, ...strongest("deformable", patch), ...strongest("temporal", patch)];
+      if (joint == null) return strongest("points", point);
+      return [...strongest("joint", person), ...strongest("temporal", looks.patches.length + person)];
+    });
   }
 
   jointName(index, besides = null) {
@@ -166,83 +137,7 @@ export class Reading {
     const several = this.skeleton.people.length > 1 && person !== besides ? ` (person ${person + 1})` : "";
     return this.skeleton.names[index % this.J] + several;
   }
-
-  classIndex(label) { return Math.max(0, this.classes.findIndex((entry) => entry.label === label)); }
-
-  // Sums of the parts of one class, per token.
-  account(index) {
-    const tokens = this.ledger.parts[index].map((row) => row.reduce((a, b) => a + b, 0));
-    return { tokens, bias: this.classes[index].bias, logit: this.classes[index].logit };
-  }
-
-  // The joint that the chosen query read most above its base rate, and the frames where it did.
-  hardestJoint(state) {
-    const found = this.jointMass(state);
-    if (!found) return null;
-    return this.remember(`hardest ${this.key(state)}`, () => {
-      const ratio = Array.from({ length: this.M * this.J }, (_, j) => {
-        let mass = 0, base = 0;
-        for (let t = 0; t < this.T; t++) {
-          mass += found.mass[t * this.M * this.J + j];
-          base += found.uniform[t * this.M * this.J + j];
-        }
-        return base ? mass / base : 0;
-      });
-      const joint = ratio.indexOf(Math.max(...ratio));
-      const overTime = Array.from({ length: this.T }, (_, t) => found.mass[t * this.M * this.J + joint]);
-      return { joint, ratio: ratio[joint], frames: peakFrames(overTime) };
-    });
-  }
-
-  // Mass of the sampling points per frame, each point shared between its two neighbouring frames.
-  pointFrames(state) {
-    const found = this.pointMass({ ...state, eachFrame: false });
-    if (!found) return null;
-    const { place } = this.pointPlaces(state);
-    const frames = new Array(this.T).fill(0);
-    found.mass.forEach((mass, i) => {
-      for (const t of [Math.floor(place[3 * i]), Math.floor(place[3 * i]) + 1])
-        if (t >= 0 && t < this.T) frames[t] += mass * timeWeight(place[3 * i], t);
-    });
-    return frames;
-  }
-
-  // The sentence on top, as [text, strong?] pieces. It reports what was read; it never says why.
-  sentence(state) {
-    const { label, probability } = this.classes[0];
-    const pieces = [["The model says "], [label, true], [` (${share(probability)}). `]];
-    if (this.clip.label && this.clip.label !== label) pieces.push(["The clip is labelled "], [this.clip.label, true], [". "]);
-    const query = singular(this.readerName(this.hardestJoint(state) ? "joints" : "points", state));
-    const joint = this.hardestJoint(state), points = this.pointFrames(state);
-    if (joint && joint.ratio >= 1.15) {
-      const times = ` hardest (${digits(joint.ratio, 2)} × uniform)`;
-      pieces.push([`Its ${query} read the `], [this.jointName(joint.joint), true], [times]);
-      pieces.push([joint.frames ? `, most in ${joint.frames}.` : ", over the whole clip."]);
-    } else if (joint) {
-      pieces.push([`Its ${query} read all joints about equally.`]);
-    } else if (points) {
-      const frames = peakFrames(points);
-      pieces.push([`Its ${query} read ${frames ? `most from points in ${frames}` : "points of all frames about equally"}.`]);
-    } else pieces.push([this.skeleton ? `Its ${query} reads neither points nor joints here.` : this.absent.joints]);
-    if (joint || points) pieces.push([` (${this.viewName(state)})`]);
-    return pieces;
-  }
 }
-
-// "frames 5–8": the run around the peak that stays above half of it; null when the values are about flat.
-export function peakFrames(values) {
-  const peak = values.indexOf(Math.max(...values));
-  const middle = values.reduce((a, b) => a + b, 0) / values.length;
-  if (!(values[peak] > 1.15 * middle)) return null;
-  let from = peak, to = peak;
-  while (from > 0 && values[from - 1] >= values[peak] / 2) from--;
-  while (to < values.length - 1 && values[to + 1] >= values[peak] / 2) to++;
-  if (to - from + 1 >= 0.8 * values.length) return null;
-  return from === to ? `frame\u00a0${from + 1}` : `frames\u00a0${from + 1}\u2060–\u2060${to + 1}`;
-}
-
-// Trilinear interpolation in time: how much of a point at fractional `t` is read from frame `frame`.
-export const timeWeight = (t, frame) => Math.max(0, 1 - Math.abs(t - frame));
 
 export function digits(value, count = 3) {
   if (!Number.isFinite(value)) return "–";
@@ -250,6 +145,62 @@ export function digits(value, count = 3) {
   const decimals = count - 1 - Math.floor(Math.log10(Math.abs(value)));
   return value.toFixed(Math.max(0, Math.min(8, decimals))).replace("-", "−");
 }
-export const fixed = (value) => (Math.round(100 * value) / 100 || 0).toFixed(2).replace("-", "−"); // terms of a sum share their decimals
+export const fixed = (value) => (Math.round(100 * value) / 100 || 0).toFixed(2).replace("-", "−"); // terms of a sum
 export const signed = (value, count) => (value > 0 ? "+" : "") + digits(value, count);
 export const share = (value) => (value > 0.995 ? "> 0.99" : value < 0.005 ? "< 0.01" : value.toFixed(2));
+
+export const called = {
+  frame: (frame) => `frame ${frame + 1}`,
+  joint: (joint, reading) => reading.jointName(joint),
+  person: (person) => `person ${person + 1}`,
+  layer: (layer) => `block ${layer + 1}`,
+  head: (head) => (head < 0 ? "mean of heads" : `head ${head + 1}`),
+  query: (query) => `query ${tokenName(query)}`,
+  label: (label) => `class ${label}`,
+};
+
+// How much the keys carry that are shown of the token under the pointer, attention by attention.
+function carried(found) {
+  const tables = Object.groupBy(found?.filter(({ own }) => !own) ?? [], ({ table }) => table);
+  const mass = (keys) => digits(sum(keys.map((key) => key.mass)), 2);
+  const words = ([table, keys]) => ` Its ${keys.length} strongest keys in ${table} attention carry ${mass(keys)}.`;
+  return Object.entries(tables).map(words).join("");
+}
+
+// What is under the pointer, else at the playhead.
+export function readout(state, readings) {
+  const [reading] = readings;
+  const { frame, joint, point, patch } = state;
+  const several = readings.length > 1;
+  const found = reading.look(state);
+  const looks = carried(found);
+  const at = frame * reading.M * reading.J + joint;
+  if (joint != null && reading.skeleton) {
+    const name = `Frame ${frame + 1}, ${reading.jointName(joint)}`;
+    const each = readings.map((one) => `${one.model.token_mode} ${digits(one.jointMass(one.now(state))?.mass[at], 2)}`);
+    if (several) return `${name}: attention mass ${each.join(", ")}.`;
+    const read = reading.jointMass(state);
+    const score = `score ${digits(reading.skeleton.score.values[at], 2)}`;
+    if (!read) return `${name}: ${score}; ${tokenName(state.query)} reads no joints.${looks}`;
+    const [mass, base] = [read.mass[at], read.uniform[at]];
+    const times = base ? `${digits(mass / base, 2)} × uniform (${digits(base, 2)})` : "not to be read";
+    const reader = reading.readerName("joints", state);
+    return `${name}: attention mass of ${reader} ${digits(mass, 2)}, ${times}; ${score}.${looks}`;
+  }
+  if (point != null && !several && reading.pointMass(state)) {
+    const { place, reference, clamped } = reading.pointPlaces(state);
+    const [[t, x, y], [t0, x0, y0]] = [place, reference].map((values) => values.subarray(3 * point));
+    const where = `Point at frame ${(t + 1).toFixed(1)}, x ${x.toFixed(0)}, y ${y.toFixed(0)} px`;
+    const moved = `${signed(t - t0, 2)} frames, ${signed(x - x0, 2)} × ${signed(y - y0, 2)} px`;
+    const edge = clamped[point] ? ", held at the edge" : "";
+    const by = found?.length ? ` Squares: the ${found.length} patches that read it most.` : "";
+    const mass = digits(reading.pointMass(state).mass[point], 2);
+    return `${where}: attention mass ${mass}, moved ${moved} from its reference${edge}.${by}`;
+  }
+  const [own] = found ?? [];
+  if (patch != null) return `Patch at frame ${own.t + 1}, x ${own.x.toFixed(0)}, y ${own.y.toFixed(0)} px.${looks}`;
+  const { tokens, parts } = reading.ledger;
+  const rows = parts[reading.classes.findIndex(({ label }) => label === state.label)];
+  const adds = rows.map((row, i) => `${tokenName(tokens[i])} ${signed(row[frame], 2)}`).join(", ");
+  return reading.clip.said[frame] + (several ? "." : `: adds ${adds} to the logit of ${state.label}.`);
+}

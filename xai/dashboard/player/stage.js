@@ -1,247 +1,216 @@
-// Stage and film strip: the frames, what was sampled where, and the skeleton.
-import { timeWeight } from "./reading.js";
-import { disc, Sheet, stroke, svg, timeColour, viridis, write } from "./drawing.js";
+// Stage and film strip: the frames, what was sampled where, the skeleton, and where the token under the pointer looks.
+import { range } from "./reading.js";
+import { disc, element, frameColumns, mark, say, Sheet, stroke, timeColour, viridis } from "./drawing.js";
 
 const CASING = "rgba(10, 12, 16, 0.75)";
+const WHITE = "rgba(255, 255, 255, 0.92)";
 const LOW_SCORE = 0.3;
 
 // The frames of a payload's sprite as separate images, in the size they were sent.
 export async function loadFrames({ sprite, clip }) {
+  const { columns, width, height } = sprite;
   const image = new Image();
   image.src = sprite.src;
   await image.decode();
-  const cut = (t) => {
-    const x = (t % sprite.columns) * sprite.width, y = Math.floor(t / sprite.columns) * sprite.height;
-    return createImageBitmap(image, x, y, sprite.width, sprite.height);
-  };
-  return Promise.all(Array.from({ length: clip.frames }, (_, t) => cut(t)));
+  const corner = (t) => [(t % columns) * width, Math.floor(t / columns) * height];
+  return Promise.all(range(clip.frames).map((t) => createImageBitmap(image, ...corner(t), width, height)));
 }
 
 // Where pixels of the clip are on the canvas. Integer pixel coordinates are pixel centres, hence the half.
 export function fit(clip, left, top, width, height) {
   const scale = Math.min(width / clip.width, height / clip.height);
-  const x0 = left + (width - scale * clip.width) / 2, y0 = top + (height - scale * clip.height) / 2;
-  const x = (px) => x0 + scale * (px + 0.5), y = (py) => y0 + scale * (py + 0.5);
+  const x0 = left + (width - scale * clip.width) / 2;
+  const y0 = top + (height - scale * clip.height) / 2;
+  const [x, y] = [(px) => x0 + scale * (px + 0.5), (py) => y0 + scale * (py + 0.5)];
   return { scale, x0, y0, width: scale * clip.width, height: scale * clip.height, x, y };
 }
 
-// The points to draw on one frame, largest last so that small ones are not buried: place, size, opacity, colour.
-export function pointsOn(reading, state, frame, at, biggest, maxMass) {
+// Trilinear interpolation in time: how much of what is at fractional `t` is read from frame `frame`.
+const timeWeight = (t, frame) => Math.max(0, 1 - Math.abs(t - frame));
+
+// The points to draw on one frame, largest last so that small ones are not buried.
+function pointsOn(reading, state, frame, at, biggest, max) {
   const found = reading.pointMass(state);
   if (!found) return [];
   const { place, reference, clamped, moved, most } = reading.pointPlaces(state);
-  const shown = found.order.slice(0, state.count);
-  if (state.point != null && !shown.includes(state.point)) shown.push(state.point);
-  return shown.flatMap((i) => {
-    const opacity = timeWeight(place[3 * i], frame);
-    if (opacity <= 0) return [];
-    const radius = Math.max(1, biggest * Math.sqrt(found.mass[i] / (maxMass || 1)));
-    const [x, y] = [at.x(place[3 * i + 1]), at.y(place[3 * i + 2])];
-    const [fromX, fromY] = [at.x(reference[3 * i + 1]), at.y(reference[3 * i + 2])];
-    return [{ i, x, y, fromX, fromY, radius, opacity, colour: timeColour(moved[i], most), clamped: clamped[i] > 0 }];
-  }).sort((a, b) => a.radius - b.radius);
+  const shown = new Set([...found.order.slice(0, state.count), state.point ?? found.order[0]]);
+  const near = [...shown].filter((i) => timeWeight(place[3 * i], frame) > 0);
+  const points = near.map((i) => {
+    const [[t, x, y], [, fromX, fromY]] = [place, reference].map((values) => values.subarray(3 * i, 3 * i + 3));
+    const look = { opacity: timeWeight(t, frame), colour: timeColour(moved[i], most), clamped: clamped[i] > 0 };
+    const radius = Math.max(1, biggest * Math.sqrt(found.mass[i] / (max || 1)));
+    return { i, ...look, radius, x: at.x(x), y: at.y(y), from: [at.x(fromX), at.y(fromY)] };
+  });
+  return points.sort((a, b) => a.radius - b.radius);
+}
+
+// Where the token under the pointer looks in one frame: cells for patches (white is its own), discs for the others.
+function drawLook(context, reading, state, frame, at, colour, biggest) {
+  const [wide, high] = reading.looks?.cell.map((side) => side * at.scale) ?? [];
+  for (const { own, kind, t, x, y, share } of reading.look(state) ?? []) {
+    context.globalAlpha = (0.35 + 0.65 * share) * timeWeight(t, frame);
+    Object.assign(context, { strokeStyle: own ? "#fff" : colour, lineWidth: Math.max(1, biggest / 4) });
+    if (kind === "patch") context.strokeRect(at.x(x) - wide / 2, at.y(y) - high / 2, wide, high);
+    else disc(context, at.x(x), at.y(y), biggest * Math.sqrt(share), colour, CASING);
+  }
+  context.globalAlpha = 1;
 }
 
 export class Stage {
-  constructor(host, reading, store, group) {
-    Object.assign(this, { reading, store, group });
-    this.sheet = new Sheet(host, "Frame with skeleton and sampling points");
-    this.sheet.listen(store, (x, y) => this.find(x, y));
+  constructor(host, reading, store) {
+    Object.assign(this, { reading, store, drawn: [], joints: [] });
+    const { canvas } = (this.sheet = new Sheet(host, "Frame with skeleton and sampling points"));
+    element("div", { class: "unread", style: `clip-path:${reading.clip.unread}` }, host); // what the model did not see
+    this.name = element("b", { class: "dot" }, host);
+    canvas.addEventListener("pointermove", (event) => store.preview(this.find(event.offsetX, event.offsetY)));
+    canvas.addEventListener("pointerleave", () => store.preview({}));
+    canvas.addEventListener("click", ({ offsetX, offsetY }) => {
+      const { joint } = this.find(offsetX, offsetY); // points and patches are looked at, not pinned: they have no name
+      if (joint != null) store.pin({ joint });
+    });
   }
 
-  // Where pixel (x, y) of the clip is drawn, in CSS pixels of the canvas, and what is drawn now.
-  geometry() { return { ...this.at, place: [this.at.x(0), this.at.y(0)], points: this.drawn ?? [], joints: this.joints ?? [] }; }
-
+  // A joint, a point or a patch of the frame that is shown; patches give way to what lies on them.
   find(x, y) {
     const apart = (item) => Math.hypot(item.x - x, item.y - y);
     const near = (item, reach) => apart(item) <= Math.max(item.radius + 2, reach);
-    const [joint] = (this.joints ?? []).filter((j) => near(j, 8)).sort((a, b) => apart(a) - apart(b));
+    const [joint] = this.joints.filter((one) => near(one, 8)).sort((a, b) => apart(a) - apart(b));
     if (joint) return { joint: joint.index };
-    const point = (this.drawn ?? []).findLast((p) => p.opacity > 0.15 && near(p, 4));
-    return point ? { point: point.i } : null;
+    const point = this.drawn.findLast((one) => one.opacity > 0.15 && near(one, 4));
+    if (point) return { point: point.i };
+    const [px, py] = [(x - this.at.x0) / this.at.scale - 0.5, (y - this.at.y0) / this.at.scale - 0.5];
+    const { looks, clip } = this.reading;
+    const inside = looks && px >= 0 && py >= 0 && px < clip.width && py < clip.height;
+    return inside ? { patch: this.reading.patchAt(px, py, this.store.view().frame) } : {};
   }
 
   render(state, theme, images) {
     if (!this.sheet.begin(theme) || !images) return;
     const { context, width, height } = this.sheet;
-    const { clip } = this.reading;
-    const at = (this.at = fit(clip, 0, 0, width, height));
-    context.imageSmoothingQuality = "high";
+    const at = (this.at = fit(this.reading.clip, 0, 0, width, height));
     context.drawImage(images[state.frame], at.x0, at.y0, at.width, at.height);
-    this.outline(context, at);
-    if (state.ghost) this.references(context, state, at);
     this.points(context, state, at);
-    this.skeleton(context, state, at, theme);
-  }
-
-  // The region that the model saw; the rest is dimmed. Its corners are pixel edges, half a pixel from the centres.
-  outline(context, at) {
-    const corners = this.reading.clip.box.map(([x, y]) => [at.x(x), at.y(y)]);
-    const within = ([x, y]) => x > at.x0 + 1 && x < at.x0 + at.width - 1 || y > at.y0 + 1 && y < at.y0 + at.height - 1;
-    if (!corners.some(within)) return; // it saw the whole frame
-    context.save();
-    context.beginPath();
-    context.rect(at.x0, at.y0, at.width, at.height);
-    context.clip();
-    context.beginPath();
-    context.rect(at.x0, at.y0, at.width, at.height);
-    corners.forEach(([x, y], i) => (i ? context.lineTo(x, y) : context.moveTo(x, y)));
-    context.closePath();
-    context.fillStyle = "rgba(8, 10, 14, 0.55)";
-    context.fill("evenodd");
-    stroke(context, "rgba(255,255,255,0.85)", 1, [...corners, corners[0]]);
-    context.restore();
-  }
-
-  references(context, state, at) {
-    const places = this.reading.points && this.reading.pointPlaces(state);
-    if (!places) return;
-    for (let i = 0; i < places.reference.length / 3; i++) {
-      context.globalAlpha = 0.75 * timeWeight(places.reference[3 * i], state.frame);
-      const [x, y] = [at.x(places.reference[3 * i + 1]), at.y(places.reference[3 * i + 2])];
-      if (context.globalAlpha > 0) disc(context, x, y, 2.2, null, "#fff", 1);
-    }
-    context.globalAlpha = 1;
+    this.skeleton(context, state, at);
+    drawLook(context, this.reading, state, state.frame, at, theme.accent, 7);
   }
 
   points(context, state, at) {
     const biggest = Math.max(6, Math.min(at.width, at.height) * 0.028) * Math.min(1, (64 / state.count) ** 0.3);
-    this.drawn = pointsOn(this.reading, state, state.frame, at, biggest, this.group.most("pointMass", state));
-    for (const p of this.drawn) { // a hair ends at the rim, so that it does not show through the dot
-      const long = Math.hypot(p.fromX - p.x, p.fromY - p.y), rim = p.radius / long;
-      if (long <= p.radius) continue;
-      const hair = [[p.fromX, p.fromY], [p.x + (p.fromX - p.x) * rim, p.y + (p.fromY - p.y) * rim]];
-      context.globalAlpha = p.opacity * 0.8;
-      stroke(context, CASING, 2, hair);
-      stroke(context, "rgba(255,255,255,0.9)", 0.8, hair);
+    this.drawn = pointsOn(this.reading, state, state.frame, at, biggest, this.reading.most("pointMass", state));
+    const dim = this.reading.look(state) ? 0.3 : 1; // then one token's reading is on top
+    const { reference = [] } = state.ghost && this.reading.points ? this.reading.pointPlaces(state) : {};
+    for (let i = 0; i < reference.length; i += 3) {
+      context.globalAlpha = 0.75 * timeWeight(reference[i], state.frame);
+      disc(context, at.x(reference[i + 1]), at.y(reference[i + 2]), 2.2, null, WHITE);
     }
-    for (const p of this.drawn) {
-      context.globalAlpha = p.opacity;
-      disc(context, p.x, p.y, p.radius, p.colour, CASING, 1);
-      if (p.clamped) {
-        const half = p.radius + 2.5;
-        Object.assign(context, { strokeStyle: "#fff", lineWidth: 1.2 });
-        context.strokeRect(p.x - half, p.y - half, 2 * half, 2 * half);
-      }
-      if (p.i === state.point) disc(context, p.x, p.y, p.radius + 4, null, "#fff", 2);
+    for (const { x, y, radius, from, opacity } of this.drawn) {
+      const rim = radius / Math.hypot(from[0] - x, from[1] - y); // a hair ends where the dot begins
+      const hair = [from, [x + (from[0] - x) * rim, y + (from[1] - y) * rim]];
+      context.globalAlpha = rim < 1 ? 0.8 * dim * opacity : 0;
+      stroke(context, CASING, 2, hair);
+      stroke(context, WHITE, 0.8, hair);
+    }
+    for (const { i, x, y, radius, opacity, colour, clamped } of this.drawn) {
+      const lit = i === state.point;
+      context.globalAlpha = lit ? opacity : dim * opacity;
+      disc(context, x, y, radius, colour, CASING);
+      Object.assign(context, { strokeStyle: WHITE, lineWidth: 1.2 });
+      if (clamped) context.strokeRect(x - radius - 2.5, y - radius - 2.5, 2 * radius + 5, 2 * radius + 5);
+      if (lit) disc(context, x, y, radius + 4, null, WHITE, 2);
     }
     context.globalAlpha = 1;
   }
 
-  skeleton(context, state, at, theme) {
+  skeleton(context, state, at) {
     this.joints = [];
-    const { skeleton, place, score, M, J } = this.reading;
-    if (!skeleton) return;
-    const found = this.reading.jointMass(state), max = this.group.most("jointMass", state);
-    for (const m of skeleton.people) {
+    const { skeleton, M, J, clip } = this.reading;
+    const found = this.reading.jointMass(state);
+    const max = this.reading.most("jointMass", state) || 1;
+    for (const person of skeleton?.people ?? []) {
+      const from = (state.frame * M + person) * J;
+      const place = skeleton.place.at(state.frame, person);
+      const heights = range(J).map((j) => place[2 * j + 1]);
       // Discs stay small beside the body, so that a far-away person is not buried under their joints.
-      const from = (state.frame * M + m) * J, heights = Array.from({ length: J }, (_, j) => place.values[2 * (from + j) + 1]);
       const body = at.scale * (Math.max(...heights) - Math.min(...heights));
       const reach = Math.min(0.022 * Math.min(at.width, at.height, 420), Math.max(3, 0.022 * body));
-      const joint = (j) => {
-        const index = from + j;
-        const [px, py] = [place.values[2 * index], place.values[2 * index + 1]];
-        const value = found ? found.mass[index] / (max || 1) : null;
-        const radius = value == null ? 3 : 3 + reach * Math.sqrt(value);
-        return { index: m * J + j, px, py, x: at.x(px), y: at.y(py), score: score[index], value, radius };
-      };
-      const joints = skeleton.names.map((_, j) => joint(j));
-      for (const [a, b] of skeleton.bones) {
-        if (!joints[a].score || !joints[b].score) continue;
-        const ends = [[joints[a].x, joints[a].y], [joints[b].x, joints[b].y]];
-        const unsure = Math.min(joints[a].score, joints[b].score) < LOW_SCORE;
-        stroke(context, "rgba(10,12,16,0.5)", 4, ends);
-        stroke(context, "rgba(255,255,255,0.92)", 1.6, ends, unsure ? [3, 3] : []);
+      const joints = range(J).map((j) => {
+        const [px, py] = place.subarray(2 * j, 2 * j + 2);
+        const size = (values) => (values ? 3 + reach * Math.sqrt(values[from + j] / max) : 3);
+        const ghost = state.ghost && found ? size(found.uniform) : 0; // its size under uniform attention
+        const drawn = { radius: size(found?.mass), value: found ? found.mass[from + j] / max : null, ghost };
+        const score = skeleton.score.values[from + j];
+        return { index: person * J + j, px, py, x: at.x(px), y: at.y(py), score, ...drawn };
+      });
+      for (const [a, b] of skeleton.bones.map((ends) => ends.map((j) => joints[j]))) {
+        const least = Math.min(a.score, b.score);
+        const ends = [a, b].map(({ x, y }) => [x, y]);
+        if (least) stroke(context, "rgba(10,12,16,0.5)", 4, ends);
+        if (least) stroke(context, WHITE, 1.6, ends, least < LOW_SCORE ? [3, 3] : []);
       }
       // A joint that was not seen has no known place; it is drawn only where its file put one inside the frame.
-      const { width, height } = this.reading.clip;
-      const inside = (j) => j.score > 0 || (j.px > 0 && j.py > 0 && j.px < width && j.py < height);
-      for (const j of joints.filter(inside).sort((a, b) => a.radius - b.radius)) this.joint(context, j, state, theme);
+      const inside = (j) => j.score > 0 || (j.px > 0 && j.py > 0 && j.px < clip.width && j.py < clip.height);
+      this.joints.push(...joints.filter(inside).sort((a, b) => a.radius - b.radius));
     }
+    for (const joint of this.joints) this.joint(context, joint, joint.index === state.joint);
+    const lit = this.joints.find(({ index }) => index === state.joint);
+    this.name.hidden = !lit;
+    if (lit) mark(this.name, "style", `left:${lit.x}px;top:${lit.y}px;--away:${lit.radius + 8}px`);
+    if (lit) say(this.name, this.reading.jointName(lit.index));
+    this.name.classList.toggle("before", lit?.x > at.x0 + 0.5 * at.width);
   }
 
-  joint(context, j, state, theme) {
-    this.joints.push(j);
-    const unsure = j.score < LOW_SCORE, ring = j.radius + 2.2;
-    if (unsure) {
-      context.setLineDash([2.5, 2.5]);
-      disc(context, j.x, j.y, j.radius + 1, null, CASING, 3.5);
-      disc(context, j.x, j.y, j.radius + 1, null, j.value == null ? "#fff" : viridis(j.value), 1.8);
-      context.setLineDash([]);
-    } else {
-      disc(context, j.x, j.y, ring, "rgba(10,12,16,0.55)", CASING, 2.5);
-      disc(context, j.x, j.y, j.radius, j.value == null ? "#e8eaee" : viridis(j.value));
-      context.beginPath();
-      context.arc(j.x, j.y, ring, -Math.PI / 2, -Math.PI / 2 + 2 * Math.PI * j.score);
-      Object.assign(context, { strokeStyle: "#fff", lineWidth: 1.4 });
-      context.stroke();
-    }
-    if (j.index === state.joint) {
-      disc(context, j.x, j.y, ring + 3.5, null, "#fff", 2);
-      const flip = j.x > this.at.x0 + 0.7 * this.at.width;
-      context.font = `600 12px ${theme.font}`;
-      const x = j.x + (flip ? -ring - 8 : ring + 8);
-      write(context, this.reading.jointName(j.index), x, j.y, "#fff", flip ? "right" : "left", "rgba(10,12,16,0.85)");
-    }
+  joint(context, { x, y, score, value, radius, ghost }, lit) {
+    const ring = radius + 2.2;
+    const colour = value == null ? "#e8eaee" : viridis(value);
+    const sure = score >= LOW_SCORE;
+    if (!sure) context.setLineDash([2.5, 2.5]);
+    disc(context, x, y, ring, sure ? "rgba(10,12,16,0.55)" : null, CASING, 2.5);
+    disc(context, x, y, radius, sure ? colour : null, sure ? null : colour, 1.8);
+    context.setLineDash([]);
+    if (sure) disc(context, x, y, ring, null, WHITE, 1.4, score);
+    if (ghost) disc(context, x, y, ghost, null, "#ff9ecb", 1.2);
+    if (lit) disc(context, x, y, ring + 3.5, null, WHITE, 2);
   }
 }
 
+// All frames in a row with their points, and below each the mass that the query gives it.
 export class Strip {
-  constructor(host, reading, store, group, clock, withPoints = true) {
-    Object.assign(this, { reading, store, group, clock, withPoints, tallest: withPoints ? 64 : 76 });
+  constructor(host, reading) {
+    Object.assign(this, { reading, alone: reading.lanes.length === 1 });
     this.sheet = new Sheet(host, "Film strip");
-    const slider = { role: "slider", tabindex: 0, "aria-label": "Frame", "aria-valuemin": 1, "aria-valuemax": reading.T, class: "strip-canvas" };
-    for (const [name, value] of Object.entries(slider)) this.sheet.canvas.setAttribute(name, value);
-    this.sheet.listen(store, (x) => ({ frame: this.frameAt(x) }));
+    const slider = { class: "columns", role: "slider", tabindex: 0, "aria-label": "Frame", "aria-valuemin": 1 };
+    this.slider = element("div", { ...slider, "aria-valuemax": reading.T }, host);
+    this.columns = frameColumns(this.slider, reading.T);
   }
 
-  frameAt(x) { return Math.max(0, Math.min(this.reading.T - 1, Math.floor((x / this.sheet.width) * this.reading.T))); }
-
-  render(state, theme, images) {
-    const { reading, sheet } = this;
-    const cell = sheet.canvas.clientWidth / reading.T, gap = cell > 26 ? 2 : 1;
-    const thumb = Math.min(this.tallest, ((cell - 2 * gap) * reading.clip.height) / reading.clip.width);
-    const found = this.withPoints && reading.frameMass(state), bars = found ? 16 : 0;
-    sheet.canvas.style.height = `${Math.round(thumb + 20 + bars)}px`;
-    if (!sheet.begin(theme) || !images) return;
-    const queried = state.eachFrame && state.frame; // then the weights change with the frame
-    const still = `${reading.id} ${reading.key(state)} ${state.count} ${queried} ${state.point}`;
-    sheet.still(still, (context) => {
-      for (let t = 0; t < reading.T; t++) {
-        const at = fit(reading.clip, t * cell + gap, 2, cell - 2 * gap, thumb);
-        context.imageSmoothingQuality = "high";
-        context.drawImage(images[t], at.x0, at.y0, at.width, at.height);
-        if (this.withPoints) {
-          const biggest = Math.max(1.6, thumb * 0.05);
-          for (const p of pointsOn(reading, state, t, at, biggest, this.group.most("pointMass", state))) {
-            context.globalAlpha = p.opacity;
-            disc(context, p.x, p.y, Math.max(0.7, p.radius), p.colour, "rgba(10,12,16,0.5)", 0.5);
-          }
-          context.globalAlpha = 1;
-        }
-        if (!found) continue;
-        const top = thumb + 18, h = (13 * found.mass[t]) / found.max;
-        context.fillStyle = theme.soft;
-        context.fillRect(t * cell + gap, top + 13 - h, cell - 2 * gap, h);
-        const base = top + 13 - (13 * Math.min(found.max, found.base[t])) / found.max;
-        stroke(context, theme.ink, 1, [[t * cell + gap, base], [(t + 1) * cell - gap, base]], [1.5, 2]);
-      }
+  render(state, theme, images, waits) {
+    const { reading, sheet, alone } = this;
+    const { clip, T } = reading;
+    const found = alone ? reading.frameMass(state) : null;
+    this.columns.forEach((column, t) => {
+      const [mass, base] = found ? [found.mass[t] / found.max, found.uniform[t] / found.max] : [0, 0];
+      mark(column, "class", t === state.frame ? "here" : t === waits ? "waits" : "");
+      mark(column, "style", `--mass:${mass};--base:${Math.min(1, base)};--on:${found ? 1 : 0}`);
     });
-    const { context } = sheet, every = Math.max(1, Math.ceil(20 / cell));
-    for (let t = 0; t < reading.T; t++) {
-      const here = t === state.frame;
-      context.font = `${here ? 600 : 400} 11px ${theme.font}`;
-      if (here || t % every === 0) write(context, t + 1, (t + 0.5) * cell, thumb + 11, here ? theme.accent : theme.soft, "center");
+    mark(this.slider, "aria-valuenow", state.frame + 1);
+    mark(this.slider, "aria-valuetext", `frame ${state.frame + 1} of ${T}, ${clip.seconds[state.frame].toFixed(2)} s`);
+    const { width, height } = sheet.canvas.getBoundingClientRect();
+    const look = reading.look(state);
+    const token = [state.point, look && [state.patch, state.joint, state.frame], state.eachFrame && state.frame];
+    const key = JSON.stringify([state.key, state.count, token, width, height, theme.accent, !images]);
+    if (key === this.key || !sheet.begin(theme) || !images) return;
+    this.key = key;
+    for (const t of range(T)) {
+      const at = fit(clip, (t * width) / T + 1, 1, width / T - 2, height - 2);
+      sheet.context.drawImage(images[t], at.x0, at.y0, at.width, at.height);
+      const most = this.reading.most("pointMass", state);
+      const points = alone && !look ? pointsOn(reading, state, t, at, Math.max(1.6, at.height * 0.05), most) : [];
+      for (const { x, y, radius, colour, opacity } of points) {
+        sheet.context.globalAlpha = opacity;
+        disc(sheet.context, x, y, radius, colour, "rgba(10,12,16,0.5)", 0.5);
+      }
+      sheet.context.globalAlpha = 1;
+      drawLook(sheet.context, reading, state, t, at, theme.accent, 3);
     }
-    Object.assign(context, { strokeStyle: theme.accent, lineWidth: 2 });
-    const here = fit(reading.clip, state.frame * cell + gap, 2, cell - 2 * gap, thumb);
-    context.strokeRect(here.x0 - 1, here.y0 - 1, here.width + 2, here.height + 2);
-    if (this.store.chosen.frame !== state.frame) { // a preview leaves a mark where the playhead waits
-      context.fillStyle = theme.accent;
-      context.fillRect(this.store.chosen.frame * cell + gap, thumb + 3, cell - 2 * gap, 2);
-    }
-    sheet.canvas.setAttribute("aria-valuenow", state.frame + 1);
-    const seconds = reading.clip.seconds[state.frame].toFixed(2);
-    sheet.canvas.setAttribute("aria-valuetext", `frame ${state.frame + 1} of ${reading.T}, ${seconds} s`);
   }
 }

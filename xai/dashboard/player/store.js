@@ -1,28 +1,19 @@
 // One highlight state and one clock. Views read `view()`; they never talk to each other.
 
 export class Store {
-  constructor(start) {
-    this.start = { ...start }; // where Esc returns to
-    this.chosen = { ...start };
-    this.hover = {};
-    this.pinned = new Set();
-    this.playing = false;
-    this.listeners = new Set();
-    this.onPin = () => {};
+  constructor(start, tell) {
+    Object.assign(this, { start, tell, chosen: { ...start }, hover: {}, pinned: new Set(), playing: false });
   }
 
   // What is on screen: a hover previews over what is chosen. While the film plays, the clock alone says which frame.
   view() {
-    const { frame, ...rest } = this.hover;
-    return { ...this.chosen, ...rest, frame: this.playing || frame == null ? this.chosen.frame : frame };
+    const { frame } = this.playing ? this.chosen : { ...this.chosen, ...this.hover };
+    return { ...this.chosen, ...this.hover, frame };
   }
 
-  tell() { for (const listener of this.listeners) listener(); }
-
   preview(values) {
-    const next = values ?? {};
-    if (JSON.stringify(next) === JSON.stringify(this.hover)) return;
-    this.hover = next;
+    if (JSON.stringify(values) === JSON.stringify(this.hover)) return;
+    this.hover = values;
     this.tell();
   }
 
@@ -35,45 +26,40 @@ export class Store {
   pin(values) {
     for (const name of Object.keys(values)) this.pinned.add(name);
     this.choose(values);
-    this.onPin();
   }
 
   // A frame that is freed stays on screen; everything else returns to where it started.
-  free(names = [...new Set([...this.pinned, ...this.moved()])]) {
+  free(names) {
     for (const name of names) {
       this.pinned.delete(name);
       if (name !== "frame") this.chosen[name] = this.start[name];
     }
-    this.hover = {};
+    this.preview({});
     this.tell();
-    this.onPin();
   }
 
-  // Choices that differ from the start; they show as chips, like pins.
-  moved() { return ["layer", "head", "query", "label"].filter((name) => this.chosen[name] !== this.start[name]); }
+  // What Esc frees and the chips show: pins, and choices that differ from the start.
+  held() {
+    const moved = (name) => this.chosen[name] !== this.start[name];
+    return [...this.pinned, ...["layer", "head", "query", "label"].filter(moved)];
+  }
 }
 
 export class Clock {
   constructor(store, seconds) {
-    this.store = store;
-    this.frames = seconds.length;
-    const steps = seconds.slice(1).map((second, i) => second - seconds[i]).filter((step) => step > 0);
-    const usual = steps.length ? steps.reduce((a, b) => a + b, 0) / steps.length : 1 / 12;
-    this.length = seconds.map((second, i) => {
-      const step = seconds[i + 1] - second;
-      return 1000 * (step > 0 ? step : usual);
-    });
-    this.speed = 1;
+    const usual = (1000 * (seconds.at(-1) - seconds[0])) / (seconds.length - 1) || 1000 / 12;
+    const length = seconds.map((second, i) => 1000 * (seconds[i + 1] - second) || usual); // in milliseconds
+    Object.assign(this, { store, length, frames: seconds.length, speed: 1 });
   }
 
   seek(frame) {
     this.store.pinned.delete("frame");
-    this.store.choose({ frame: Math.max(0, Math.min(this.frames - 1, frame)) });
+    this.store.choose({ frame: (frame + this.frames) % this.frames });
   }
 
   step(by) {
-    this.pause();
-    this.seek((this.store.chosen.frame + by + this.frames) % this.frames);
+    this.play(false);
+    this.seek(this.store.chosen.frame + by);
   }
 
   faster(by) {
@@ -81,27 +67,14 @@ export class Clock {
     this.store.tell();
   }
 
-  toggle() { return this.store.playing ? this.pause() : this.play(); }
-
-  pause() {
-    cancelAnimationFrame(this.request);
-    this.store.playing = false;
-    this.store.tell();
-  }
-
-  play() {
-    this.store.playing = true;
-    let due = performance.now() + this.length[this.store.chosen.frame] / this.speed;
-    const tick = (now) => {
-      if (!this.store.playing) return;
-      if (now >= due) {
-        const next = (this.store.chosen.frame + 1) % this.frames;
-        due = Math.max(due, now - 100) + this.length[next] / this.speed; // a tab that slept does not catch up
-        this.seek(next);
-      }
-      this.request = requestAnimationFrame(tick);
+  play(playing) {
+    clearTimeout(this.timer);
+    this.store.playing = playing;
+    const next = () => {
+      this.seek(this.store.chosen.frame + 1);
+      this.play(true);
     };
-    this.request = requestAnimationFrame(tick);
-    this.seek(this.store.chosen.frame);
+    if (playing) this.timer = setTimeout(next, this.length[this.store.chosen.frame] / this.speed);
+    this.store.tell();
   }
 }

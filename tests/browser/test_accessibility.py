@@ -1,0 +1,111 @@
+"""Every page in light and dark: axe-core finds nothing serious in what is ours, and a picture of it is kept.
+
+Pages are those that app.py lists, so that a new one is covered when it is added. What axe-core finds in Streamlit's own
+elements, which we cannot change, is named in `STREAMLITS`, each with its reason.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page
+
+from tests.browser.conftest import ROOT, OpenPage, Serve
+
+BAD = ("serious", "critical")
+
+
+def listed_pages() -> dict[str, str]:
+    """Name -> path in the address, of every page of app.py; the default page has none."""
+    text = (ROOT / "app.py").read_text(encoding="utf-8")
+    found = {}
+    for file, title, rest in re.findall(r'st\.Page\(f"\{PAGES\}/(\w+)\.py", title="([^"]+)"(.*)\)', text):
+        found[title] = "" if "default=True" in rest else file
+    return found
+
+
+VIEWS = {
+    **listed_pages(),
+    "Explore, asked another way": "?clip=bow&ask=true&method=limb+removal",
+    "Break it, broken": 'break_it?clip=kick+left&without=[{"kind":"limbs","limbs":["left leg"]}]',
+    "Lessons, a step with a question": "lessons?lesson=attention&step=4",
+    "Lessons, presenting": "lessons?lesson=tokens&step=2&present=1",
+    "Trust, two methods": "trust?compare=true",
+}
+"""Name -> address of what is looked at: every page as it opens, and those that a click makes another."""
+
+
+@dataclass(frozen=True)
+class Streamlits:
+    """Something serious in an element of Streamlit's own."""
+
+    rule: str
+    html: str
+    """A pattern that the element's markup matches."""
+    why: str
+
+
+STREAMLITS: tuple[Streamlits, ...] = ()
+
+
+def settle(page: Page) -> None:
+    """Until no script runs any more and what it drew has stood still."""
+    page.wait_for_selector("[data-testid=stApp][data-test-script-state=notRunning]")
+    page.wait_for_function(
+        "() => document.querySelectorAll('[data-testid=stSkeleton], [data-testid=stSpinner]').length === 0"
+    )
+    page.wait_for_timeout(700)
+    page.wait_for_selector("[data-testid=stApp][data-test-script-state=notRunning]")
+
+
+def violations(page: Page) -> list[dict[str, Any]]:
+    """What is serious and ours: the rule, how it says it, and the elements."""
+    found = Axe().run(page, options={"resultTypes": ["violations"]}).response["violations"]
+    ours = []
+    for each in found:
+        if each["impact"] not in BAD:
+            continue
+        nodes = [
+            node for node in each["nodes"]
+            if not any(known.rule == each["id"] and re.search(known.html, node["html"]) for known in STREAMLITS)
+        ]  # fmt: skip
+        if nodes:
+            shown = [(node["target"], node["html"][:240], node.get("failureSummary", "")[:300]) for node in nodes[:6]]
+            ours.append({"rule": each["id"], "impact": each["impact"], "count": len(nodes), "nodes": shown})
+    return ours
+
+
+@pytest.fixture(scope="module")
+def app(serve: Serve) -> str:
+    return serve(ROOT / "app.py")
+
+
+def test_the_pages_of_the_app_are_found() -> None:
+    assert {"Explore", "Tokens", "Break it", "Trust", "Lessons"} <= set(listed_pages())
+    files = {path.stem for path in (ROOT / "xai" / "dashboard" / "pages").glob("*.py")} - {"__init__"}
+    assert files - {"explore"} == set(listed_pages().values()) - {""}
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("name", VIEWS)
+def test_nothing_serious_stands_in_the_way_of_anybody(
+    app: str, open_page: OpenPage, screenshots: Path, name: str, scheme: str
+) -> None:
+    page = open_page(f"{app}/{VIEWS[name]}", color_scheme=scheme)
+    settle(page)
+    file = re.sub(r"\W+", "-", name.lower())
+    page.screenshot(path=screenshots / f"{file}-{scheme}.png", full_page=True)
+    found = violations(page)
+    if scheme == "light":
+        page.set_viewport_size({"width": 390, "height": 844})
+        settle(page)
+        page.screenshot(path=screenshots / f"{file}-390.png", full_page=True)
+        wide = page.locator("[data-testid=stMain]").evaluate("(node) => node.scrollWidth - node.clientWidth")
+        assert wide <= 1, f"{name} is {wide} px wider than a telephone"
+    assert not found, "\n".join(map(str, found))
+    assert page.locator("[data-testid=stException]").count() == 0

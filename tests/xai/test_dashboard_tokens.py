@@ -1,0 +1,138 @@
+"""The page Tokens under its lanes: who reads whom, agreement, and the ablations, without a browser."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.xai.clips import noise_clip, random_recognizer
+from tests.xai.test_dashboard import run_app
+from tests.xai.test_dashboard_data import predicted, six, tiny
+from training.ablate import Result, write_tables
+from xai.dashboard import token_ablations
+from xai.dashboard.data_scores import Share, Verdicts
+from xai.dashboard.token_ablations import ablation_figure, read_runs, rows_of
+from xai.dashboard.token_agreement import agreement_figure, pairs_of, part_tile
+from xai.dashboard.token_flow import PAD, Flow, flow_figure, table
+from xai.evidence import gather_evidence
+from xai.figures.player import player_payload
+
+__all__ = ["tiny"]
+"""A fixture."""
+PAGE = "xai/dashboard/pages/tokens.py"
+
+
+def small_flow() -> Flow:
+    """One block: CLS reads points and itself, 3 to 1; joints read joints, in another attention."""
+    nan = math.nan
+    mass = [[[[nan] * 3, [0.75, 0.0, 0.25], [nan] * 3], [[nan] * 3, [nan] * 3, [0.0, 1.0, 0.0]]]]
+    base = [[[[nan] * 3, [0.9, 0.0, 0.1], [nan] * 3], [[nan] * 3, [nan] * 3, [0.0, 1.0, 0.0]]]]
+    names = ("point", "joint", "cls")
+    return Flow(("deformable", "joint"), ("point", "cls", "joint"), names, np.array(mass), np.array(base))
+
+
+def test_bands_are_the_numbers_of_the_evidence() -> None:
+    evidence = gather_evidence(random_recognizer(), noise_clip())
+    flow, whole = Flow.of(player_payload(evidence)), evidence.token_flow
+    assert flow is not None
+    assert flow.mass == pytest.approx(whole.values, abs=1e-5, nan_ok=True)
+    assert flow.uniform == pytest.approx(np.broadcast_to(whole.base_rate, whole.values.shape), abs=1e-5, nan_ok=True)
+    for layer in range(flow.layers):
+        sums: dict[tuple[str, str], float] = {}
+        for band in flow.bands(layer):
+            assert band.mass > 0
+            sums[band.attention, band.reader] = sums.get((band.attention, band.reader), 0.0) + band.mass
+        assert sums
+        assert list(sums.values()) == pytest.approx([1.0] * len(sums), abs=1e-4)
+
+
+def test_the_diagram_leads_from_who_reads_to_what_is_read() -> None:
+    figure = flow_figure(small_flow(), 0)
+    deformable, joint = figure.data
+    assert list(deformable.node.label) == ["CLS", "", ""]  # names of what is read stand beside
+    assert (list(deformable.link.source), list(deformable.link.target)) == ([0, 0], [1, 2])
+    assert list(deformable.link.value) == [0.75, 0.25]
+    assert [note.text for note in figure.layout.annotations] == [
+        "points", "CLS", "3D deformable attention", "joints", "joint stride attention",
+    ]  # fmt: skip
+    assert "attention mass 0.250<br>uniform 0.100, so 2.5 times that" in deformable.link.customdata[1]
+    assert joint.domain.y[1] <= deformable.domain.y[0]
+    # Names stand where their nodes do: half of the mass of points, from the top of the diagram.
+    low, high = deformable.domain.y
+    height = (high - low) * figure.layout.height
+    unit = height - PAD
+    assert (high - figure.layout.annotations[0].y) * figure.layout.height == pytest.approx(0.75 * unit / 2)
+    assert (high - figure.layout.annotations[1].y) * figure.layout.height == pytest.approx(
+        0.75 * unit + PAD + 0.25 * unit / 2
+    )
+    assert table(small_flow(), 0)[1] == {
+        "attention": "3D deformable attention", "who reads": "CLS", "what is read": "CLS", "attention mass": 0.25,
+        "uniform": 0.1, "times uniform": 2.5,
+    }  # fmt: skip
+
+
+def test_agreement_is_shown_on_both_sides_of_the_diagonal() -> None:
+    split = six()
+    one = Verdicts.of(split, predicted(split, "ab", {0: "a", 1: "a", 2: "b", 3: "b"}))
+    other = Verdicts.of(split, predicted(split, "ab", {0: "a", 1: "b", 2: "b", 3: "b"}))
+    nothing = Verdicts.of(split, None)
+    pairs = pairs_of([one, nothing, other])
+    assert {pair: each.same for pair, each in pairs.items()} == {(0, 2): Share(3, 4)}
+    figure = agreement_figure(("none", "single", "cross"), pairs)
+    assert figure.data[0].z[0][2] == figure.data[0].z[2][0] == 0.75
+    assert figure.data[0].z[0][1] is None
+    assert "the same on 3 of 4 clips" in figure.data[0].customdata[0][2]
+    tile = part_tile(("none", "cross"), (one, other), lambda position: f"#{position}", lambda *_: {})(1, None)
+    assert (tile.title, tile.lines, tile.link) == ("a", ("none: a 0.90", "cross: b 0.90"), "#1")
+
+
+def test_ablations_are_those_of_the_command(tmp_path: Path) -> None:
+    results = [("tokens", Result(row, seed, accuracy, 120.0)) for row, seed, accuracy in (
+        ("none", 0, 0.5), ("none", 1, 0.6), ("cross", 0, 0.8))]  # fmt: skip
+    write_tables(tmp_path / "first", results, "gym-cross")
+    runs = read_runs(tmp_path)
+    none, cross = rows_of(runs, "tokens")
+    assert (none.name, none.accuracies, none.mean, none.minutes) == ("none", (0.5, 0.6), pytest.approx(0.55), 2.0)
+    assert none.half == pytest.approx(12.706 * 0.1 / math.sqrt(2) / math.sqrt(2), rel=1e-3)  # Student's t, 1 degree
+    assert none.words == "55.0 ± 63.5 % (2 seeds)"
+    assert cross.words == "80.0 % (1 seed)"
+    assert math.isnan(cross.half)
+    figure = ablation_figure([none, cross])
+    assert list(figure.data[0].x) == [0.5, 0.6, 0.8]
+    assert list(figure.data[1].x) == pytest.approx([0.55, 0.8])
+    assert list(figure.layout.yaxis.categoryarray) == ["cross", "none"]  # the first row on top
+
+
+@pytest.mark.parametrize(
+    "text", ["{}", "[1]", "[{", '[{"table": "t", "row": "r", "seed": 0, "accuracy": 7, "seconds": 1}]']
+)
+def test_a_file_that_is_no_ablation_is_a_sentence(tmp_path: Path, text: str) -> None:
+    (tmp_path / "results.json").write_text(text, encoding="utf-8")
+    if text == "{}":
+        assert read_runs(tmp_path) == []
+        return
+    with pytest.raises(
+        ValueError, match=r"^results\.json is not what `python -m training ablate` writes; run it again\.$"
+    ):
+        read_runs(tmp_path)
+
+
+def test_the_page_shows_what_there_is(tiny: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(token_ablations, "FOLDER", tmp_path)
+    clip = {"source": "Data", "set": "Tiny", "number": "2"}
+    app = run_app(PAGE, **clip)
+    assert not app.exception, app.exception
+    assert len(app.get("plotly_chart")) == 3
+    assert any("Not measured yet" in info.value for info in app.info)
+    assert "python -m training ablate" in app.code[0].value
+    row = {"table": "tokens", "row": "cross", "seed": 0, "accuracy": 0.9, "seconds": 60.0}
+    (tmp_path / "results.json").write_text(json.dumps([row]), encoding="utf-8")
+    app = run_app(PAGE, ablations="true", block="2", **clip)
+    assert not app.exception, app.exception
+    assert app.selectbox(key="table").value == "tokens"
+    assert any("a difference may be chance" in caption.value for caption in app.caption)
+    assert len(app.get("plotly_chart")) == 4

@@ -1,0 +1,285 @@
+"""The basket of a session: panels put aside for a figure, as what to draw and of what, never as pixels.
+
+    add_to_figure({"film strip": Film(layer=3)}, clip, [checkpoint], key="player")       # the button under a view
+
+A basket holds at most `MOST` panels and lives in the session; the page Export composes a figure of it. Nothing here
+needs torch or matplotlib, so that every page can carry the button.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
+
+import streamlit as st
+
+from xai.dashboard.library import BundledCheckpoint, open_library
+from xai.dashboard.shown import plain
+from xai.figures.panel_kinds import KINDS, Cube, Film, Joints, Ledger, Map, Order, Trust, Variants, Without
+
+if TYPE_CHECKING:
+    from training.clip import Clip
+    from training.recognizer import Recognizer
+    from xai.dashboard.methods_panel import Ask
+
+KEY, PAIRS, SEEN, SAID = "basket", "pairs that were opened", "seen on Explore", "said of the basket"
+MOST, BESIDE = 24, 3
+"""Panels of a basket, and of one row."""
+NAMES = {
+    "film": "film strip", "joints": "joint curves", "ledger": "ledger", "cube": "space and time",
+    "variants": "variants", "map": "map", "trust": "trust curves", "without": "break it", "order": "order test",
+}  # fmt: skip
+Width = Literal["column", "wide column", "page", "slide"]
+INCHES: Mapping[str, float | str] = {"column": 3.25, "wide column": 3.5, "page": 6.75, "slide": "slide"}
+
+
+@dataclass(frozen=True)
+class Item:
+    """One panel: what is drawn (`xai.figures.panel_kinds`, without names) of which clip and which checkpoints."""
+
+    options: Any
+    clip: Any
+    """How the clip was chosen; it has `open()`."""
+    checkpoints: tuple[Any, ...]
+    caption: str = ""
+    """Said in place of the panel's own."""
+    letter: str = ""
+    beside: bool = False
+    """Stands beside the panel before it, not below."""
+    number: int = 0
+    """Names it in its session."""
+
+    @property
+    def kind(self) -> str:
+        return next(kind for kind, made in KINDS.items() if isinstance(self.options, made))
+
+    @property
+    def title(self) -> str:
+        """'map: limb removal on joints, kick left, gym-cross'."""
+        options, said = self.options, NAMES.get(self.kind, self.kind)
+        method = getattr(options, "method", None)
+        said += f": {method}{f' on {options.on}' if options.on else ''}" if method else ""
+        looks = [f"block {layer}" for layer in [getattr(options, "layer", None)] if layer]
+        looks += [f"head {head}" for head in [getattr(options, "head", None)] if head]
+        looks += [text for text in [getattr(options, "query", None), getattr(options, "label", None)] if text]
+        networks = ", ".join(name_of(each) for each in self.checkpoints)
+        return ", ".join([said, *looks, clip_name(self.clip), networks])
+
+
+@dataclass(frozen=True)
+class Basket:
+    """The figure of a session: its panels and how it shall look. Every change makes another basket."""
+
+    items: tuple[Item, ...] = ()
+    width: Width = "page"
+    text: float = 7.0
+    theme: Literal["light", "dark"] = "light"
+    scale: Literal["raw", "per clip"] = "raw"
+    dpi: int = 300
+    caption: str = ""
+    made: int = 0
+    """Panels that were ever put in."""
+
+    def adding(self, *items: Item) -> Basket:
+        """Behind the others, as far as there is room."""
+        new = [replace(item, number=self.made + i) for i, item in enumerate(items[: MOST - len(self.items)])]
+        return replace(self, items=(*self.items, *new), made=self.made + len(new))
+
+    def removing(self, number: int) -> Basket:
+        return replace(self, items=tuple(item for item in self.items if item.number != number))
+
+    def moving(self, number: int, by: int) -> Basket:
+        """A panel so many places further back; at the ends it stays."""
+        items = list(self.items)
+        place = self.place(number)
+        items.insert(max(0, min(len(items) - 1, place + by)), items.pop(place))
+        return replace(self, items=tuple(items))
+
+    def changing(self, number: int, **values: Any) -> Basket:
+        place = self.place(number)
+        changed = replace(self.items[place], **values)
+        return replace(self, items=(*self.items[:place], changed, *self.items[place + 1 :]))
+
+    def in_columns(self, count: int) -> Basket:
+        """So many panels side by side in every row."""
+        return replace(
+            self, items=tuple(replace(item, beside=place % count != 0) for place, item in enumerate(self.items))
+        )
+
+    def place(self, number: int) -> int:
+        return next(place for place, item in enumerate(self.items) if item.number == number)
+
+    @property
+    def rows(self) -> tuple[tuple[Item, ...], ...]:
+        """The panels as they stand; no row holds more than three."""
+        rows: list[list[Item]] = []
+        for item in self.items:
+            if rows and item.beside and len(rows[-1]) < BESIDE:
+                rows[-1].append(item)
+            else:
+                rows.append([item])
+        return tuple(map(tuple, rows))
+
+    @property
+    def columns(self) -> int:
+        return max((len(row) for row in self.rows), default=1)
+
+
+def current() -> Basket:
+    """The basket of this session."""
+    found: Basket = st.session_state.setdefault(KEY, Basket())
+    return found
+
+
+def become(basket: Basket) -> None:
+    st.session_state[KEY] = basket
+
+
+def name_of(checkpoint: Any) -> str:
+    return checkpoint.key if isinstance(checkpoint, BundledCheckpoint) else str(getattr(checkpoint, "name", "own"))
+
+
+def clip_name(clip: Any) -> str:
+    """What a person calls the clip that a choice stands for."""
+    if getattr(clip, "bundled", None):
+        return str(clip.bundled.name)
+    if getattr(clip, "jhmdb", None):
+        return "/".join(clip.jhmdb)
+    if getattr(clip, "data", None):
+        title, split, index = clip.data
+        return f"{title} {split} {index + 1}"
+    upload = getattr(clip, "upload", None)
+    return str(upload[0].name if upload else getattr(clip, "name", "own clip"))
+
+
+# ---- The button -----------------------------------------------------------------------------------------------------
+
+
+def put(*items: Item) -> None:
+    """Into the basket; the next button that is drawn says so."""
+    before = current()
+    become(before.adding(*items))
+    count = len(current().items)
+    if count - len(before.items) < len(items):
+        st.session_state[SAID] = f"The figure holds {MOST} panels, which is all it can; remove some on the page Export."
+        return
+    what = " and ".join(f"**{plain(NAMES.get(item.kind, item.kind))}**" for item in items)
+    panels = "1 panel" if count == 1 else f"{count} panels"
+    st.session_state[SAID] = f"Added to the figure: {what}. It has {panels}; compose them on the page Export."
+
+
+def add_to_figure(panels: Mapping[str, Callable[[], Any]], clip: Any, checkpoints: Sequence[Any], key: str) -> None:
+    """One small button a panel; what it describes is read when it is pressed."""
+    if said := st.session_state.pop(SAID, None):  # a callback inside a fragment may show nothing itself
+        st.toast(said)
+    with st.container(horizontal=True, gap="small", vertical_alignment="center"):
+        if len(panels) > 1:
+            st.caption("Add to figure:", width="content")
+        for name, options in panels.items():
+            st.button(
+                "Add to figure" if len(panels) == 1 else name[0].upper() + name[1:], key=f"add {name} {key}",
+                type="tertiary", on_click=_add, args=(options, clip, tuple(checkpoints)),
+                help=f"Puts the {name} into the figure that the page Export composes.",
+            )  # fmt: skip
+
+
+def _add(options: Callable[[], Any], clip: Any, checkpoints: tuple[Any, ...]) -> None:
+    put(Item(options(), clip, checkpoints))
+
+
+# ---- What each page puts in -----------------------------------------------------------------------------------------
+
+
+def add_player(payload: Mapping[str, Any], clip: Any, checkpoint: Any, key: str) -> None:
+    """Under the player `key` of `payload`: what it shows, through the block, head and query at which it stands."""
+
+    st.session_state[SEEN] = clip, checkpoint, payload["points"] is not None
+
+    def film() -> Film:
+        return Film(**_looks(key, payload["points"]))
+
+    def joints() -> Joints:
+        person = _view(key).get("person")
+        return Joints(**_looks(key, payload["joints"]), person=None if person is None else person + 1)
+
+    def ledger() -> Ledger:
+        return Ledger(label=_view(key).get("label"))
+
+    add_to_figure({"film strip": film, "joint curves": joints, "ledger": ledger}, clip, [checkpoint], key)
+
+
+def _view(key: str) -> dict[str, Any]:
+    """What the player reported last; numbers count from 0, head -1 is the mean."""
+    found = (st.session_state.get(key) or {}).get("view")
+    return dict(found) if found else {}
+
+
+def _looks(key: str, part: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Block, head and query for a part of the payload; a part that the query does not read shows its first one."""
+    if part is None:
+        return {}
+    view, queries = _view(key), part["queries"]
+    head, layer, query = view.get("head"), view.get("layer"), view.get("query")
+    return {
+        "layer": None if layer is None else layer + 1, "query": query if query in queries else queries[0],
+        "head": None if head is None or head < 0 else head + 1,
+    }  # fmt: skip
+
+
+def add_cube(payload: Mapping[str, Any], clip: Any, checkpoint: Any) -> None:
+    """Under the cube: the layer and the query that it shows."""
+    if payload["points"] is None:
+        return
+
+    def cube() -> Cube:
+        return Cube(layer=st.session_state.get("cube_layer"), query=st.session_state.get("cube_query"))
+
+    add_to_figure({"space and time": cube}, clip, [checkpoint], "cube")
+
+
+def add_lanes(clip: Any, checkpoints: Sequence[Any], key: str, order: bool = False) -> None:
+    """Under lanes: the checkpoints side by side, and what the order of the frames changes where that is asked."""
+    panels: dict[str, Callable[[], Any]] = {"variants": Variants} | ({"order test": Order} if order else {})
+    add_to_figure(panels, clip, checkpoints, key)
+
+
+def add_broken(clip: Any, checkpoint: Any, removals: Sequence[Mapping[str, Any]]) -> None:
+    """Break it: the answer without something beside the untouched one."""
+    given = tuple(dict(each) for each in removals)
+    add_to_figure({"break it": lambda: Without(given)}, clip, [checkpoint], "broken")
+
+
+def opened_pair(clip: Any, checkpoint: Any, opened: tuple[Recognizer, Clip]) -> None:
+    """Remember how a network and a clip were chosen, for views that are handed only the two themselves."""
+    pairs: dict[tuple[str, str], tuple[Any, Any]] = st.session_state.setdefault(PAIRS, {})
+    key = opened[0].checkpoint, opened[1].fingerprint
+    pairs.pop(key, None)
+    pairs[key] = clip, checkpoint
+    for old in list(pairs)[:-4]:
+        del pairs[old]
+
+
+def add_map(ask: Ask, network: Recognizer, clip: Clip, measured: bool, key: str) -> None:
+    """Under a map: the map, and the curves behind its trust where that was measured."""
+    pair = st.session_state.get(PAIRS, {}).get((network.checkpoint, clip.fingerprint))
+    if pair is None:
+        return
+    asked: dict[str, Any] = {
+        "method": ask.method, "on": ask.on, "target": ask.target, "against": ask.against, "options": dict(ask.options)
+    }  # fmt: skip
+    panels: dict[str, Callable[[], Any]] = {"map": lambda: Map(**asked)}
+    if measured:
+        panels["trust curves"] = lambda: Trust(**asked, parts=("faithfulness", "sanity", "stability"))
+    add_to_figure(panels, pair[0], [pair[1]], f"{ask.method} {key}")
+
+
+def first_figure() -> tuple[Item, ...]:
+    """What the visitor saw last on Explore, or the demo clip: film, joints, and beside each other ledger and points."""
+    from xai.dashboard.choose import ClipChoice
+
+    library, seen = open_library(), st.session_state.get(SEEN)
+    clip, checkpoint, points = seen or (ClipChoice(bundled=library.clips[0]), library.checkpoints[0], True)
+    of = (clip, (checkpoint,))
+    last = (Item(Cube(), *of, beside=True),) if points else ()
+    return Item(Film(), *of), Item(Joints(), *of), Item(Ledger(), *of), *last

@@ -1,0 +1,77 @@
+"""The choice of a data set, of one of its splits, and of a clip in it, written into the address of the page.
+
+?set=Gym&split=test                         what the page Data shows
+?source=Data&set=Gym&split=test&number=17   one clip, on every page; clips count from 1
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
+
+import streamlit as st
+
+from xai.dashboard.choose import OWN, ClipChoice
+from xai.dashboard.data_sets import offers, splits_of
+
+if TYPE_CHECKING:
+    from xai.dashboard.data_sets import Split
+
+
+def choose_split(set_place: Any, split_place: Any, keys: tuple[str, str] = ("set", "split")) -> Split | None:
+    """The data set and its split, or None after a sentence. `keys` name them in the address."""
+    from xai.dashboard import data_live
+
+    try:
+        titles = [offer.title for offer in offers()]
+    except ValueError as error:
+        st.error(str(error))
+        return None
+    _within(keys[0], titles)
+    title = str(
+        set_place.selectbox(
+            "Data set", titles, key=keys[0], bind="query-params",
+            help="Gym clips are drawn as they are asked for. Whoever runs this server can add others.",
+        )
+    )  # fmt: skip
+    try:
+        names = splits_of(data_live.dataset(title))
+        _within(keys[1], names)
+        name = split_place.selectbox("Split", names, key=keys[1], bind="query-params")
+        with st.spinner("Opening the data set"):
+            return data_live.split(title, str(name))
+    except ValueError as error:
+        st.error(str(error))
+        return None
+
+
+def _within(key: str, options: list[str]) -> None:
+    """Forget a choice that does not exist (any more)."""
+    if key in st.session_state and st.session_state[key] not in options:
+        del st.session_state[key]
+
+
+def choose_member(place: Any) -> ClipChoice:
+    """One clip of a data set."""
+    first, second, third = place.columns([2, 1, 1], vertical_alignment="bottom")
+    split = choose_split(first, second)
+    if split is None:
+        return ClipChoice()
+    if "number" in st.session_state:
+        st.session_state["number"] = min(max(1, int(st.session_state["number"] or 1)), len(split))
+    number = third.number_input(
+        f"Clip of {len(split):,}", 1, len(split), step=1, key="number", bind="query-params",
+        help="Clips count from 1. The page Data shows them all.",
+    )  # fmt: skip
+    return ClipChoice(data=(split.offer.title, split.name, int(number) - 1))
+
+
+def member_query(split: Split, position: int, checkpoint: str | None = None) -> dict[str, str]:
+    """The parameters of a link to a clip."""
+    query = {"source": "Data", "set": split.offer.title, "split": split.name, "number": str(position + 1)}
+    return query | ({} if checkpoint in (None, OWN) else {"checkpoint": str(checkpoint)})
+
+
+def member_link(page: str, query: dict[str, str]) -> str:
+    """A link relative to any page; `page` is its path, empty for the first one."""
+    return f"./{page}?{urlencode(query)}"

@@ -1,0 +1,155 @@
+"""The ablations of the paper as charts, from what `python -m training ablate` wrote into `assets/ablations`.
+
+assets/ablations/results.json            [{"table", "row", "seed", "accuracy", "seconds"}, ...]
+assets/ablations/ANY/results.json        as well: one folder for each time it was run
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import plotly.graph_objects as go
+import streamlit as st
+
+from xai.dashboard.colours import ACCENT, GREY
+from xai.dashboard.library import ASSETS
+
+COMMAND = "python -m training ablate --base gym-cross --out assets/ablations --seeds 3"
+FOLDER = ASSETS / "ablations"
+
+
+@dataclass(frozen=True)
+class Run:
+    """One trained network: accuracy on the validation clips at its last epoch."""
+
+    table: str
+    row: str
+    seed: int
+    accuracy: float
+    seconds: float
+
+
+def read_runs(folder: Path) -> list[Run]:
+    """All runs in a folder. Raises ValueError in one sentence for a file that is none of `ablate`."""
+    found = []
+    for path in sorted([*folder.glob("results.json"), *folder.glob("*/results.json")]):
+        try:
+            for entry in json.loads(path.read_text(encoding="utf-8")):
+                run = Run(
+                    str(entry["table"]), str(entry["row"]), int(entry["seed"]), float(entry["accuracy"]),
+                    float(entry["seconds"]),
+                )  # fmt: skip
+                if not 0 <= run.accuracy <= 1 or not math.isfinite(run.seconds):
+                    raise ValueError
+                found.append(run)
+        except (ValueError, KeyError, TypeError) as error:
+            name = path.relative_to(folder).as_posix()
+            raise ValueError(f"{name} is not what `python -m training ablate` writes; run it again.") from error
+    return found
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of a table."""
+
+    name: str
+    accuracies: tuple[float, ...]
+    mean: float
+    half: float
+    """Half of the 95 % interval over seeds; NaN for one seed."""
+    minutes: float
+    """Of training, a run."""
+
+    @property
+    def words(self) -> str:
+        interval = "" if math.isnan(self.half) else f" ± {100 * self.half:.1f}"
+        count = len(self.accuracies)
+        return f"{100 * self.mean:.1f}{interval} % ({count} {'seed' if count == 1 else 'seeds'})"
+
+
+def rows_of(runs: Sequence[Run], table: str) -> list[Row]:
+    """The rows of a table in their order, each with its mean and spread over seeds."""
+    from training.ablate import spread_of
+
+    rows = []
+    for name in dict.fromkeys(run.row for run in runs if run.table == table):
+        found = {run.seed: run for run in runs if (run.table, run.row) == (table, name)}  # a seed counts once
+        accuracies = tuple(found[seed].accuracy for seed in sorted(found))
+        mean, half = spread_of(accuracies)
+        minutes = sum(run.seconds for run in found.values()) / len(found) / 60
+        rows.append(Row(name, accuracies, mean, half, minutes))
+    return rows
+
+
+def ablation_figure(rows: Sequence[Row]) -> go.Figure:
+    """The mean of each row with its interval, and every seed as a small ring."""
+    names = [row.name for row in rows]
+    figure = go.Figure()
+    figure.add_scatter(
+        x=[accuracy for row in rows for accuracy in row.accuracies],
+        y=[row.name for row in rows for _ in row.accuracies], mode="markers", name="one seed",
+        marker={"symbol": "circle-open", "size": 7, "color": GREY}, hovertemplate="%{y}: %{x:.1%}<extra></extra>",
+    )  # fmt: skip
+    figure.add_scatter(
+        x=[row.mean for row in rows], y=names, mode="markers", name="mean, 95 % interval over seeds",
+        error_x={"array": [0 if math.isnan(row.half) else row.half for row in rows], "width": 0, "thickness": 2},
+        marker={"size": 10, "color": ACCENT}, customdata=[[row.words, row.minutes] for row in rows],
+        hovertemplate="%{y}<br>%{customdata[0]}<br>%{customdata[1]:.1f} min a run<extra></extra>",
+    )  # fmt: skip
+    figure.update_xaxes(title="accuracy on validation clips", tickformat=".0%", showgrid=True)
+    figure.update_yaxes(
+        categoryorder="array", categoryarray=names[::-1], tickvals=names,
+        ticktext=[f"{row.name}<br>{row.words}" for row in rows], tickfont={"size": 12},
+    )  # fmt: skip
+    figure.update_layout(
+        height=96 + 44 * len(rows), margin={"l": 0, "r": 8, "t": 30, "b": 0},
+        legend={"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 0},
+    )  # fmt: skip
+    return figure
+
+
+def _about(table: str) -> tuple[str, str]:
+    from training.ablate import TABLES
+
+    known = TABLES.get(table)
+    return (known.title, known.about) if known else (table, "")
+
+
+@st.fragment
+def ablations_panel() -> None:
+    """The section of the page Tokens."""
+    st.subheader("What each part is worth", anchor=False)
+    try:
+        runs = read_runs(FOLDER)
+    except ValueError as error:
+        st.error(str(error))
+        return
+    if not runs:
+        st.info(
+            "Not measured yet. The tables of the paper are trained again, every row with several seeds, by the command "
+            "below; what it writes into `assets/ablations` is drawn here. It takes hours, and goes on where it stopped."
+        )
+        st.code(COMMAND, language="bash")
+        return
+    if not st.toggle("Show the ablations", key="ablations", bind="query-params"):
+        st.caption(f"{len(runs)} trained networks: mean, spread and number of seeds of every row.")
+        return
+    tables = list(dict.fromkeys(run.table for run in runs))
+    with st.spinner("Reading the tables"):
+        titles: dict[str, Any] = {table: _about(table) for table in tables}
+    table = str(
+        st.selectbox("Table", tables, key="table", bind="query-params", format_func=lambda name: titles[name][0])
+    )
+    rows = rows_of(runs, table)
+    st.plotly_chart(
+        ablation_figure(rows), key="ablation", config={"displayModeBar": False},
+        alt=f"{titles[table][0]}: accuracy of each row. " + "; ".join(f"{row.name} {row.words}" for row in rows),
+    )  # fmt: skip
+    seeds = {len(row.accuracies) for row in rows}
+    caveat = " With one seed there is no interval: a difference may be chance." if min(seeds) == 1 else ""
+    st.caption(f"{titles[table][1]} Accuracy at the last epoch; nothing is picked.{caveat}")
