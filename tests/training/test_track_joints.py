@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from training.errors import ClipError
-from training.skeleton import LAYOUTS, PENN
+from training.skeleton import LAYOUTS, PENN, SkeletonLayout
 from training.standing import standing
 from training.track_joints import Tracker, interpolate_joints, track_joints
 
@@ -154,15 +154,13 @@ def test_arrays_that_do_not_fit_end_in_a_sentence(change: dict[str, np.ndarray],
         Tracker(painted(paths())).track(**{**good, **change})
 
 
-@pytest.mark.parametrize("layout", LAYOUTS.values(), ids=str)
-def test_everybody_stands_in_the_box_with_the_left_on_the_right(layout: object) -> None:
-    for skeleton in (LAYOUTS[layout.name],):  # type: ignore[attr-defined]
-        places = standing(skeleton)
-        assert places.shape == (len(skeleton), 2)
-        assert places.min() >= 0
-        assert places.max() <= 1
-        assert len({tuple(place) for place in places}) == len(skeleton)
-        mirrored = places[list(skeleton.mirrored)] * [-1, 1] + [1, 0]
-        assert mirrored == pytest.approx(places)
-        left, right = skeleton.swaps[0]
-        assert (places[left, 0] > places[right, 0]) == (skeleton is not PENN)
+@pytest.mark.parametrize("layout", LAYOUTS.values(), ids=lambda layout: layout.name)
+def test_everybody_stands_in_the_box_with_the_left_on_the_right(layout: SkeletonLayout) -> None:
+    places = standing(layout)
+    assert places.shape == (len(layout), 2)
+    assert places.min() >= 0
+    assert places.max() <= 1
+    assert len({tuple(place) for place in places}) == len(layout)
+    assert places[list(layout.mirrored)] * [-1, 1] + [1, 0] == pytest.approx(places)
+    left, right = layout.swaps[-1]
+    assert (places[left, 0] > places[right, 0]) == (layout is not PENN)
