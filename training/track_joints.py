@@ -25,9 +25,10 @@ from training.errors import ClipError
 
 SIDE = 384
 """Longest side of the frames that are tracked on; larger ones are shrunk for it."""
-WINDOW, LEVELS = 21, 3
+WINDOW, LEVELS = 17, 3
 SPREAD = 4.0
-"""Pixels between the nine points that are followed for a joint; their median step is the joint's."""
+AROUND, VOTES = ((0, 0), (-1, -1), (1, -1), (-1, 1), (1, 1)), 3
+"""Points that are followed for a joint, `SPREAD` pixels apart; the median step of the best of them is the joint's."""
 LOST = 10.0
 """Pixels of error of a point that is not found again."""
 FLOOR = 0.3
@@ -188,17 +189,16 @@ def _gaps(key: np.ndarray) -> list[tuple[int | None, int | None]]:
 def _steps(before: np.ndarray, after: np.ndarray, places: np.ndarray) -> Arrays:
     """How far each joint [J, 2] moves from one frame to the next [J, 2], and its error [J] in pixels.
 
-    Nine points are followed there and back; the five that come back closest vote.
+    A few points are followed there and back; those that come back closest vote.
     """
-    grid = SPREAD * np.array([(x, y) for y in (-1, 0, 1) for x in (-1, 0, 1)])
-    points = (places[:, None] + grid).reshape(-1, 1, 2).astype(np.float32)
+    points = (places[:, None] + SPREAD * np.array(AROUND)).reshape(-1, 1, 2).astype(np.float32)
     window = {"winSize": (WINDOW, WINDOW), "maxLevel": LEVELS}
     there, found, _ = cv2.calcOpticalFlowPyrLK(before, after, points, None, **window)  # type: ignore[call-overload]
     back, again, _ = cv2.calcOpticalFlowPyrLK(after, before, there, None, **window)  # type: ignore[call-overload]
-    error = np.linalg.norm(back - points, axis=-1).reshape(len(places), 9)
+    error = np.linalg.norm(back - points, axis=-1).reshape(len(places), -1)
     error = np.where((found & again).reshape(error.shape) > 0, np.minimum(error, LOST), LOST)
-    step = (there - points).reshape(len(places), 9, 2).astype(np.float64)
-    best = np.argsort(error, axis=1)[:, :5]
+    step = (there - points).reshape(*error.shape, 2).astype(np.float64)
+    best = np.argsort(error, axis=1)[:, :VOTES]
     votes = np.take_along_axis(step, best[..., None], axis=1)
     votes = np.where(np.take_along_axis(error, best, axis=1)[..., None] < LOST, votes, 0)  # lost: stays where it is
     return np.median(votes, axis=1), np.take_along_axis(error, best, axis=1).mean(1) + votes.std(1).mean(-1)

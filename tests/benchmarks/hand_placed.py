@@ -46,13 +46,18 @@ def sample(folder: Path, count: int, seed: int, part: str) -> list[Clip]:
     return chosen
 
 
-def errors(clip: Clip, keys: int) -> dict[str, np.ndarray]:
-    """Distances in pixels of every joint that was seen and not given, by method, and the confidence of the tracked."""
+def errors(clip: Clip, keys: int, hand: float = 0.0, seed: int = SEED) -> dict[str, np.ndarray]:
+    """Distances in pixels of every joint that was seen and not given, by method, and the confidence of the tracked.
+
+    `hand` is how far, in pixels along each axis (one standard deviation), the joints of key frames are put beside the
+    truth.
+    """
     length = len(clip)
     key = np.zeros((length, 1), bool)
     key[np.rint(np.linspace(0, length - 1, keys)).astype(int) if keys > 1 else [length // 2]] = True
-    tracked = track_joints(clip.frames, clip.joints, np.ones(clip.score.shape, bool), key)
-    lines = interpolate_joints(clip.joints[:, 0], key[:, 0])[:, None]
+    placed = clip.joints + np.random.default_rng(seed).normal(0, 1, clip.joints.shape) * hand
+    tracked = track_joints(clip.frames, placed, np.ones(clip.score.shape, bool), key)
+    lines = interpolate_joints(placed[:, 0], key[:, 0])[:, None]
     counted = (clip.score > 0) & ~key[..., None]
     body = np.linalg.norm(np.ptp(clip.joints[key], axis=(0, 1)))
     off = np.linalg.norm(tracked.joints - clip.joints, axis=-1)[counted]
@@ -73,6 +78,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--clips", type=int, default=CLIPS)
     parser.add_argument("--keys", type=int, default=KEYS)
+    parser.add_argument("--hand", type=float, default=0.0, help="pixels by which a hand misses, along each axis")
     parser.add_argument("--seed", type=int, default=SEED)
     parser.add_argument("--part", default=PART, choices=("train", "val", "test"))
     asked = parser.parse_args()
@@ -84,12 +90,15 @@ def main() -> int:
     parts: Parts = defaultdict(list)
     classes: dict[str, list[np.ndarray]] = defaultdict(list)
     for clip in clips:
-        for name, values in errors(clip, asked.keys).items():
+        for name, values in errors(clip, asked.keys, asked.hand).items():
             parts[name].append(values)
             if name == "tracked":
                 classes[str(clip.label)].append(values)
     found = {name: np.concatenate(values) for name, values in parts.items()}
-    print(f"{len(clips)} clips of {asked.part}, {asked.keys} key frames, {len(found['tracked']):,} joints to find")
+    count = len(found["tracked"])
+    print(
+        f"{len(clips)} clips of {asked.part}, {asked.keys} key frames, hand {asked.hand:g} px, {count:,} joints to find"
+    )
     for name in ("tracked", "straight lines"):
         off = found[name]
         print(

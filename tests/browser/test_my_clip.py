@@ -9,6 +9,7 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.conftest import ROOT, OpenPage, Serve
+from tests.browser.test_accessibility import settle, violations
 from tests.training.small_video import dot_frames
 from training.video import write_video
 
@@ -137,6 +138,20 @@ def test_frames_travel_once(opened: Page) -> None:
     assert page.evaluate("[...globalThis.kinescopeFilms.values()].map((film) => film.mark)") == [1]
 
 
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_placing_is_accessible(app: str, open_page: OpenPage, video: Path, theme: str) -> None:
+    page = open_page(f"{app}/my_clip", color_scheme=theme)
+    page.locator("input[type=file]").first.set_input_files(video)
+    expect(page.get_by_text("Drag a box around the person")).to_be_visible()
+    settle(page)
+    assert violations(page) == []
+    page.get_by_role("button", name="Stand mid-frame").click()
+    go_to(page, 3)
+    expect(joint(page, "face")).to_have_attribute("aria-label", re.compile("tracked, confidence"))
+    settle(page)
+    assert violations(page) == []
+
+
 def test_a_file_that_is_no_video_is_a_sentence(app: str, open_page: OpenPage, tmp_path: Path) -> None:
     page = open_page(f"{app}/my_clip")
     path = tmp_path / "no.mp4"
@@ -150,5 +165,13 @@ def test_on_a_telephone_nothing_is_wider_than_the_screen(app: str, open_page: Op
     page.locator("input[type=file]").first.set_input_files(video)
     page.get_by_role("button", name="Stand mid-frame").click()
     expect(joint(page, "neck")).to_be_visible()
+    x, y = place_of(page, "left ankle")
+    start, end = on_stage(page, x, y), on_stage(page, x + 15, y - 20)
+    touch = page.context.new_cdp_session(page)
+    for kind, at in (("touchStart", start), ("touchMove", end), ("touchEnd", None)):
+        points = [] if at is None else [{"x": at[0], "y": at[1]}]
+        touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+    moved = re.compile(f"x ({x + 14}|{x + 15}|{x + 16}), y ({y - 21}|{y - 20}|{y - 19}), placed")
+    expect(joint(page, "left ankle")).to_have_attribute("aria-label", moved)
     main = page.locator("[data-testid=stMain]")
     assert main.evaluate("(node) => node.scrollWidth <= node.clientWidth + 1")

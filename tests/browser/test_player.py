@@ -58,6 +58,7 @@ SIZE: dict[str, Any] = {"frames": 7, "height": 60, "width": 100, "layers": 2, "h
 @pytest.fixture
 def show(serve: Serve, open_page: OpenPage) -> Any:
     def open_(case: str = "one", **options: Any) -> Page:
+        options.setdefault("reduced_motion", "reduce")  # else the film moves by itself
         page = open_page(f"{serve(APP)}/?case={case}", **options)
         page.locator(".player .sentence").first.wait_for()
         page.wait_for_function(f"() => ({PLAYER})?.lanes.every((lane) => lane.images)")
@@ -428,3 +429,16 @@ def test_curves_and_heat_map_light_the_same_joint(show: Any) -> None:
     settle(page)
     assert (frame(page), ask(page, "player.store.view().joint")) == (3, WRIST)
     expect(page.locator(f".curves polyline[data-joint='{WRIST}'].lit")).to_have_count(1)
+
+
+def test_a_first_visit_moves_by_itself_unless_motion_is_not_wanted(show: Any) -> None:
+    page = show(reduced_motion="no-preference")
+    page.wait_for_function(f"() => {PLAYER}.store.playing")
+    first = frame(page)
+    page.wait_for_function(f"() => {PLAYER}.store.chosen.frame !== {first}")
+    page.get_by_role("button", name="pin").click()  # whoever chooses a frame gets it
+    assert not ask(page, "player.store.playing")
+    page.wait_for_function("() => location.search.includes('frame=')")
+    still = show(reduced_motion="reduce")
+    still.wait_for_timeout(300)
+    assert not ask(still, "player.store.playing")

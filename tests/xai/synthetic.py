@@ -8,6 +8,7 @@ parts of the ledger add up to the logits exactly.
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import cv2
 import numpy as np
@@ -193,7 +194,7 @@ def synthetic_evidence(
         "joint_curves": joint_curves(clip, layers, heads, with_joints, seed),
         "temporal_windows": temporal_windows(clip, layers, heads, tokens, seed),
     }
-    parts_present = {name: None if name in without else part for name, part in found.items()}
+    parts_present: dict[str, Any] = {name: None if name in without else part for name, part in found.items()}
     return Evidence(
         clip=clip,
         frame_index=np.arange(T) * 2,

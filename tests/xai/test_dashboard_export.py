@@ -17,21 +17,25 @@ from PIL import Image
 from streamlit.testing.v1 import AppTest
 
 from tests.xai.clips import noise_clip, random_recognizer
+from tests.xai.figure_checks import collisions
 from tests.xai.test_dashboard import ROOT, run_app
 from training.clip import Clip
 from xai.dashboard.basket import BESIDE, KEY, MOST, Basket, Item, first_figure
 from xai.dashboard.basket_spec import GymClip, basket_of, drawn_from, request_of
 from xai.dashboard.choose import ClipChoice
-from xai.dashboard.exporting import Opened, animate, card_of, files, preview, report
+from xai.dashboard.exporting import Opened, Served, animate, card_of, files, preview, report
 from xai.dashboard.jobs import Cancelled
 from xai.dashboard.kept import Kept
 from xai.dashboard.library import open_library
 from xai.dashboard.live import Upload
 from xai.evidence import gather_evidence
+from xai.figures.compose import compose
 from xai.figures.latex import escaped, include
 from xai.figures.panel_kinds import Cube, Film, Joints, Ledger, Map, Order, Trust, Variants, Without
 from xai.figures.spec import FigureError
 from xai.methods import explain
+from xai.removal import from_json, predict_with
+from xai.rerun import Rerun
 
 PAGE = "xai/dashboard/pages/export.py"
 LIBRARY = open_library()
@@ -245,6 +249,26 @@ def test_a_slide_is_a_slide_and_text_is_as_large_as_asked() -> None:
     assert many.text < 14
     column = preview(opened(small(Ledger(), width="wide column", text=9.0)), lambda done, total: None)
     assert column.inches[0] == 3.5
+
+
+def test_break_it_and_the_order_test_on_paper() -> None:
+    """Nothing lies over anything, in a column with large text too; the parts add up before and now."""
+    taken = ({"kind": "joints", "joints": ["neck", "belly"]}, {"kind": "thin", "count": 2})
+    for width, text in (("page", 7.0), ("column", 9.0)):
+        found = opened(small(Without(taken), Order(), width=width, text=text))
+        composed = compose(found.request.spec, Served(found.request.spec, found, lambda done, total: None))
+        assert collisions(composed.figure) == []
+    (answers, ledger, frames), (orders,) = (drawn.tables for _, _, drawn in composed.panels)
+    parts = ledger.values["part of the logit"]
+    rerun = Rerun.of(NETWORK, CLIP)
+    for number, removals in enumerate(((), from_json(json.dumps(taken)))):
+        said = predict_with(rerun, None, removals)
+        np.testing.assert_allclose(answers.values["probability"][:, number], said.probabilities, atol=1e-6)
+        target = int(predict_with(rerun, None, ()).logits.argmax())
+        assert parts[number].sum() == pytest.approx(said.logits[target], abs=1e-4)
+    assert len(frames.values["frame of the clip"]) == 2
+    assert orders.values["probability"].shape == (1, 4)
+    assert "neck" in composed.panels[0][2].caption
 
 
 @pytest.mark.parametrize(

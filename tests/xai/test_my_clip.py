@@ -221,7 +221,8 @@ def test_what_was_made_is_a_source_on_other_pages_and_nobody_else_has_it() -> No
     app.run()
     assert not app.exception, app.exception
     payload = json.loads(app.get("bidi_component")[0].proto.json)
-    assert payload["readings"][0]["clip"]["name"] == "dot"
+    assert payload["readings"][0]["clip"]["label"] == "wave"
+    assert payload["readings"][0]["skeleton"]["people"] == [0]
     other = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
     other.query_params["source"] = "Mine"
     other.run()

@@ -191,7 +191,7 @@ STYLE = """<style>
 .film-strip img, .film-single img { display: block; width: 100%; border-radius: 2px; }
 .film-strip figcaption { font-size: 11px; line-height: 1.5; text-align: center; opacity: 0.66;
   font-variant-numeric: tabular-nums; }
-.film-strip .here figcaption { opacity: 1; font-weight: 600; color: ACCENT; }
+.film-strip .here figcaption { opacity: 1; font-weight: 600; }
 .film-strip .here img { outline: 2px solid ACCENT; }
 </style>""".replace("ACCENT", ACCENT)
 

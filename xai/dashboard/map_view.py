@@ -83,7 +83,7 @@ def _one(
     images = maps.pictures(shown, film, scale, look.cause)
     st.html(film_of.strip_html(images, film, f"{ask.method} on the film", here))
     st.html(maps.key_html(shown, scale))
-    chart, single = st.columns([5, 3], gap="medium") if count == 1 else (st.container(), st.container())
+    chart, single = st.columns([5, 3], gap="medium") if count == 1 else (st.container(), st.container(width=380))
     with chart:
         st.plotly_chart(
             maps.chart(shown, film, scale), key=f"chart {ask} {number}", config={"displayModeBar": False}
@@ -92,4 +92,4 @@ def _one(
         large = maps.large_picture(shown, film, here, scale, look.cause)
         why = "the map is the same in all" if shown.still else "where the map is strongest"
         words = f"Frame {film.number(here)}, {why}"
-        st.image(large, words, "stretch" if count == 1 else 380, alt=f"{words}; the sentence above says where.")
+        st.image(large, words, "stretch", alt=f"{words}; the sentence above says where.")

@@ -9,7 +9,6 @@ import streamlit as st
 
 from training.skeleton import LAYOUTS, layout_named
 from xai.dashboard.choose import mine
-from xai.dashboard.colours import ACCENT
 from xai.dashboard.draft import MOST_PEOPLE, Draft, start
 from xai.dashboard.library import BundledCheckpoint
 from xai.dashboard.limits import limits
@@ -84,12 +83,11 @@ def open_file(layout: str) -> None:
 
 
 STRIP = """<style>
-.cut { display: flex; overflow: hidden; border-radius: 2px; background: #000; }
+.cut { display: flex; overflow: hidden; border-radius: 2px; }
 .cut img { flex: 1 1 0; min-width: 0; display: block; object-fit: cover; aspect-ratio: var(--shape); }
-.cut img.out { opacity: 0.22; }
-.cut img.in { box-shadow: inset 0 0 0 2px ACCENT; }
+.cut img.out { opacity: 0.3; }
 @media (max-width: 640px) { .cut img:nth-child(even) { display: none; } }
-</style>""".replace("ACCENT", ACCENT)
+</style>"""
 
 
 def cut(draft: Draft) -> Draft:

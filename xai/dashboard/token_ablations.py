@@ -134,7 +134,7 @@ def ablations_panel() -> None:
             "Not measured yet. The tables of the paper are trained again, every row with several seeds, by the command "
             "below; what it writes into `assets/ablations` is drawn here. It takes hours, and goes on where it stopped."
         )
-        st.code(COMMAND, language="bash")
+        st.code(COMMAND, language=None)
         return
     if not st.toggle("Show the ablations", key="ablations", bind="query-params"):
         st.caption(f"{len(runs)} trained networks: mean, spread and number of seeds of every row.")

@@ -32,6 +32,9 @@ from xai.known_cause_bench import Entry, summarise
 
 BETWEEN, BESIDE = 0.2, 0.28
 """Inches between rows of panels, between panels side by side."""
+LEAST = 0.5
+"""The text of a figure on a sheet of fixed height is made smaller to this part of what was asked for, before the figure
+is made smaller as a whole."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,38 +84,53 @@ def compose(
     """
     sources = sources or Sources(spec)
     look = Look(THEMES[spec.theme], spec.scale == "per clip")
-    done: list[tuple[str, Panel, Drawn]] = []
-    factor, letters = spec.text / TEXT, iter(spec.letters)
+    factor = spec.text / TEXT
     with rc_context(STYLE):
-        wide = spec.width / factor
-        sheet = Sheet(wide, look)
-        top, inner = MARGIN, wide - 2 * MARGIN
-        single = sum(map(len, spec.rows)) == 1
-        for row in spec.rows:
-            width = (inner - BESIDE * (len(row) - 1)) / len(row)
-            for place, panel in enumerate(row):
-                progress(len(done), len(spec.letters))
-                letter = next(letters)
-                area = Area(sheet, MARGIN + place * (width + BESIDE), top, width, "" if single else letter)
-                done.append((letter, panel, _panel(area, panel, sources)))
-            top += max(drawn.height for _, _, drawn in done[-len(row) :]) + BETWEEN
-        progress(len(done), len(spec.letters))
-        notes = tuple(f"{name} {UNTRAINED}" for name, r in sources.opened().items() if not r.card.trained_on)
-        top -= BETWEEN - 0.06
-        for note in notes:
-            words = Area(sheet, MARGIN, top, inner).words(0, note, size=SMALL, color=look.theme.warning, weight="bold")
-            top += words
-        if spec.height is None:
-            figure = sheet.finish(top + MARGIN)
-        else:  # a figure that is too high for its sheet is made smaller as a whole
-            factor = min(factor, spec.height / (top + MARGIN))
-            figure = sheet.finish(top + MARGIN, (spec.width / factor, spec.height / factor))
+        sheet, done, height = _laid_out(spec, look, sources, spec.width / factor, progress)
+        if spec.height is not None:
+            most = factor
+            while height * factor > spec.height and factor > LEAST * most:
+                # Too high for its sheet: with smaller text the same sheet is wider for it.
+                factor *= 0.85
+                sheet, done, height = _laid_out(spec, look, sources, spec.width / factor, progress)
+            factor = min(factor, spec.height / height)
+        page = None if spec.height is None else (spec.width / factor, spec.height / factor)
+        figure = sheet.finish(height, page)
         enlarge(figure, factor)
         figure.set_size_inches(spec.width, figure.get_size_inches()[1])  # to the last digit
+    notes = _notes(sources)
     limits = tuple(f"Limits of {name}: {r.card.limits}" for name, r in sources.opened().items() if r.card.limits)
     cards = tuple(in_a_sentence(name, network) for name, network in sources.opened().items())
     of_all = (tuple(sources.frames()), notes, limits, spec.caption or "", cards)
     return Composed(figure, tuple(done), *of_all, text=factor * TEXT)
+
+
+def _laid_out(
+    spec: FigureSpec, look: Look, sources: Sources, wide: float, progress: Callable[[int, int], None]
+) -> tuple[Sheet, list[tuple[str, Panel, Drawn]], float]:
+    """The panels on a sheet so wide, and how high it is."""
+    done: list[tuple[str, Panel, Drawn]] = []
+    letters = iter(spec.letters)
+    sheet = Sheet(wide, look)
+    top, inner = MARGIN, wide - 2 * MARGIN
+    single = sum(map(len, spec.rows)) == 1
+    for row in spec.rows:
+        width = (inner - BESIDE * (len(row) - 1)) / len(row)
+        for place, panel in enumerate(row):
+            progress(len(done), len(spec.letters))
+            letter = next(letters)
+            area = Area(sheet, MARGIN + place * (width + BESIDE), top, width, "" if single else letter)
+            done.append((letter, panel, _panel(area, panel, sources)))
+        top += max(drawn.height for _, _, drawn in done[-len(row) :]) + BETWEEN
+    progress(len(done), len(spec.letters))
+    top -= BETWEEN - 0.06
+    for note in _notes(sources):
+        top += Area(sheet, MARGIN, top, inner).words(0, note, size=SMALL, color=look.theme.warning, weight="bold")
+    return sheet, done, top + MARGIN
+
+
+def _notes(sources: Sources) -> tuple[str, ...]:
+    return tuple(f"{name} {UNTRAINED}" for name, r in sources.opened().items() if not r.card.trained_on)
 
 
 def in_a_sentence(name: str, network: Recognizer) -> str:

@@ -12,7 +12,8 @@ from xai.figures.strip import draw_skeleton, picture, strip, strongest
 from xai.figures.style import SMALL, text_width
 from xai.removal_words import in_words
 
-ROW, BESIDE = 0.17, 0.3
+ROW, BESIDE = 0.2, 0.3
+"""Inches of two bars, and between two charts."""
 
 
 def without(
@@ -86,11 +87,11 @@ def _pairs(area: Area, left: float, top: float, width: float, names: list[str], 
     if unit == "probability":
         low, high = 0.0, 1.0
     axes.set_xlim(low - 0.02 * (high - low) * (low < 0), high + 1e-9)
-    for row, style in zip(values, ({"color": theme.soft}, {"color": theme.ink, "weight": "bold"}), strict=True):
-        for place, value in zip(places + (-0.2 if row is values[0] else 0.2), row, strict=True):
-            axes.annotate(
-                f"{value:.2f}".replace("-", "−"), (1, place), xycoords=axes.get_yaxis_transform(),
-                size=SMALL - 1, va="center_baseline", ha="left", annotation_clip=False, **style,  # type: ignore[arg-type]
+    for shift, row, colour in ((-0.2, values[0], theme.soft), (0.2, values[1], theme.ink)):
+        for place, value in zip(places + shift, row, strict=True):
+            axes.text(
+                1.02, place, f"{value:.2f}".replace("-", "−"), transform=axes.get_yaxis_transform(), size=SMALL - 0.5,
+                va="center_baseline", color=colour,
             )  # fmt: skip
     axes.set_xlabel(unit)
     axes.locator_params(axis="x", nbins=5)

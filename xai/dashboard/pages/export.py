@@ -112,6 +112,11 @@ def _draw(basket: Basket, last: Preview | None) -> None:
         return
     st.session_state[LAST] = key
     _differences(found)
+    if shown.text < basket.text - 0.05:
+        st.warning(
+            f"The panels are too high for a slide, so their text is {shown.text:.3g} points and not {basket.text:g}; "
+            "put them side by side, or take some away."
+        )
     _shown(shown)
     _files(found, shown, plan)
 
@@ -173,7 +178,7 @@ def _files(found: Opened, shown: Preview, plan: Mapping[str, Any]) -> None:
         "in the folder of Kinescope and run that command there."
     )
     with st.expander("Into a LaTeX paper"):
-        st.code(rest.tex, language="latex", wrap_lines=True)
+        st.code(rest.tex, language=None, wrap_lines=True)
 
 
 def page() -> None:

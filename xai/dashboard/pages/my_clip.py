@@ -15,6 +15,10 @@ from xai.dashboard.placing import Placed, Scene, placed, placing, placing_film
 from xai.dashboard.shown import plain
 
 PLACING = "placing"
+# Placing goes on while joints are found, and says itself what is not found yet, so it is not greyed out.
+BRIGHT = """<style>
+[data-testid="stElementContainer"][data-stale="true"]:has([data-testid^="stBidiComponent"]) { opacity: 1 !important; }
+</style>"""
 
 
 def scene_of(draft: Draft, film: str) -> Scene:
@@ -62,6 +66,7 @@ def place(draft: Draft) -> tuple[Draft, Tracked]:
     if reported is not None:
         draft = draft.placing(reported.keys)
     found = draft.joints(tracker_of(draft))
+    st.html(BRIGHT)
     placing_film("placing film", film, pictures)
     placing(scene, found, reported.revision if reported else 0, PLACING)
     return draft, found

@@ -110,6 +110,7 @@ class Placing {
     this.said = make("p", { class: "p-said", role: "status" }, side);
     make("p", { class: "p-keys" }, side, KEYS);
     root.onkeydown = (event) => this.shortcut(event);
+    root.onfocusout = () => this.timer && this.commit(); // the last key press counts, whatever is pressed next
   }
 
   strip() {
@@ -191,6 +192,7 @@ class Placing {
 
   commit() {
     clearTimeout(this.timer);
+    this.timer = null;
     this.draw();
     this.report(this.keys.report());
   }

@@ -34,7 +34,6 @@ export class Curves {
     const { parts, plot, reading } = this;
     const found = (this.found = reading.jointMass(state));
     plot.hidden = !found;
-    parts.noCurves.hidden = Boolean(found);
     if (!found) return;
     const most = reading.most("jointMass", state) || 1;
     const high = 1.15 * Math.max(most, found.base * 1.2);

@@ -28,7 +28,7 @@ function option(host, name, value, text, title = "") {
 class Lane {
   constructor(root, host, reading, store) {
     const parts = fill(root, "lane", host, reading);
-    Object.assign(this, { parts, reading });
+    Object.assign(this, { parts, reading, stage: new Stage(parts.stage, reading, store) });
     parts.lane.reading = reading;
     for (const { label, probability, logit } of reading.classes.slice(0, 5)) {
       const numbers = `probability ${digits(probability)}, logit ${digits(logit)}`;
@@ -44,7 +44,6 @@ class Lane {
     parts.slider.max = Math.ceil(Math.log2(reading.points?.limits));
     parts.slider.addEventListener("input", () => store.choose({ count: 2 ** parts.slider.value }));
     parts.eachFrame.hidden = !reading.points?.by_query_frame;
-    this.stage = new Stage(parts.stage, reading, store);
     this.curves = new Curves(parts, reading);
   }
 
@@ -65,7 +64,6 @@ class Lane {
     const { points } = reading;
     const found = reading.pointMass(state);
     parts.points.hidden = !found;
-    parts.noPoints.hidden = Boolean(found);
     parts.discs.hidden = !reading.jointMass(state);
     say(parts.largest, digits(reading.most("jointMass", state), 2));
     if (!found) return;
@@ -100,10 +98,11 @@ export class Player {
   // Called on every run of the page; rebuilds only when the evidence is another one.
   show({ readings, view, linked }) {
     const shown = readings.map(({ id }) => id).join();
+    this.linked = linked;
     if (shown !== this.shown) this.build(readings.map((payload) => new Reading(payload)));
     const asked = JSON.stringify([shown, view]);
     if (asked !== this.asked) this.go(view ?? (linked ? this.fromLink() : {}));
-    Object.assign(this, { shown, asked, linked });
+    Object.assign(this, { shown, asked });
     this.parts.copy.hidden = !linked;
     this.repaint();
   }
@@ -115,8 +114,7 @@ export class Player {
     const several = readings.length > 1;
     for (const reading of readings) reading.lanes = readings;
     const lead = readings.find(({ model }) => model.token_mode === "cross") ?? first; // its queries are for all lanes
-    const each = several ? { layer: null, label: null } : {}; // each lane's own
-    const store = new Store({ ...lead.start, ...each }, () => this.repaint());
+    const store = new Store({ ...lead.start, ...(several && { layer: null, label: null }) }, () => this.repaint());
     Object.assign(this, { readings, lead, lists: lead.lists, store, clock: new Clock(store, first.clip.seconds) });
 
     root.replaceChildren();
@@ -126,7 +124,9 @@ export class Player {
     this.strip = new Strip(this.parts.strip, first);
     this.diagram(this.parts, first.flow);
     this.lanes = readings.map((reading) => new Lane(root, this.parts.lanes, reading, store));
-    for (const lane of this.lanes) loadFrames(lane.reading).then((images) => this.repaint((lane.images = images)));
+    const loads = this.lanes.map(async (lane) => (lane.images = await loadFrames(lane.reading)));
+    const still = window.matchMedia("(prefers-reduced-motion: reduce)").matches || location.search.includes("frame=");
+    Promise.all(loads).then(() => this.clock.play(this.linked && !still));
   }
 
   // The model, drawn: also the control. A bar for what each query reads; `render` shows those of the chosen one.
@@ -170,8 +170,8 @@ export class Player {
     const { chosen, start } = this.store;
     const held = [...this.store.held(), ...(chosen.frame === start.frame ? [] : ["frame"])];
     for (const name of Object.keys(this.lists)) url.searchParams.delete(name);
-    const written = (value) => (typeof value === "number" ? value + 1 : value);
-    for (const name of held) url.searchParams.set(name, written(chosen[name]));
+    for (const name of held)
+      url.searchParams.set(name, Number.isInteger(chosen[name]) ? chosen[name] + 1 : chosen[name]);
     if (url.href !== location.href) history.replaceState(history.state, "", url);
     return url.href;
   }
@@ -192,10 +192,10 @@ export class Player {
     const help = (hidden) => (parts.help.hidden = hidden);
     return {
       ...Object.fromEntries([...cycles, ...toggles]),
-      ArrowLeft: () => clock.step(-1),
-      ArrowRight: () => clock.step(1),
-      Home: () => clock.seek(0),
-      End: () => clock.seek(lists.frame.length - 1),
+      ArrowLeft: () => clock.go(frame - 1),
+      ArrowRight: () => clock.go(frame + 1),
+      Home: () => clock.go(0),
+      End: () => clock.go(-1),
       " ": () => clock.play(!store.playing),
       ",": () => clock.faster(0.5),
       ".": () => clock.faster(2),
@@ -229,9 +229,10 @@ export class Player {
     const [first] = this.readings;
     const state = first.now(store.view());
     const theme = (this.theme = readTheme(root));
-    root.style.setProperty("--frame", state.frame);
+    this.strip.render(state, theme, this.lanes[0].images);
     for (const lane of this.lanes) lane.render(lane.reading.now(store.view()), theme);
-    this.strip.render(state, theme, this.lanes[0].images, store.chosen.frame);
+    const place = (frame) => (frame === state.frame ? "here" : frame === store.chosen.frame ? "waits" : "");
+    for (const column of root.querySelectorAll("[data-frame]")) mark(column, "class", place(column.dataset.frame - 1));
     for (const bar of root.querySelectorAll("[data-query]")) bar.hidden = bar.dataset.query !== state.query;
     for (const button of root.querySelectorAll("[data-choose], [data-toggle]")) {
       const now = (button.closest(".lane")?.reading ?? lead).now(store.view());
@@ -258,6 +259,7 @@ export class Player {
     if (host.dataset.said === held.join()) return;
     host.dataset.said = held.join();
     this.parts.hint.hidden = held.length > 0;
+    if (this.linked) this.toLink();
     host.replaceChildren();
     for (const [name, text] of held) {
       const chip = { type: "button", class: "chip", text: `${text} ×`, "aria-label": `Free ${text}` };

@@ -57,7 +57,6 @@ export class Reading {
   reader(part, { query }) {
     return this[part] && query === "own" ? 0 : (this[part]?.queries.indexOf(query) ?? -1);
   }
-  readerName = (part, state) => tokenName(this[part]?.queries[this.reader(part, state)] ?? state.query);
 
   // One array of the chosen layer and head; the mean of the heads unless one is chosen.
   rows(packed, { layer, head }, ...index) {
@@ -184,7 +183,7 @@ export function readout(state, readings) {
     if (!read) return `${name}: ${score}; ${tokenName(state.query)} reads no joints.${looks}`;
     const [mass, base] = [read.mass[at], read.uniform[at]];
     const times = base ? `${digits(mass / base, 2)} × uniform (${digits(base, 2)})` : "not to be read";
-    const reader = reading.readerName("joints", state);
+    const reader = tokenName(reading.joints.queries[reading.reader("joints", state)]);
     return `${name}: attention mass of ${reader} ${digits(mass, 2)}, ${times}; ${score}.${looks}`;
   }
   if (point != null && !several && reading.pointMass(state)) {

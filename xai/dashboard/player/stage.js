@@ -183,13 +183,12 @@ export class Strip {
     this.columns = frameColumns(this.slider, reading.T);
   }
 
-  render(state, theme, images, waits) {
+  render(state, theme, images) {
     const { reading, sheet, alone } = this;
     const { clip, T } = reading;
     const found = alone ? reading.frameMass(state) : null;
     this.columns.forEach((column, t) => {
       const [mass, base] = found ? [found.mass[t] / found.max, found.uniform[t] / found.max] : [0, 0];
-      mark(column, "class", t === state.frame ? "here" : t === waits ? "waits" : "");
       mark(column, "style", `--mass:${mass};--base:${Math.min(1, base)};--on:${found ? 1 : 0}`);
     });
     mark(this.slider, "aria-valuenow", state.frame + 1);

@@ -25,6 +25,7 @@ export class Store {
 
   pin(values) {
     for (const name of Object.keys(values)) this.pinned.add(name);
+    this.playing &&= values.frame == null;
     this.choose(values);
   }
 
@@ -57,9 +58,9 @@ export class Clock {
     this.store.choose({ frame: (frame + this.frames) % this.frames });
   }
 
-  step(by) {
+  go(frame) {
     this.play(false);
-    this.seek(this.store.chosen.frame + by);
+    this.seek(frame);
   }
 
   faster(by) {
@@ -71,8 +72,8 @@ export class Clock {
     clearTimeout(this.timer);
     this.store.playing = playing;
     const next = () => {
-      this.seek(this.store.chosen.frame + 1);
-      this.play(true);
+      if (this.store.playing) this.seek(this.store.chosen.frame + 1);
+      this.play(this.store.playing);
     };
     if (playing) this.timer = setTimeout(next, this.length[this.store.chosen.frame] / this.speed);
     this.store.tell();
