@@ -107,7 +107,7 @@ def _read_npz(path: Path) -> Joints:
     if len(layout) != joints.shape[2]:
         raise ClipError(f"{path.name} says layout {layout.name} ({len(layout)} joints) and holds {joints.shape[2]}.")
     size = arrays.get("size", arrays.get("img_shape"))
-    shape = None if size is None or size.size != 2 else _size(*size.flat, path)
+    shape = None if size is None or size.size != 2 else _size(size.flat[0], size.flat[1], path)
     return Joints(joints.astype(np.float32), np.clip(score, 0, 1).astype(np.float32), layout, shape)
 
 

@@ -42,7 +42,7 @@ def settle(page: Page) -> None:
     """Until no script runs any more and what it drew has stood still."""
     page.wait_for_selector("[data-testid=stApp][data-test-script-state=notRunning]")
     page.wait_for_function(
-        "() => document.querySelectorAll('[data-testid=stSkeleton], [data-testid=stSpinner]').length === 0"
+        "() => document.querySelectorAll('[data-testid=stSkeleton], [data-testid=stSpinner], [data-testid=stProgress]').length === 0"
     )
     page.wait_for_timeout(700)
     page.wait_for_selector("[data-testid=stApp][data-test-script-state=notRunning]")

@@ -8,7 +8,6 @@ from playwright.sync_api import expect
 from tests.browser.conftest import ROOT, OpenPage, Serve
 
 
-
 @pytest.fixture(scope="module")
 def app(serve: Serve) -> str:
     return serve(ROOT / "app.py")

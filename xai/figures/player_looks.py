@@ -1,4 +1,4 @@
-"""What single patches and joints read, as tables for the player: on hover it draws where a token looks in each frame."""
+"""What patches and joints read, as tables for the player: on hover it draws where a token looks in each frame."""
 
 from __future__ import annotations
 
