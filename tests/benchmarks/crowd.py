@@ -3,8 +3,8 @@
 Starts the dashboard and opens that many sessions of Streamlit through its websocket. Each goes from page to page,
 changes clips and checkpoints by link and by widget, takes things away, asks methods, uploads a clip of its own, and
 comes back as somebody new. What arrives is compared with what this process knows of the clip that was asked for: the
-prediction and the pictures of another clip would be a mixed result. Prints errors, mixed results, the time of views that
-somebody has seen before, and the memory of the server at the start, after warm-up and at the end; writes
+prediction and the pictures of another clip would be a mixed result. Prints errors, mixed results, the time of views
+that somebody has seen before, and the memory of the server at the start, after warm-up and at the end; writes
 build/benchmarks/crowd.json.
 """
 

@@ -41,9 +41,8 @@ VIEWS = {
 def settle(page: Page) -> None:
     """Until no script runs any more and what it drew has stood still."""
     page.wait_for_selector("[data-testid=stApp][data-test-script-state=notRunning]")
-    page.wait_for_function(
-        "() => document.querySelectorAll('[data-testid=stSkeleton], [data-testid=stSpinner], [data-testid=stProgress]').length === 0"
-    )
+    busy = ", ".join(f"[data-testid={name}]" for name in ("stSkeleton", "stSpinner", "stProgress"))
+    page.wait_for_function(f"() => document.querySelectorAll('{busy}').length === 0")
     page.wait_for_timeout(700)
     page.wait_for_selector("[data-testid=stApp][data-test-script-state=notRunning]")
 

@@ -36,6 +36,8 @@ from xai.figures.spec import FigureError
 from xai.methods import explain
 from xai.removal import from_json, predict_with
 from xai.rerun import Rerun
+from xai.trust import PARTS, trusted
+from xai.trust import trust as measure
 
 PAGE = "xai/dashboard/pages/export.py"
 LIBRARY = open_library()
@@ -418,6 +420,23 @@ def test_a_spec_is_loaded_and_a_wrong_one_is_a_sentence() -> None:
     assert "did you mean 'film'" in app.error[0].value
     assert "<b>" not in app.error[0].value.replace("\\<b\\>", "")
     assert app.session_state[KEY].items[0].letter == "Q"
+
+
+def test_what_a_page_has_measured_is_not_measured_again() -> None:
+    """The map and its trust come from the jobs of the server, and the numbers of the figure are theirs."""
+    recognizer, clip = NETWORK, CLIP
+    asked = explain(recognizer, clip, "ledger", on="time")
+    report_ = measure(recognizer, clip, asked, orders=4)
+    panel = Trust("ledger", "time", parts=PARTS)
+    found = opened(small(panel))
+    spec = found.request.spec
+    sources = Served(spec, found, lambda done, total: None)
+    sources.give(spec.rows[0][0].options, trusted(asked, report_))
+    composed = compose(spec, sources)
+    table = composed.panels[0][2].tables[0]
+    assert report_.faithfulness is not None
+    np.testing.assert_array_equal(table.values["deletion"], report_.faithfulness.deletion)
+    np.testing.assert_array_equal(table.values["random_deletion"], report_.faithfulness.random_deletion.mean(0))
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,8 @@ import streamlit as st
 from xai.dashboard.basket import Item
 from xai.dashboard.choose import open_checkpoint
 from xai.dashboard.jobs import Progress, shared_jobs
-from xai.dashboard.methods_panel import followed, quick
+from xai.dashboard.methods_panel import Ask, followed, map_key, quick
+from xai.figures.panel_kinds import Map, Trust
 
 if TYPE_CHECKING:
     from xai.dashboard.basket_spec import Request
@@ -25,7 +26,31 @@ def opened(request: Request) -> Opened:
 
         clips = {text: choice.open() for text, choice in request.clips.items()}
         networks = {text: open_checkpoint(choice) for text, choice in request.checkpoints.items()}
-        return Opened(request, clips, networks, live.kept(), live.turnstile())
+        found = Opened(request, clips, networks, live.kept(), live.turnstile())
+    _already_made(found)
+    return found
+
+
+def _already_made(found: Opened) -> None:
+    """Maps, and measures of their trust, that a page has asked for are not computed again."""
+    from xai.dashboard.exporting import Served
+    from xai.trust import PARTS, trusted
+
+    spec = found.request.spec
+    sources = Served(spec, found, lambda done, total: None)
+    for options in (panel.options for row in spec.rows for panel in row):
+        if not isinstance(options, Map | Trust) or options.on is None:
+            continue
+        ask = Ask(options.method, options.on, options.target, options.against, tuple(options.options.items()))
+        key = map_key(ask, sources.recognizer(options.checkpoint), sources.clip(options.clip))
+        asked = shared_jobs().standing(key)
+        if asked is None or asked.state != "done":
+            continue
+        sources.give(options, asked.result)
+        if isinstance(options, Trust) and (options.parts, options.orders) == (PARTS, Trust("").orders):
+            measured = shared_jobs().standing(("trust", key))
+            if measured is not None and measured.state == "done":
+                sources.give(options, trusted(asked.result, measured.result))
 
 
 def is_quick(items: tuple[Item, ...]) -> bool:

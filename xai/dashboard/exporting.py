@@ -26,6 +26,7 @@ from training.recognizer import Recognizer
 from xai.dashboard.basket_spec import FOLDER, Request, is_own
 from xai.dashboard.kept import Kept
 from xai.evidence import Evidence, gather_evidence
+from xai.explanation import Explanation
 from xai.figures import animation
 from xai.figures.bundle import write_bundle
 from xai.figures.compose import Composed, compose, in_a_sentence
@@ -120,10 +121,20 @@ class Served(Sources):
     def _once(self, key: tuple[Any, ...], make: Callable[[], Any]) -> Any:
         if key[0] not in ("map", "order") or key in self._kept:
             return super()._once(key, make)
+        return super()._once(key, lambda: self._opened.kept.get(self._content(key), make))
+
+    def _content(self, key: tuple[Any, ...]) -> tuple[Any, ...]:
+        """A key of this figure as one that means the same to every session."""
         of = (key[1],) if key[0] == "map" else key[1]
         content = (*(self.recognizer(name).checkpoint for name in of), self.clip(key[2]).fingerprint)
-        name = ("figure", key[0], self.spec.seed, content, *key[3:])
-        return super()._once(key, lambda: self._opened.kept.get(name, make))
+        return "figure", key[0], self.spec.seed, content, *key[3:]
+
+    def give(self, options: Map | Trust, found: Explanation) -> None:
+        """A map that a page has made already; with its trust, where that is what the panel wants."""
+        key = self._map_key(options)
+        if isinstance(options, Trust) and found.trust is not None:
+            key = (*key, "trust", options.parts, options.orders)
+        self._opened.kept.get(self._content(key), lambda: found)
 
 
 @dataclass
