@@ -298,6 +298,12 @@ def resident(pid: int) -> float:
     return int(next(line for line in lines if line.startswith("VmRSS")).split()[1]) / 1024
 
 
+def worked(pid: int) -> float:
+    """Seconds of processor time so far."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 async def watch(pid: int, until: float, samples: list[tuple[float, float]], start: float) -> None:
     while time.monotonic() < until:
         samples.append((time.monotonic() - start, resident(pid)))
@@ -354,6 +360,10 @@ def show(found: dict[str, Any]) -> None:
     print(f"  {'errors':<34}{len(found['errors']):>10}")
     print(f"  {'mixed results':<34}{len(found['mixed']):>10}")
     print(f"  {'temporary files left':<34}{len(found['temporary files left']):>10}")
+    busy, share = found["processor seconds"], found["processor seconds"] / (60 * found["minutes"])
+    print(
+        f"  {'processor time of the server':<34}{busy:>10.0f} s, {share:.2f} cores, {1000 * busy / found['runs']:.0f} ms a run"
+    )
     for name in ("cached view", "new view"):
         print(f"  {name + ', p50 / p95':<34}{found[name]['p50']:>10.2f}{found[name]['p95']:>8.2f} s")
     for page, each in found["cached by page"].items():
@@ -377,8 +387,9 @@ async def crowd(options: argparse.Namespace) -> dict[str, Any]:
         own = [planted[i] if i < len(planted) else None for i in range(options.sessions)]
         guests = [guest(address, known, seed, each, until, options.think) for seed, each in enumerate(own)]
         await asyncio.gather(*guests, watch(pid, until, samples, start))
+        seconds = worked(pid)
         left = sorted(path.name for path in folder.iterdir() if path.name.startswith("kinescope"))
-    return report(known, samples, left, options)
+    return {**report(known, samples, left, options), "processor seconds": seconds}
 
 
 def main() -> int:

@@ -37,11 +37,11 @@ def test_a_link_names_clip_and_checkpoint(app: str, open_page: OpenPage) -> None
 
 def test_two_people_see_their_own_clip(app: str, open_page: OpenPage) -> None:
     first, second = open_page(f"{app}/?clip=bow"), open_page(f"{app}/?clip=raise+cup")
-    expect(first.locator(".player").get_by_text("labelled bow").first).to_be_visible()
-    expect(second.locator(".player").get_by_text("labelled raise cup").first).to_be_visible()
+    expect(first.locator(".player").get_by_text("The model says bow").first).to_be_visible()
+    expect(second.locator(".player").get_by_text("The model says raise cup").first).to_be_visible()
     choose(first, "Clip", "kick left")
-    expect(first.locator(".player").get_by_text("kick left").first).to_be_visible()
-    expect(second.locator(".player").get_by_text("labelled raise cup").first).to_be_visible()
+    expect(first.locator(".player").get_by_text("The model says kick left").first).to_be_visible()
+    expect(second.locator(".player").get_by_text("The model says raise cup").first).to_be_visible()
 
 
 def test_tokens_shows_three_lanes(app: str, open_page: OpenPage) -> None:

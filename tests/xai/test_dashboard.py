@@ -15,7 +15,7 @@ from tests.xai.clips import noise_clip, random_recognizer
 from xai.dashboard.library import ASSETS, open_library
 from xai.evidence import gather_evidence
 from xai.figures.cube import cube_arrays, cube_figure
-from xai.figures.player import player_payload
+from xai.figures.player import FORMAT_VERSION, player_payload
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -128,4 +128,4 @@ def test_the_cube_draws_places_where_they_are() -> None:
 
 def test_traces_are_plain_gzipped_json() -> None:
     path = next(iter(open_library().traces.values()))
-    assert json.loads(gzip.decompress(path.read_bytes()))["version"] == 1
+    assert json.loads(gzip.decompress(path.read_bytes()))["version"] == FORMAT_VERSION

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import streamlit as st
 
 from xai.dashboard.library import BundledCheckpoint, open_library
+from xai.dashboard.player import Place
 from xai.dashboard.shown import plain
 from xai.figures.panel_kinds import KINDS, Cube, Film, Joints, Ledger, Map, Order, Trust, Variants, Without
 
@@ -197,34 +198,34 @@ def add_player(payload: Mapping[str, Any], clip: Any, checkpoint: Any, key: str)
     st.session_state[SEEN] = clip, checkpoint, payload["points"] is not None
 
     def film() -> Film:
-        return Film(**_looks(key, payload["points"]))
+        return Film(**_looks(payload["points"]))
 
     def joints() -> Joints:
-        person = _view(key).get("person")
-        return Joints(**_looks(key, payload["joints"]), person=None if person is None else person + 1)
+        person = _place().person
+        return Joints(**_looks(payload["joints"]), person=None if person is None else person + 1)
 
     def ledger() -> Ledger:
-        return Ledger(label=_view(key).get("label"))
+        label = _place().label
+        return Ledger(label=label if label in [each["label"] for each in payload["classes"]] else None)
 
     add_to_figure({"film strip": film, "joint curves": joints, "ledger": ledger}, clip, [checkpoint], key)
 
 
-def _view(key: str) -> dict[str, Any]:
-    """What the player reported last; numbers count from 0, head -1 is the mean."""
-    found = (st.session_state.get(key) or {}).get("view")
-    return dict(found) if found else {}
+def _place() -> Place:
+    """Where the player stands: it writes that into the address of the page."""
+    return Place.from_query(st.query_params)
 
 
-def _looks(key: str, part: Mapping[str, Any] | None) -> dict[str, Any]:
+def _looks(part: Mapping[str, Any] | None) -> dict[str, Any]:
     """Block, head and query for a part of the payload; a part that the query does not read shows its first one."""
     if part is None:
         return {}
-    view, queries = _view(key), part["queries"]
-    head, layer, query = view.get("head"), view.get("layer"), view.get("query")
+    place, queries = _place(), part["queries"]
     return {
-        "layer": None if layer is None else layer + 1, "query": query if query in queries else queries[0],
-        "head": None if head is None or head < 0 else head + 1,
-    }  # fmt: skip
+        "layer": None if place.layer is None else place.layer + 1,
+        "query": place.query if place.query in queries else queries[0],
+        "head": None if place.head is None or place.head < 0 else place.head + 1,
+    }
 
 
 def add_cube(payload: Mapping[str, Any], clip: Any, checkpoint: Any) -> None:

@@ -145,9 +145,9 @@ class MapCard {
   }
 
   discs(context, frame, at) {
-    const { reading, map } = this, { M, J } = reading, places = reading.place.at(frame), values = this.values.at(frame);
+    const { reading, map } = this, { M, J } = reading, places = reading.skeleton.place.at(frame), values = this.values.at(frame);
     for (let j = 0; j < M * J; j++) {
-      if (!(reading.score[frame * M * J + j] > 0)) continue;
+      if (!(reading.skeleton.score.values[frame * M * J + j] > 0)) continue;
       const size = 2 + 7 * Math.sqrt(Math.abs(values[j]) / (map.most || 1));
       disc(context, at.x(places[2 * j]), at.y(places[2 * j + 1]), size, this.shade(values[j]), "#fff", 1);
     }

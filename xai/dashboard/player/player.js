@@ -111,14 +111,13 @@ export class Player {
     this.clock?.play(false);
     const { root } = this;
     const [first] = readings;
-    const several = readings.length > 1;
     for (const reading of readings) reading.lanes = readings;
     const lead = readings.find(({ model }) => model.token_mode === "cross") ?? first; // its queries are for all lanes
-    const store = new Store({ ...lead.start, ...(several && { layer: null, label: null }) }, () => this.repaint());
+    const store = new Store({ ...lead.start, ...(readings[1] && { layer: null, label: null }) }, () => this.repaint());
     Object.assign(this, { readings, lead, lists: lead.lists, store, clock: new Clock(store, first.clip.seconds) });
 
     root.replaceChildren();
-    root.classList.toggle("several", several);
+    root.classList.toggle("several", readings.length > 1);
     root.style = `--aspect:${first.clip.width / first.clip.height};--frames:${first.T}`;
     this.parts = fill(root, "player", root, first);
     this.strip = new Strip(this.parts.strip, first);
@@ -241,6 +240,7 @@ export class Player {
       mark(button, "aria-pressed", chosen ?? now[toggle]);
     }
     this.chips(parts.chips, store);
+    say(parts.when, `frame ${state.frame + 1} of ${first.T}  ${first.clip.seconds[state.frame].toFixed(2)} s`);
     say(parts.play, store.playing ? "pause" : "play");
     say(parts.speed, { 1: "1 ×", 0.5: "½ ×", 0.25: "¼ ×" }[this.clock.speed]);
     say(parts.bars, digits(first.frameMass(state)?.max, 2));
