@@ -17,6 +17,7 @@ from training.clip_file import seen
 from training.datasets.skeleton_pickle import read_annotations
 from training.errors import ClipError
 from training.joints_file import LARGEST_FILE, Joints, read_joints
+from training.mat import read_mat
 from training.skeleton import PENN
 
 SUFFIXES = (".npz", ".json", ".mat", ".pkl", ".pickle")
@@ -100,7 +101,7 @@ def _is_penn(path: Path) -> bool:
 
 def _read_penn(path: Path) -> Joints:
     try:
-        data = scipy.io.loadmat(path, variable_names=["x", "y", "visibility", "dimensions"])
+        data = read_mat(path, ["x", "y", "visibility", "dimensions"], LARGEST_FILE)
         places = np.stack([np.asarray(data[axis], np.float32) for axis in "xy"], axis=-1) - 1  # MATLAB counts from 1
         score = np.asarray(data.get("visibility", np.ones(places.shape[:2])), np.float32)
         if places.ndim != 3 or places.shape[1] != len(PENN) or score.shape != places.shape[:2]:

@@ -361,9 +361,8 @@ def show(found: dict[str, Any]) -> None:
     print(f"  {'mixed results':<34}{len(found['mixed']):>10}")
     print(f"  {'temporary files left':<34}{len(found['temporary files left']):>10}")
     busy, share = found["processor seconds"], found["processor seconds"] / (60 * found["minutes"])
-    print(
-        f"  {'processor time of the server':<34}{busy:>10.0f} s, {share:.2f} cores, {1000 * busy / found['runs']:.0f} ms a run"
-    )
+    spent = f"{share:.2f} cores, {1000 * busy / found['runs']:.0f} ms a run"
+    print(f"  {'processor time of the server':<34}{busy:>10.0f} s, {spent}")
     for name in ("cached view", "new view"):
         print(f"  {name + ', p50 / p95':<34}{found[name]['p50']:>10.2f}{found[name]['p95']:>8.2f} s")
     for page, each in found["cached by page"].items():

@@ -61,9 +61,11 @@ def fonts_of(pdf: bytes) -> list[bytes]:
 def test_what_is_seen_on_explore_leaves_as_a_figure(app: str, open_page: OpenPage) -> None:
     page = open_page(f"{app}/?clip=kick+left")
     expect(page.locator(".player canvas").first).to_be_visible()
+    page.get_by_role("button", name=re.compile("^block 1")).click()
     add(page, "Film strip", 1)
     add(page, "Ledger", 2)
     to_export(page, 2)
+    expect(page.get_by_text("film strip, block 1, cls, kick left, gym-cross")).to_be_visible()
     expect(page.get_by_text("drawn in")).to_be_visible()
     page.get_by_label("Caption of panel b").fill("Parts of the answer & more.")
     page.get_by_label("Caption of panel b").press("Enter")

@@ -27,9 +27,10 @@ HEADROOM = 4 << 30
 def doors() -> dict[str, Callable[[Mutant], object]]:
     """How the dashboard opens each kind of file. What they raise is what a visitor reads."""
     from tests.xai.clips import noise_clip
+    from training.bring_joints import fitted
     from training.clip_file import load_clip
     from training.datasets.skeleton_pickle import read_annotations
-    from xai.dashboard import live
+    from xai.dashboard import live, own_clip
     from xai.dashboard.library import open_library
     from xai.figures.spec import read_spec
     from xai.lessons import check_lesson, read_lesson
@@ -68,7 +69,15 @@ def doors() -> dict[str, Callable[[Mutant], object]]:
 
         return opened
 
+    def own_joints(mutant: Mutant) -> None:
+        upload = live.Upload(mutant.name, mutant.data)
+        names = own_clip.names_in(upload).names
+        found = own_clip.joints_of(upload, names[0] if names else None)
+        finite(fitted(found, len(found.joints), (0, len(found.joints) - 1), (48, 64), (48, 64)).joints)
+
     return {
+        "own joints": own_joints, "own pickle": own_joints,
+        "own clip": lambda mutant: own_clip.open_own(live.Upload(mutant.name, mutant.data)),
         "video": video, "joints": joints, "checkpoint": checkpoint, "lesson": lesson,
         "clip": in_a_file(load_clip), "pickle": in_a_file(read_annotations), "spec": in_a_file(read_spec),
         "removals": lambda mutant: from_json(mutant.data.decode("utf-8", "replace")),

@@ -9,7 +9,7 @@ import random
 import struct
 import zipfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -207,6 +207,20 @@ def special_joints(canary: Path) -> Iterator[Mutant]:
         yield each(f"a name: {name!r}", name, seeds.joints_files()[".npz"], refused=False)
 
 
+def special_penn() -> Iterator[Mutant]:
+    """Labels of Penn Action that lie."""
+    places = np.arange(78.0).reshape(6, 13)
+    for what, changed in (
+        ("no y", {"y": None}), ("no rows", {"x": np.zeros((0, 13)), "y": np.zeros((0, 13))}),
+        ("not numbers", {"x": places * np.nan}), ("beyond float32", {"x": places * 1e300}),
+        ("a size of nothing", {"dimensions": np.zeros((1, 2))}), ("an endless size", {"dimensions": [np.inf, 1]}),
+        ("a bomb", {"x": np.zeros((700_000, 13))}), ("text", {"x": "where", "y": "there"}),
+        ("another number of joints", {"x": places[:, :7], "y": places[:, :7]}),
+        ("visibility of another shape", {"visibility": np.ones(3)}),
+    ):  # fmt: skip
+        yield Mutant("own joints", f"Penn, {what}", "penn.mat", seeds.penn(**changed), refused=True)
+
+
 def special_pickles(canary: Path) -> Iterator[Mutant]:
     def each(what: str, data: bytes) -> Mutant:
         return Mutant("pickle", what, "a.pkl", data, refused=True)
@@ -335,23 +349,35 @@ def special_removals() -> Iterator[Mutant]:
         yield Mutant("removals", text[:40], "", text.encode(), refused=True)
 
 
+def mutants_of(kind: str, canary: Path) -> Iterator[Mutant]:
+    if kind == "joints":
+        for suffix, data in seeds.joints_files().items():
+            yield from many(kind, f"seed{suffix}", data, 12)
+        yield from special_arrays(kind, canary)
+        yield from special_joints(canary)
+    elif kind == "clip":
+        yield from many(kind, "a.npz", seeds.clip_file(), 16)
+        yield from special_arrays(kind, canary)
+    else:
+        yield from many(kind, "a.pkl", pickle.dumps(seeds.annotations(), 4), 16)
+        yield from special_pickles(canary)
+
+
 def mutants(canary: Path) -> Iterator[Mutant]:
     for suffix, data in seeds.videos().items():
         yield from many("video", f"seed{suffix}", data, 16)
     yield from special_videos()
-    for suffix, data in seeds.joints_files().items():
-        yield from many("joints", f"seed{suffix}", data, 12)
-    yield from special_arrays("joints", canary)
-    yield from special_joints(canary)
-    yield from many("clip", "a.npz", seeds.clip_file(), 16)
-    yield from special_arrays("clip", canary)
-    yield from many("pickle", "a.pkl", pickle.dumps(seeds.annotations(), 4), 16)
-    yield from special_pickles(canary)
+    for kind in ("joints", "clip", "pickle"):
+        yield from mutants_of(kind, canary)
     yield from many("checkpoint", "a.safetensors", seeds.checkpoint(), 16)
     yield from special_checkpoints(canary)
     yield from many("lesson", "a.yaml", seeds.lesson(), 16)
     yield from special_yaml("lesson", seeds.lesson(), canary)
     yield from many("spec", "a.yaml", seeds.SPEC, 16)
     yield from special_yaml("spec", seeds.SPEC, canary)
+    for kind in ("joints", "clip", "pickle"):  # the page My clip has doors of its own
+        yield from (replace(mutant, kind=f"own {kind}") for mutant in list(mutants_of(kind, canary)))
+    yield from many("own joints", "penn.mat", seeds.penn(), 12)
+    yield from special_penn()
     yield from many("removals", "", seeds.REMOVALS, 10)
     yield from special_removals()

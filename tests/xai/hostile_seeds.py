@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import scipy.io
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -62,8 +63,6 @@ def npz(**arrays: Any) -> bytes:
 
 
 def mat(values: np.ndarray, name: str = "pos_img", compressed: bool = True) -> bytes:
-    import scipy.io
-
     held = BytesIO()
     scipy.io.savemat(held, {name: values}, do_compression=compressed)
     return held.getvalue()
@@ -75,6 +74,17 @@ def joints_files() -> dict[str, bytes]:
         ".json": json.dumps(coco()).encode(),
         ".mat": mat(joints()[:, 0].transpose(2, 1, 0).astype(np.float64)),
     }
+
+
+def penn(**changed: Any) -> bytes:
+    """Labels of a clip of Penn Action; what is None is left out."""
+    places = np.random.default_rng(6).uniform(1, 48, (6, 13))
+    held: dict[str, Any] = {"x": places, "y": places + 1, "visibility": np.ones((6, 13)), "dimensions": [[48, 64, 6]]}
+    written = BytesIO()
+    scipy.io.savemat(
+        written, {name: value for name, value in {**held, **changed}.items() if value is not None}, do_compression=True
+    )
+    return written.getvalue()
 
 
 def annotations() -> dict[str, Any]:

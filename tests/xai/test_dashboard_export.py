@@ -20,7 +20,8 @@ from tests.xai.clips import noise_clip, random_recognizer
 from tests.xai.figure_checks import collisions
 from tests.xai.test_dashboard import ROOT, run_app
 from training.clip import Clip
-from xai.dashboard.basket import BESIDE, KEY, MOST, Basket, Item, first_figure
+from xai.dashboard.add_here import read
+from xai.dashboard.basket import BESIDE, KEY, MOST, Basket, Item, first_figure, seen_from
 from xai.dashboard.basket_spec import GymClip, basket_of, drawn_from, request_of
 from xai.dashboard.choose import ClipChoice
 from xai.dashboard.exporting import Opened, Served, animate, card_of, files, preview, report
@@ -28,6 +29,7 @@ from xai.dashboard.jobs import Cancelled
 from xai.dashboard.kept import Kept
 from xai.dashboard.library import open_library
 from xai.dashboard.live import Upload
+from xai.dashboard.player import Place
 from xai.evidence import gather_evidence
 from xai.figures.compose import compose
 from xai.figures.latex import escaped, include
@@ -74,6 +76,23 @@ def test_panels_move_and_stand_beside_each_other() -> None:
     assert [len(row) for row in found.in_columns(2).removing(0).rows] == [1, 2, 1]
     every = replace(found, items=tuple(replace(item, beside=True) for item in found.items))
     assert [len(row) for row in every.rows] == [BESIDE, 2]
+
+
+def test_the_player_adds_what_it_shows() -> None:
+    payload = LIBRARY.payload("gym-cross", "kick-left")
+    assert payload is not None
+    panels = ("film strip", "joint curves", "ledger")
+    address = "?clip=kick+left&layer=1&head=3&query=cls&person=1&label=bow&frame=4"
+    (film, at), (joints, _), (ledger, _) = (read({"panel": panel, "address": address}, panels) for panel in panels)
+    assert seen_from(film, at, payload) == Film(layer=1, query="cls", head=3)
+    assert seen_from(joints, at, payload) == Joints(layer=1, query="cls", head=3, person=1)
+    assert seen_from(ledger, at, payload) == Ledger(label="bow")
+    assert seen_from(film, Place(), payload) == Film(query="cls")  # as the player opens: first query, mean of heads
+    strange = Place.from_query({"layer": "<b>", "query": "nobody", "label": "swim", "head": "0"})
+    assert seen_from(joints, strange, payload) == Joints(query="cls")
+    assert seen_from(ledger, strange, payload) == Ledger()
+    for said in (None, "film strip", {"panel": "cube", "address": "?"}, {"panel": "ledger", "address": 7}):
+        assert read(said, panels) == ("", Place())
 
 
 def test_a_basket_is_bounded() -> None:
@@ -442,7 +461,7 @@ def test_what_a_page_has_measured_is_not_measured_again() -> None:
 @pytest.mark.parametrize(
     ("page", "query", "labels"),
     [
-        ("explore", {"clip": "kick left"}, {"Film strip", "Joint curves", "Ledger", "Add to figure"}),
+        ("explore", {"clip": "kick left"}, {"Add to figure"}),
         ("tokens", {}, {"Add to figure"}),
         ("break_it", {"clip": "kick left", "without": '[{"kind":"limbs","limbs":["left leg"]}]'}, {"Add to figure"}),
         ("trust", {"clip": "kick left", "compare": "true", "method_left": "ledger", "method_right": "ledger"},

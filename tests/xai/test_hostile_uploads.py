@@ -19,7 +19,10 @@ import pytest
 from tests.xai.hostile import CANARY
 
 ROOT = Path(__file__).resolve().parents[2]
-KINDS = ("video", "joints", "checkpoint", "clip", "pickle", "lesson", "spec", "removals")
+KINDS = (
+    "video", "joints", "checkpoint", "clip", "pickle", "lesson", "spec", "removals", "own joints", "own clip",
+    "own pickle",
+)  # fmt: skip
 MEMORY = 500 << 20
 """Bytes that one file may take at its peak: what may be decoded, and the working copies of it."""
 SECONDS = 60.0
@@ -67,7 +70,7 @@ def opened(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[End]]:
 
 
 def test_there_are_hundreds_of_every_kind(opened: tuple[Path, list[End]]) -> None:
-    assert len(opened[1]) >= 400
+    assert len(opened[1]) >= 600
     counts = {kind: sum(end.kind == kind for end in opened[1]) for kind in KINDS}
     assert min(counts.values()) >= 25, counts
     assert sum(counts.values()) == len(opened[1])

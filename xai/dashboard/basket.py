@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import streamlit as st
 
+from xai.dashboard.add_here import add_here
 from xai.dashboard.library import BundledCheckpoint, open_library
 from xai.dashboard.player import Place
 from xai.dashboard.shown import plain
@@ -172,8 +173,7 @@ def put(*items: Item) -> None:
 
 def add_to_figure(panels: Mapping[str, Callable[[], Any]], clip: Any, checkpoints: Sequence[Any], key: str) -> None:
     """One small button a panel; what it describes is read when it is pressed."""
-    if said := st.session_state.pop(SAID, None):  # a callback inside a fragment may show nothing itself
-        st.toast(said)
+    _say()
     with st.container(horizontal=True, gap="small", vertical_alignment="center"):
         if len(panels) > 1:
             st.caption("Add to figure:", width="content")
@@ -185,6 +185,12 @@ def add_to_figure(panels: Mapping[str, Callable[[], Any]], clip: Any, checkpoint
             )  # fmt: skip
 
 
+def _say() -> None:
+    """What was put in by the click that this run follows; a callback inside a fragment may show nothing itself."""
+    if said := st.session_state.pop(SAID, None):
+        st.toast(said)
+
+
 def _add(options: Callable[[], Any], clip: Any, checkpoints: tuple[Any, ...]) -> None:
     put(Item(options(), clip, checkpoints))
 
@@ -193,39 +199,28 @@ def _add(options: Callable[[], Any], clip: Any, checkpoints: tuple[Any, ...]) ->
 
 
 def add_player(payload: Mapping[str, Any], clip: Any, checkpoint: Any, key: str) -> None:
-    """Under the player `key` of `payload`: what it shows, through the block, head and query at which it stands."""
-
+    """Under the player of `payload`: what it shows, through the block, head and query at which it stands."""
     st.session_state[SEEN] = clip, checkpoint, payload["points"] is not None
+    _say()
 
-    def film() -> Film:
-        return Film(**_looks(payload["points"]))
+    def pressed(panel: str, place: Place) -> None:
+        put(Item(seen_from(panel, place, payload), clip, (checkpoint,)))
 
-    def joints() -> Joints:
-        person = _place().person
-        return Joints(**_looks(payload["joints"]), person=None if person is None else person + 1)
-
-    def ledger() -> Ledger:
-        label = _place().label
-        return Ledger(label=label if label in [each["label"] for each in payload["classes"]] else None)
-
-    add_to_figure({"film strip": film, "joint curves": joints, "ledger": ledger}, clip, [checkpoint], key)
+    add_here([NAMES[kind] for kind in ("film", "joints", "ledger")], f"add {key}", pressed)
 
 
-def _place() -> Place:
-    """Where the player stands: it writes that into the address of the page."""
-    return Place.from_query(st.query_params)
-
-
-def _looks(part: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Block, head and query for a part of the payload; a part that the query does not read shows its first one."""
-    if part is None:
-        return {}
-    place, queries = _place(), part["queries"]
-    return {
-        "layer": None if place.layer is None else place.layer + 1,
-        "query": place.query if place.query in queries else queries[0],
-        "head": None if place.head is None or place.head < 0 else place.head + 1,
-    }
+def seen_from(panel: str, place: Place, payload: Mapping[str, Any]) -> Film | Joints | Ledger:
+    """What a part of the player shows at a place; what the payload does not have is left to the panel."""
+    if panel == NAMES["ledger"]:
+        return Ledger(label=place.label if place.label in [each["label"] for each in payload["classes"]] else None)
+    looks: dict[str, Any] = {}
+    if (part := payload["points" if panel == NAMES["film"] else "joints"]) is not None:
+        looks["layer"] = None if place.layer is None else place.layer + 1
+        looks["query"] = place.query if place.query in part["queries"] else part["queries"][0]
+        looks["head"] = None if place.head is None or place.head < 0 else place.head + 1
+    if panel == NAMES["film"]:
+        return Film(**looks)
+    return Joints(**looks, person=None if place.person is None else place.person + 1)
 
 
 def add_cube(payload: Mapping[str, Any], clip: Any, checkpoint: Any) -> None:

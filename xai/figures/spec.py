@@ -140,6 +140,8 @@ def read_spec(path: str | Path) -> FigureSpec:
 
 def parse_spec(text: str, file: str = "spec") -> FigureSpec:
     """The spec in `text`; `file` is how errors call it."""
+    if len(text) > LARGEST:
+        raise FigureError(f"{file} has {len(text) >> 10} thousand characters, and a spec at most {LARGEST >> 10}.")
     try:
         return _Reader(text, file).spec()
     except yaml.MarkedYAMLError as error:

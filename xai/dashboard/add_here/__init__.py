@@ -1,0 +1,43 @@
+"""The buttons under the player that put what it shows into the figure: block, head, query, person and class of now."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl
+
+import streamlit as st
+
+from xai.dashboard.player import Place
+
+FOLDER = Path(__file__).parent
+LONGEST = 2000
+
+
+@cache
+def _component() -> Any:
+    css = (FOLDER / "add.css").read_text(encoding="utf-8")
+    script = (FOLDER / "add.js").read_text(encoding="utf-8")
+    return st.components.v2.component("kinescope_add", html='<div class="add-here"></div>', css=css, js=script)
+
+
+def add_here(panels: Sequence[str], key: str, pressed: Callable[[str, Place], None]) -> None:
+    """One button a panel; `pressed` is told which, and where the player stands."""
+
+    def heard() -> None:
+        said = (st.session_state.get(key) or {}).get("pressed") or {}
+        panel, place = read(said, panels)
+        if panel:
+            pressed(panel, place)
+
+    _component()(key=key, data={"panels": list(panels)}, on_pressed_change=heard)
+
+
+def read(said: Any, panels: Sequence[str]) -> tuple[str, Place]:
+    """Panel and place of what a browser sent; "" for anything else."""
+    panel, address = (said.get("panel"), said.get("address")) if isinstance(said, dict) else ("", "")
+    if panel not in panels or not isinstance(address, str):
+        return "", Place()
+    return str(panel), Place.from_query(dict(parse_qsl(address[:LONGEST].lstrip("?"))))
