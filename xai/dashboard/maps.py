@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from html import escape
 
 import cv2
 import numpy as np
 import plotly.graph_objects as go
 from matplotlib import colormaps
+from matplotlib.colors import Colormap
 
 from xai.dashboard.colours import GREY, token_colour
 from xai.dashboard.film import LARGE, STRIP, Film, Image, at, disc, draw_skeleton, line, outline
@@ -94,6 +96,12 @@ def token_name(token: str) -> str:
     return {"cls": "CLS", "rgb": "RGB"}.get(token, token)
 
 
+@cache
+def _ramp(name: str) -> Colormap:
+    """`colormaps` hands out a new copy each time, which costs more than the colours."""
+    return colormaps[name]
+
+
 @dataclass(frozen=True)
 class Scale:
     """What the ends of the colours stand for."""
@@ -120,7 +128,7 @@ class Scale:
 
     def colours(self, part: np.ndarray) -> np.ndarray:
         """[...] -> [..., 3] uint8."""
-        colours = colormaps[RAMPS[self.signed]]((part + 1) / 2 if self.signed else part)
+        colours = _ramp(RAMPS[self.signed])((part + 1) / 2 if self.signed else part)
         return np.rint(255 * np.asarray(colours)[..., :3]).astype(np.uint8)
 
 
