@@ -61,9 +61,7 @@ def _component() -> Any:
     return st.components.v2.component("kinescope_player", html=markup(), css=style(), js=js)
 
 
-def player(
-    payloads: Sequence[Mapping[str, Any]] | Mapping[str, Any], key: str, *, place: Place | None = None
-) -> None:
+def player(payloads: Sequence[Mapping[str, Any]] | Mapping[str, Any], key: str, *, place: Place | None = None) -> None:
     """Show one payload, or up to three of the same clip as lanes.
 
     With a `place` (a step of a lesson) the player opens there, goes where the next one says, and leaves the address
