@@ -48,6 +48,8 @@ REMOVALS = (
 METHODS = ("limb removal", "joint attention", "saliency")
 QUIET = ("trust", "data", "export", "my_clip", "temporal")
 SAMPLE = 2.0
+WARM_UP = 1 / 3
+"""Of the run: the first third fills the caches."""
 
 
 # ---- What is known --------------------------------------------------------------------------------------------------
@@ -103,12 +105,13 @@ class Known:
     """(checkpoint, clip) -> signature of the bundled trace."""
     texts: dict[str, str] = field(default_factory=dict)
     """View -> its words, as the first who saw it read them."""
-    seconds: dict[bool, list[tuple[str, float]]] = field(default_factory=lambda: {True: [], False: []})
-    """Has somebody seen this view before? -> (page, seconds)."""
+    seconds: dict[bool, list[tuple[str, float, float]]] = field(default_factory=lambda: {True: [], False: []})
+    """Has somebody seen this view before? -> (page, seconds it took, when it ended)."""
     views: Counter[str] = field(default_factory=Counter)
     errors: list[str] = field(default_factory=list)
     mixed: list[str] = field(default_factory=list)
     bytes: int = 0
+    start: float = 0.0
 
     @property
     def traces(self) -> Any:
@@ -125,7 +128,7 @@ class Known:
     def arrived(self, view: str, seen: Seen, expected: list[str], texts: tuple[str, ...] = ()) -> None:
         """Note a run: was it fine, was it what was asked for?"""
         page = view.partition("?")[0]
-        self.seconds[view in self.views].append((page, seen.seconds))
+        self.seconds[view in self.views].append((page, seen.seconds, time.monotonic()))
         self.views[view] += 1
         self.bytes += seen.bytes
         self.errors += [f"{view}: {each}" for each in (*seen.exceptions, *seen.alarms)]
@@ -318,12 +321,12 @@ def percentiles(seconds: list[float]) -> tuple[float, float]:
 
 
 def memory(samples: list[tuple[float, float]], minutes: float) -> dict[str, float]:
-    """Megabytes after warm-up (the first third), at the end (the last tenth), and the slope between them."""
+    """Megabytes after warm-up, at the end (the last tenth), and the slope between them."""
     whole = 60 * minutes
     times, values = (np.array(each) for each in zip(*samples, strict=True))
-    after = values[(times >= whole / 3) & (times < whole / 2)]
+    after = values[(times >= WARM_UP * whole) & (times < whole / 2)]
     end = values[times >= 0.9 * whole]
-    late = times >= whole / 3
+    late = times >= WARM_UP * whole
     slope = float(np.polyfit(times[late] / 60, values[late], 1)[0]) if late.sum() > 2 else 0.0
     return {
         "start": float(values[0]), "after warm-up": float(np.median(after)) if len(after) else float(values[-1]),
@@ -335,16 +338,19 @@ def memory(samples: list[tuple[float, float]], minutes: float) -> dict[str, floa
 def report(
     known: Known, samples: list[tuple[float, float]], left: list[str], options: argparse.Namespace
 ) -> dict[str, Any]:
-    again = [seconds for _, seconds in known.seconds[True]]
-    first = [seconds for _, seconds in known.seconds[False]]
-    pages = sorted({page for page, _ in known.seconds[True]})
-    by_page = {page: percentiles([s for of, s in known.seconds[True] if of == page]) for page in pages}
+    again = [seconds for _, seconds, _ in known.seconds[True]]
+    first = [seconds for _, seconds, _ in known.seconds[False]]
+    warm = known.start + 60 * options.minutes * WARM_UP
+    late = [(page, seconds) for page, seconds, when in known.seconds[True] if when >= warm]
+    pages = sorted({page for page, _ in late})
+    by_page = {page: percentiles([seconds for of, seconds in late if of == page]) for page in pages}
     return {
         "sessions": options.sessions, "minutes": options.minutes, "think": options.think,
         "load": os.getloadavg()[0], "cores": os.cpu_count(),
         "runs": len(again) + len(first), "views": len(known.views), "megabytes sent": known.bytes / 1e6,
         "errors": known.errors, "mixed": known.mixed, "temporary files left": left,
         "cached view": dict(zip(("p50", "p95"), percentiles(again), strict=True)),
+        "cached view after warm-up": dict(zip(("p50", "p95"), percentiles([each for _, each in late]), strict=True)),
         "new view": dict(zip(("p50", "p95"), percentiles(first), strict=True)),
         "cached by page": {page: {"p50": p50, "p95": p95} for page, (p50, p95) in by_page.items()},
         "memory": memory(samples, options.minutes), "samples": samples,
@@ -363,7 +369,7 @@ def show(found: dict[str, Any]) -> None:
     busy, share = found["processor seconds"], found["processor seconds"] / (60 * found["minutes"])
     spent = f"{share:.2f} cores, {1000 * busy / found['runs']:.0f} ms a run"
     print(f"  {'processor time of the server':<34}{busy:>10.0f} s, {spent}")
-    for name in ("cached view", "new view"):
+    for name in ("new view", "cached view", "cached view after warm-up"):
         print(f"  {name + ', p50 / p95':<34}{found[name]['p50']:>10.2f}{found[name]['p95']:>8.2f} s")
     for page, each in found["cached by page"].items():
         print(f"    {page:<32}{each['p50']:>10.2f}{each['p95']:>8.2f} s")
@@ -382,6 +388,7 @@ async def crowd(options: argparse.Namespace) -> dict[str, Any]:
     planted = plant(library, min(options.uploads, options.sessions))
     with server({"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "2")}) as (address, pid, folder):
         start, samples = time.monotonic(), []  # type: tuple[float, list[tuple[float, float]]]
+        known.start = start
         until = start + 60 * options.minutes
         own = [planted[i] if i < len(planted) else None for i in range(options.sessions)]
         guests = [guest(address, known, seed, each, until, options.think) for seed, each in enumerate(own)]
