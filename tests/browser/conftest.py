@@ -98,8 +98,6 @@ def open_page(chromium: Browser) -> Iterator[OpenPage]:
     errors: list[str] = []
 
     def heard(message: ConsoleMessage) -> None:
-        place = message.location or {}
-        said = f"{message.text} {place.get('url', '')}"
         said = f"{message.text} {(message.location or {}).get('url', '')}"
         if message.type == "error" and not STREAMLITS_OWN.search(said):
             errors.append(f"console: {said[:400]}")

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from typing import Any, TypeVar
 
 import pytest
 
@@ -14,6 +17,8 @@ from tests.browser.conftest import ROOT, Serve
 from xai.dashboard.library import open_library
 from xai.lessons import lessons_of
 
+T = TypeVar("T")
+
 
 @pytest.fixture(scope="module")
 def app(serve: Serve) -> str:
@@ -22,6 +27,12 @@ def app(serve: Serve) -> str:
 
 def known() -> Known:
     return Known(open_library(), tuple(lessons_of(ROOT / "assets" / "lessons")))
+
+
+def finished(work: Coroutine[Any, Any, T]) -> T:
+    """Playwright's loop may already run in the thread of the tests, so these visitors get one of their own."""
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, work).result()
 
 
 def test_visitors_at_once_get_their_own_clips_by_link_by_widget_and_by_upload(app: str) -> None:
@@ -38,7 +49,7 @@ def test_visitors_at_once_get_their_own_clips_by_link_by_widget_and_by_upload(ap
 
     planted = plant(found.library, 3)
     assert len({each.signature for each in planted}) == 3
-    asyncio.run(all_of_them())
+    finished(all_of_them())
     assert not found.errors
     assert not found.mixed
     assert len(found.views) >= 8
@@ -53,7 +64,7 @@ def test_a_clip_of_somebody_else_is_a_mixed_result_and_an_exception_an_error(app
             seen = await visitor.link("", clip="bow", checkpoint="gym-cross")
             return seen, await visitor.link("", source="Upload", clip="bow", method="no such method", ask="true")
 
-    seen, empty = asyncio.run(visit())
+    seen, empty = finished(visit())
     assert [payload["clip"]["label"] for payload in seen.readings] == ["bow"]
     assert [signature(payload) for payload in seen.readings] == [found.expected("gym-cross", "bow")]
     found.arrived("a", seen, [found.expected("gym-cross", "bow")])

@@ -6,6 +6,8 @@ from typing import Any
 
 import streamlit as st
 
+from xai.dashboard.kept import kept
+
 
 @st.fragment
 def show_cube(payload: dict[str, Any]) -> None:
@@ -20,7 +22,8 @@ def show_cube(payload: dict[str, Any]) -> None:
     left, right = st.columns(2)
     layer = left.segmented_control("Layer", list(range(1, arrays.layers + 1)), default=arrays.layers, key="cube_layer")
     query = right.segmented_control("Query", list(arrays.queries), default=arrays.queries[0], key="cube_query")
-    figure = cube_figure(**arrays.of((layer or arrays.layers) - 1, arrays.queries.index(query or arrays.queries[0])))
+    place = (layer or arrays.layers) - 1, arrays.queries.index(query or arrays.queries[0])
+    figure = kept().get(("cube", payload["id"], *place), lambda: cube_figure(**arrays.of(*place)))
     st.plotly_chart(figure, key="cube", config={"displaylogo": False})
     st.caption(
         "One dot a sampled place, a hair from its reference on the regular lattice; area is attention mass (mean of "

@@ -17,6 +17,9 @@ from dataclasses import fields, is_dataclass
 from typing import Any, TypeVar, cast
 
 import numpy as np
+import streamlit as st
+
+from xai.dashboard.limits import limits
 
 T = TypeVar("T")
 SMALL = 64
@@ -102,6 +105,14 @@ def size_of(value: object) -> int:
             rest += item
         elif is_dataclass(item):
             rest += [getattr(item, field.name) for field in fields(item)]
+        elif callable(plain := getattr(item, "to_plotly_json", None)):
+            rest.append(plain())
         elif isinstance(bytes_held := getattr(item, "nbytes", None), int):  # tensors
             total += bytes_held
     return total
+
+
+@st.cache_resource(show_spinner=False)
+def kept() -> Kept:
+    """The clips, answers and drawings of this server, by what they are made of."""
+    return Kept(limits().cache_entries, limits().cache_mb << 20)

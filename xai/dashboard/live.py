@@ -24,7 +24,7 @@ from training.datasets.jhmdb import Jhmdb
 from training.recognizer import Recognizer
 from xai.dashboard.changed import ByName, Changed, change, changed_payload
 from xai.dashboard.choose import jhmdb_folder
-from xai.dashboard.kept import Kept
+from xai.dashboard.kept import kept
 from xai.dashboard.library import open_library
 from xai.dashboard.limits import limits
 from xai.evidence import Evidence, gather_evidence
@@ -37,12 +37,6 @@ from xai.rerun import Rerun
 def turnstile() -> threading.Semaphore:
     """A few predictions at a time: more would only slow each other down."""
     return threading.Semaphore(limits().computations)
-
-
-@st.cache_resource(show_spinner=False)
-def kept() -> Kept:
-    """The clips and answers of this server, by what they are made of."""
-    return Kept(limits().cache_entries, limits().cache_mb << 20)
 
 
 @st.cache_resource(max_entries=limits().networks, show_spinner=False)

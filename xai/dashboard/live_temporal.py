@@ -6,7 +6,8 @@ from typing import Any
 
 from training.clip import Clip
 from training.recognizer import Recognizer
-from xai.dashboard.live import kept, turnstile
+from xai.dashboard.kept import kept
+from xai.dashboard.live import turnstile
 from xai.figures.neighbours import neighbours_payload
 from xai.figures.order import order_test as run_order_test
 

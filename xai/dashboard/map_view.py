@@ -15,6 +15,7 @@ from xai.dashboard import film as film_of
 from xai.dashboard import maps
 from xai.dashboard.basket import add_map
 from xai.dashboard.film import Film
+from xai.dashboard.kept import kept
 from xai.dashboard.maps import Map, Scale
 from xai.dashboard.shown import plain
 from xai.dashboard.trust_badge import show_trust
@@ -80,8 +81,14 @@ def _one(
     report = show_trust(ask, explanation, network, clip, film, f"{number or ''}")
     add_map(ask, network, clip, report is not None and report.faithfulness is not None, f"{number or ''}")
     here = film.telling if shown.still else shown.strongest[0]
-    images = maps.pictures(shown, film, scale, look.cause)
-    st.html(film_of.strip_html(images, film, f"{ask.method} on the film", here))
+    drawn = network.checkpoint, clip.fingerprint, ask, scale, look.cause
+    strip = kept().get(
+        ("strip", *drawn),
+        lambda: film_of.strip_html(
+            maps.pictures(shown, film, scale, look.cause), film, f"{ask.method} on the film", here
+        ),
+    )
+    st.html(strip)
     st.html(maps.key_html(shown, scale))
     chart, single = st.columns([5, 3], gap="medium") if count == 1 else (st.container(), st.container(width=380))
     with chart:
@@ -89,7 +96,7 @@ def _one(
             maps.chart(shown, film, scale), key=f"chart {ask} {number}", config={"displayModeBar": False}
         )  # fmt: skip
     with single:
-        large = maps.large_picture(shown, film, here, scale, look.cause)
+        large = kept().get(("large", *drawn), lambda: maps.large_picture(shown, film, here, scale, look.cause))
         why = "the map is the same in all" if shown.still else "where the map is strongest"
         words = f"Frame {film.number(here)}, {why}"
         st.image(large, words, "stretch", alt=f"{words}; the sentence above says where.")

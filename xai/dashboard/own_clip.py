@@ -23,8 +23,9 @@ from training.skeleton import JHMDB
 from training.video import read_video
 from xai.dashboard.draft import Draft
 from xai.dashboard.film import source
+from xai.dashboard.kept import kept
 from xai.dashboard.limits import limits
-from xai.dashboard.live import Upload, kept
+from xai.dashboard.live import Upload
 
 POSE_MODEL = "KINESCOPE_POSE_MODEL"
 """Environment variable: path of an RTMPose network as a local ONNX file."""

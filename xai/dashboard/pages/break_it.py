@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import streamlit as st
@@ -21,6 +22,7 @@ from xai.dashboard.breaking import (
 )
 from xai.dashboard.choose import ClipChoice, choose_checkpoint, choose_clip, open_checkpoint
 from xai.dashboard.film import Film, skeleton_pictures, strip_html
+from xai.dashboard.kept import kept
 from xai.dashboard.library import open_library
 from xai.dashboard.player import player
 from xai.dashboard.shown import payload_of, plain, untrained
@@ -70,13 +72,18 @@ def _drop(number: int) -> None:
     become(current().dropping(number))
 
 
-def films(untouched: Film, now: Film | None, before: Film) -> None:
-    """What the network was shown, above what there was. `before`: the untouched frames in the order of `now`."""
+def films(untouched: Film, now: Film | None, before: Film, names: tuple[str, str]) -> None:
+    """What the network was shown, above what there was. `before`: the untouched frames in the order of `now`.
+
+    `names` says what the films are made of: the payload, and what was taken away.
+    """
     if now is not None:
         st.markdown("**Now**")
-        st.html(strip_html(skeleton_pictures(now, untouched=before), now, "changed film"))
+        draw = partial(strip_html, film=now, what="changed film")
+        st.html(kept().get(("changed film", *names), lambda: draw(skeleton_pictures(now, untouched=before))))
         st.markdown("**Untouched**")
-    st.html(strip_html(skeleton_pictures(untouched), untouched, "film"))
+    draw = partial(strip_html, film=untouched, what="film")
+    st.html(kept().get(("film", names[0]), lambda: draw(skeleton_pictures(untouched))))
 
 
 def in_the_player(payload: dict[str, Any], clip: ClipChoice, checkpoint: Any, history: History) -> None:
@@ -139,7 +146,7 @@ def page() -> None:
         st.html(answer_html(before, now))
         what_was_done(history, changed)
 
-    films(untouched, film if changed else None, same)
+    films(untouched, film if changed else None, same, (payload["id"], history.now))
     if now is None:
         return
     add_broken(clip, checkpoint, history.removals)

@@ -5,12 +5,14 @@ Under the lanes: who reads whom in each block, how often the variants say the sa
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import streamlit as st
 
 from xai.dashboard.basket import add_lanes
 from xai.dashboard.choose import ClipChoice, choose_clip
+from xai.dashboard.kept import kept
 from xai.dashboard.lanes import lane_payloads
 from xai.dashboard.library import BundledCheckpoint, open_library
 from xai.dashboard.player import player
@@ -27,6 +29,7 @@ def who_reads_whom(lanes: list[BundledCheckpoint], payloads: list[dict[str, Any]
     """What each kind of token reads, variant beside variant, in one block."""
     st.subheader("Who reads whom", anchor=False)
     found = [(lane, Flow.of(payload), payload) for lane, payload in zip(lanes, payloads, strict=True)]
+    content = {lane.key: payload["id"] for lane, _, payload in found}
     flows = [(lane, flow, untrained(payload)) for lane, flow, payload in found if flow is not None]
     if not flows:
         st.info("The stored traces say nothing of this; write them again with `python -m xai bundle`.")
@@ -40,8 +43,10 @@ def who_reads_whom(lanes: list[BundledCheckpoint], payloads: list[dict[str, Any]
             if layer >= flow.layers:
                 st.caption(f"This network has {flow.layers} blocks.")
                 continue
+            key = "flow", content[lane.key], layer, st.context.theme.type
+            drawn = kept().get(key, partial(flow_figure, flow, layer))
             st.plotly_chart(
-                flow_figure(flow, layer), key=f"flow {lane.token_mode}", config={"displayModeBar": False},
+                drawn, key=f"flow {lane.token_mode}", config={"displayModeBar": False},
                 alt=f"What each kind of token reads in block {block} of {lane.name}; the table below has the numbers.",
             )  # fmt: skip
     st.caption(
