@@ -136,7 +136,8 @@ class JointStrideAttention(nn.Module):
 class TemporalStrideAttention(nn.Module):
     """Temporal stride attention, Algorithm A2 and Eqs. 7-8.
 
-    One window holds w frames with all their tokens: patches, joints and modal tokens.
+    One window holds w frames with all their tokens: patches, joints and modal tokens. After the last layer the head
+    reads the modal tokens only, so there no other token reads: nothing would come of it, at half of the layer's price.
     """
 
     def __init__(self, config: ModelConfig, layer: int, drop_path: float) -> None:
@@ -144,6 +145,7 @@ class TemporalStrideAttention(nn.Module):
         self.full = config.temporal == "full"
         self.window, self.stride = config.temporal_window, config.temporal_stride
         self.pairing, self.wrap = config.temporal_pairing, config.temporal_wrap
+        self.only_modal = layer == config.layers - 1 and bool(config.roles)
         self.block = AttentionBlock(config, attention_tap(layer, "temporal"), drop_path)
 
     def forward(
@@ -156,10 +158,12 @@ class TemporalStrideAttention(nn.Module):
         count = len(table.query)
         query_index, key_index = table.query.to(tokens.device), table.key.to(tokens.device)
 
-        def cut(index: Tensor) -> Tensor:
+        readers = tokens[:, :, spatial + joints :] if self.only_modal else tokens
+
+        def cut(some: Tensor, index: Tensor) -> Tensor:
             if count == 1:
-                return tokens.flatten(1, 2)
-            return rearrange(tokens[:, index.clamp_min(0)], "b d w n c -> (b d) (w n) c")
+                return some.flatten(1, 2)
+            return rearrange(some[:, index.clamp_min(0)], "b d w n c -> (b d) (w n) c")
 
         mask = None
         if bool((table.key < 0).any()) or not bool(visible.all()):
@@ -170,13 +174,15 @@ class TemporalStrideAttention(nn.Module):
 
         def identify() -> tuple[TokenIds, TokenIds]:
             return (
-                _frame_ids(query_index, spatial, joints, roles),
+                _frame_ids(query_index, *((0, 0) if self.only_modal else (spatial, joints)), roles),
                 _frame_ids(key_index, spatial, joints, roles),
             )
 
-        out = self.block(cut(query_index), cut(key_index), mask, identify, windows=count)
-        tokens = merge(rearrange(out, "(b d) (w n) c -> b d w n c", d=count, n=tokens.shape[2]), table, frames)
-        patches, pose, modal = tokens.split([spatial, joints, len(roles)], dim=2)
+        out = self.block(cut(readers, query_index), cut(tokens, key_index), mask, identify, windows=count)
+        out = merge(rearrange(out, "(b d) (w n) c -> b d w n c", d=count, n=readers.shape[2]), table, frames)
+        if self.only_modal:
+            return patches, pose, rearrange(out, "b t k c -> b k t c")
+        patches, pose, modal = out.split([spatial, joints, len(roles)], dim=2)
         return patches, pose, rearrange(modal, "b t k c -> b k t c")
 
 

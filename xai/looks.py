@@ -46,7 +46,8 @@ class Looks:
     """How many patches, joints and points there are."""
     read: Mapping[str, np.ndarray]
     """attention -> [layer, reader, rank] int: the keys, strongest first. Only patches are readers of "deformable",
-    only joints of "joint"; in "temporal" the patches come first."""
+    only joints of "joint"; in "temporal" the patches come first. Where these tokens read nothing, as in the last
+    temporal attention of a network with modal tokens, it is -1, and the mass 0."""
     mass: Mapping[str, np.ndarray]
     """attention -> [layer, reader, rank] attention mass, raw, mean of the heads. A row of all keys sums to 1."""
 
@@ -76,6 +77,9 @@ def _strongest(tap: AttentionTap, kept: int, numbering: _Numbering, asked: Tenso
     heads, length = tap.key.shape[2:4]
     chunk = max(1, CHUNK // (heads * length))
     k = min(kept, length)
+    if not bool(((tap.queries.kind == Kind.PATCH) | (tap.queries.kind == Kind.JOINT)).any()):
+        nothing = torch.zeros(0, k, dtype=torch.long)
+        return nothing[:, 0], nothing, nothing.float()
     for window in range(tap.query.shape[1]):
         reader, key = numbering.keys(tap.queries, window), numbering.keys(tap.keys, window)
         wanted = (reader >= numbering.frames * numbering.patches) | torch.isin(reader % numbering.patches, asked)
@@ -125,8 +129,11 @@ class Watch(Trace):
         for attention in ATTENTIONS:
             names = [attention_tap(layer, attention) for layer in range(self.layers)]
             if all(name in self.found for name in names):
-                read[attention] = np.stack([self.found[name][1].numpy() for name in names])
-                mass[attention] = np.stack([self.found[name][2].numpy() for name in names])
+                keys, masses = ([self.found[name][part].numpy() for name in names] for part in (1, 2))
+                if not len(most := max(keys, key=len)):
+                    continue  # a single layer, in which only modal tokens read across frames
+                read[attention] = np.stack([each if len(each) else np.full_like(most, -1) for each in keys])
+                mass[attention] = np.stack([each if len(each) else np.zeros(most.shape, "f4") for each in masses])
         numbers = self.numbering
         sizes = numbers.frames * numbers.patches, numbers.frames * numbers.joints, self.searched
         return Looks(self.places, self.cell, self.asked, sizes, read, mass)  # type: ignore[arg-type]

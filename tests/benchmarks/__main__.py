@@ -13,6 +13,9 @@ from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
+import torch
+
+from tests.benchmarks.framewise import compare
 from tests.benchmarks.measure import Cost, measure
 
 OUT = Path("build/benchmarks")
@@ -136,11 +139,18 @@ def _chart(curves: dict[tuple[str, str], tuple[str, Sequence[int], list[Cost], f
     print(f"\nChart: {OUT / 'scaling.png'}")
 
 
+def shifting() -> None:
+    """MSCA and TokenShift against the frame-wise ViT, and TimeSformer, at ViT-B/16: see framewise.py."""
+    torch.set_num_threads(1)
+    compare("vit_b16", rounds=5, train=False, variants=["vit", "tokenshift", "msca-kv"])
+
+
 BENCHMARKS: dict[str, Callable[[], None]] = {
     "attentions": attentions,
     "predict": predict,
     "peers": peers,
     "scaling": scaling,
+    "shifting": shifting,
 }
 
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
+from model.config import tiny
 from model.stride import merge, windows
+from model.tap import ROLE_KIND, Kind, attention_tap, recording
+from model.transformer import DeformableTransformer
 from tests.model import literal
 
 
@@ -53,3 +56,17 @@ def test_merging_averages_overlaps() -> None:
     table = windows(4, 2, pairing="slide")  # queries 0 1 | 1 2 | 2 3 | 3 0
     cut = torch.tensor([[1.0, 2.0], [4.0, 6.0], [8.0, 10.0], [20.0, 3.0]])[None, ..., None]
     assert merge(cut, table, 4).flatten().tolist() == [2.0, 3.0, 7.0, 15.0]
+
+
+@pytest.mark.parametrize("mode", ["cross", "single", "none"])
+def test_after_the_last_layer_only_what_the_head_reads_is_asked(mode: str) -> None:
+    network = DeformableTransformer(tiny(token_mode=mode, layers=2)).eval()
+    taps = {}
+    with recording(lambda name, value: taps.update({name: value})), torch.no_grad():
+        network(torch.randn(1, 3, 8, 32, 40), torch.rand(1, 8, 2, 15, 2) * 32, torch.ones(1, 8, 2, 15))
+    kinds = [set(taps[attention_tap(layer, "temporal")].queries.kind.unique().tolist()) for layer in (0, 1)]
+    modal = {int(ROLE_KIND[role]) for role in network.config.roles}
+    everything = {int(Kind.PATCH), int(Kind.JOINT)} | modal
+    assert kinds[0] == everything
+    assert kinds[1] == (modal or everything)
+    assert set(taps[attention_tap(1, "temporal")].keys.kind.unique().tolist()) == everything

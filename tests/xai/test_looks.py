@@ -67,6 +67,14 @@ def test_listening_changes_nothing_and_rows_stay_below_one(taken) -> None:
         assert mass.sum(-1).max() <= 1 + 1e-5
 
 
+def test_in_the_last_layer_patches_and_joints_read_nothing_across_frames(taken) -> None:
+    looks = taken[0].looks
+    assert (looks.read["temporal"][-1] == -1).all()
+    assert (looks.mass["temporal"][-1] == 0).all()
+    assert (looks.mass["temporal"][0, :, 0] > 0).all()
+    assert (looks.mass["deformable"][-1, :, 0] > 0).all()
+
+
 def test_points_turned_around_by_hand() -> None:
     read = np.array([[[10, 11], [11, 3], [11, -1]]])  # patches 100, 101, 102; points 0 and 1 are keys 10 and 11
     mass = np.array([[[0.5, 0.2], [0.4, 0.1], [0.3, 0.1]]])
