@@ -9,7 +9,9 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -17,6 +19,7 @@ import torch
 
 from tests.benchmarks.framewise import compare
 from tests.benchmarks.measure import Cost, measure
+from training import gym
 
 OUT = Path("build/benchmarks")
 Rows = list[tuple[str, Cost]]
@@ -139,6 +142,23 @@ def _chart(curves: dict[tuple[str, str], tuple[str, Sequence[int], list[Cost], f
     print(f"\nChart: {OUT / 'scaling.png'}")
 
 
+def _rendered(number: int) -> int:
+    return len(gym.clip(gym.LABELS[number % len(gym.LABELS)], number))
+
+
+def rendering() -> None:
+    """Clips of the gym at 112 px, 16 frames, drawn by two processes."""
+    torch.set_num_threads(1)
+    with ProcessPoolExecutor(2) as pool:
+        list(pool.map(_rendered, range(8)))  # the first clips pay for the imports
+        start = time.perf_counter()
+        clips = len(list(pool.map(_rendered, range(8, 8 + 20 * len(gym.LABELS)), chunksize=8)))
+        rate = clips / (time.perf_counter() - start)
+    print(f"\nGym: {rate:.1f} clips/s at 112 px x 16 frames, {clips} clips, two processes")
+    OUT.mkdir(parents=True, exist_ok=True)
+    (OUT / "gym.json").write_text(json.dumps({"clips a second": rate, "clips": clips}) + "\n")
+
+
 def shifting() -> None:
     """MSCA and TokenShift against the frame-wise ViT, and TimeSformer, at ViT-B/16: see framewise.py."""
     torch.set_num_threads(1)
@@ -151,6 +171,7 @@ BENCHMARKS: dict[str, Callable[[], None]] = {
     "peers": peers,
     "scaling": scaling,
     "shifting": shifting,
+    "rendering": rendering,
 }
 
 

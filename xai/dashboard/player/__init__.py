@@ -4,8 +4,8 @@
     player([none, single, cross], key="tokens")            # the same clip in lanes, on one clock
 
 Payloads come from `xai.figures.player.player_payload`. Scrubbing, hovering, pinning and choosing a block, head or query
-never call the server. The browser keeps the place in the address of the page, where a copied link finds it again and
-the next run of the page can read it: `Place.from_query(st.query_params)`.
+never call the server. The browser keeps the place in the address of the page, where a copied link finds it again. What
+the server needs of it (for a figure) the browser sends with the button: see `xai.dashboard.add_here`.
 """
 
 from __future__ import annotations
