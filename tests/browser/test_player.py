@@ -425,7 +425,7 @@ def test_curves_and_heat_map_light_the_same_joint(show: Any) -> None:
     box = page.locator(".curves .plot").bounding_box()
     mass = ask(page, f"player.lanes[0].curves.values({WRIST})[3] / player.readings[0].jointMass("
                "player.readings[0].now(player.store.view())).max")  # fmt: skip
-    page.mouse.move(box["x"] + box["width"] * 3.5 / 7, box["y"] + box["height"] * (1 - mass / 1.15))
+    page.mouse.move(box["x"] + box["width"] * 3.5 / 7, box["y"] + box["height"] * (1 - mass / 1.3))
     settle(page)
     assert (frame(page), ask(page, "player.store.view().joint")) == (3, WRIST)
     expect(page.locator(f".curves polyline[data-joint='{WRIST}'].lit")).to_have_count(1)

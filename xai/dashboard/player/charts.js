@@ -36,7 +36,7 @@ export class Curves {
     plot.hidden = !found;
     if (!found) return;
     const most = reading.most("jointMass", state) || 1;
-    const high = 1.15 * Math.max(most, found.base * 1.2);
+    const high = 1.3 * Math.max(most, found.base); // room for a name above the highest peak
     const joints = this.joints(state);
     const key = [state.key, high, joints, state.heat].join();
     if (key !== this.key) state.heat ? this.heat(state, joints, most) : this.lines(state, joints, high);
