@@ -26,7 +26,7 @@ from model.config import ModelConfig, Pairing
 from model.tap import ROLE_KIND, Kind, TokenIds, attention_tap
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Windows:
     """Index tables. `query` [D, w] and `key` [D, w_k] point into the sequence; -1 is padding."""
 
@@ -121,10 +121,7 @@ class JointStrideAttention(nn.Module):
         mask = torch.cat([mask, mask.new_ones(len(mask), copies.shape[1])], dim=1)
 
         def identify() -> tuple[TokenIds, TokenIds]:
-            return (
-                _joint_ids(query_index, frames, roles),
-                _joint_ids(key_index, frames, roles),
-            )
+            return _joint_ids(table, frames, tuple(roles), pose.device)
 
         out = self.block(x, context, mask, identify, windows=count)
         cut_out = rearrange(out[:, : frames * size], "(b d) (t w) c -> b d w t c", d=count, t=frames)
@@ -173,10 +170,7 @@ class TemporalStrideAttention(nn.Module):
             mask = rearrange(seen, "b d w n -> (b d) (w n)")
 
         def identify() -> tuple[TokenIds, TokenIds]:
-            return (
-                _frame_ids(query_index, *((0, 0) if self.only_modal else (spatial, joints)), roles),
-                _frame_ids(key_index, spatial, joints, roles),
-            )
+            return _frame_ids(table, spatial, joints, tuple(roles), self.only_modal, tokens.device)
 
         out = self.block(cut(readers, query_index), cut(tokens, key_index), mask, identify, windows=count)
         out = merge(rearrange(out, "(b d) (w n) c -> b d w n c", d=count, n=readers.shape[2]), table, frames)
@@ -186,29 +180,43 @@ class TemporalStrideAttention(nn.Module):
         return patches, pose, rearrange(modal, "b t k c -> b k t c")
 
 
-def _joint_ids(index: Tensor, frames: int, roles: list[str]) -> TokenIds:
-    """Identities of [joints of a window in all frames | modal tokens]: each [D, T * w + K * T]."""
-    count, size = index.shape
-    device = index.device
-    time = torch.arange(frames, device=device)
-    joint = repeat(index, "d w -> d (t w)", t=frames)
-    kind = torch.where(joint < 0, int(Kind.PADDING), int(Kind.JOINT))
-    frame = repeat(time, "t -> d (t w)", d=count, w=size)
-    modal_kind = torch.tensor([int(ROLE_KIND[role]) for role in roles], dtype=torch.long, device=device)
-    return TokenIds(
-        torch.cat([kind, repeat(modal_kind, "k -> d (k t)", d=count, t=frames)], dim=1),
-        torch.cat([frame, repeat(time, "t -> d (k t)", d=count, k=len(roles))], dim=1),
-        torch.cat([joint.clamp_min(0), joint.new_zeros(count, len(roles) * frames)], dim=1),
-    )
+@lru_cache(maxsize=64)
+@torch.inference_mode(False)  # what is kept may be needed where gradients flow
+def _joint_ids(table: Windows, frames: int, roles: tuple[str, ...], device: torch.device) -> tuple[TokenIds, TokenIds]:
+    """Queries and keys: [joints of a window in all frames | modal tokens], each [D, T * w + K * T]."""
+
+    def of(index: Tensor) -> TokenIds:
+        count, size = index.shape
+        time = torch.arange(frames, device=device)
+        joint = repeat(index.to(device), "d w -> d (t w)", t=frames)
+        kind = torch.where(joint < 0, int(Kind.PADDING), int(Kind.JOINT))
+        frame = repeat(time, "t -> d (t w)", d=count, w=size)
+        modal_kind = torch.tensor([int(ROLE_KIND[role]) for role in roles], dtype=torch.long, device=device)
+        return TokenIds(
+            torch.cat([kind, repeat(modal_kind, "k -> d (k t)", d=count, t=frames)], dim=1),
+            torch.cat([frame, repeat(time, "t -> d (k t)", d=count, k=len(roles))], dim=1),
+            torch.cat([joint.clamp_min(0), joint.new_zeros(count, len(roles) * frames)], dim=1),
+        )
+
+    return of(table.query), of(table.key)
 
 
-def _frame_ids(index: Tensor, spatial: int, joints: int, roles: list[str]) -> TokenIds:
-    """Identities of [patches | joints | modal tokens] of every frame of a window: each [D, w * (S + R + K)]."""
-    device = index.device
-    kinds = [int(Kind.PATCH)] * spatial + [int(Kind.JOINT)] * joints + [int(ROLE_KIND[role]) for role in roles]
-    places = [*range(spatial), *range(joints), *[0] * len(roles)]
-    kind = repeat(torch.tensor(kinds, device=device), "n -> d w n", d=index.shape[0], w=index.shape[1])
-    kind = torch.where(index[..., None] < 0, int(Kind.PADDING), kind)
-    frame = repeat(index.clamp_min(0), "d w -> d w n", n=len(kinds))
-    place = repeat(torch.tensor(places, device=device), "n -> d w n", d=index.shape[0], w=index.shape[1])
-    return TokenIds(kind.flatten(1), frame.flatten(1), place.flatten(1))
+@lru_cache(maxsize=64)
+@torch.inference_mode(False)
+def _frame_ids(
+    table: Windows, spatial: int, joints: int, roles: tuple[str, ...], only_modal: bool, device: torch.device
+) -> tuple[TokenIds, TokenIds]:
+    """Queries and keys: [patches | joints | modal tokens] of every frame of a window, each [D, w * (S + R + K)]; of the
+    queries the modal tokens alone with `only_modal`."""
+
+    def of(index: Tensor, spatial: int, joints: int) -> TokenIds:
+        index = index.to(device)
+        kinds = [int(Kind.PATCH)] * spatial + [int(Kind.JOINT)] * joints + [int(ROLE_KIND[role]) for role in roles]
+        places = [*range(spatial), *range(joints), *[0] * len(roles)]
+        kind = repeat(torch.tensor(kinds, device=device), "n -> d w n", d=index.shape[0], w=index.shape[1])
+        kind = torch.where(index[..., None] < 0, int(Kind.PADDING), kind)
+        frame = repeat(index.clamp_min(0), "d w -> d w n", n=len(kinds))
+        place = repeat(torch.tensor(places, device=device), "n -> d w n", d=index.shape[0], w=index.shape[1])
+        return TokenIds(kind.flatten(1), frame.flatten(1), place.flatten(1))
+
+    return of(table.query, *((0, 0) if only_modal else (spatial, joints))), of(table.key, spatial, joints)

@@ -66,9 +66,9 @@ class Kind(IntEnum):
 ROLE_KIND = {"cls": Kind.CLS, "rgb": Kind.RGB, "pose": Kind.POSE, "shared": Kind.SHARED}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class TokenIds:
-    """Who stands at each place of a token sequence, window by window.
+    """Who stands at each place of a token sequence, window by window. The same object for all clips of one shape.
 
     `kind` [D, N] is a `Kind`; `frame` [D, N] the frame it belongs to (-1 for points, which lie between frames);
     `place` [D, N] the patch (y * w8 + x), the point, the joint (person * J + joint, in the model's order), or 0.

@@ -16,6 +16,8 @@ stands before the mean over frames for that reason (the paper does not mention o
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import torch
 from einops import rearrange
 from torch import Tensor, nn
@@ -51,9 +53,8 @@ class DeformableAttention(nn.Module):
             context, points = torch.cat([found, flat_modal], dim=1), found.shape[1]
 
         def identify() -> tuple[TokenIds, TokenIds]:
-            device = x.device
-            queries = _volume_ids(frames, spatial, roles, device)
-            return queries, queries if points is None else _point_ids(points, frames, roles, device)
+            queries = _volume_ids(frames, spatial, tuple(roles), x.device)
+            return queries, queries if points is None else _point_ids(points, frames, tuple(roles), x.device)
 
         out = self.block(x, context, None, identify)
         patches = out[:, : frames * spatial].unflatten(1, (frames, spatial))
@@ -181,7 +182,9 @@ def _replace(tokens: list[Tensor], chosen: list[int], read: Tensor) -> list[Tens
     return tokens
 
 
-def _volume_ids(frames: int, spatial: int, roles: list[str], device: torch.device) -> TokenIds:
+@lru_cache(maxsize=64)
+@torch.inference_mode(False)  # what is kept may be needed where gradients flow
+def _volume_ids(frames: int, spatial: int, roles: tuple[str, ...], device: torch.device) -> TokenIds:
     """Identities of [patches of all frames | modal tokens]: each [1, T * S + K * T]."""
     time = torch.arange(frames, device=device)
     frame = torch.cat([time.repeat_interleave(spatial), time.repeat(len(roles))])
@@ -194,7 +197,9 @@ def _volume_ids(frames: int, spatial: int, roles: list[str], device: torch.devic
     return TokenIds(kind[None], frame[None], place[None])
 
 
-def _point_ids(points: int, frames: int, roles: list[str], device: torch.device) -> TokenIds:
+@lru_cache(maxsize=64)
+@torch.inference_mode(False)
+def _point_ids(points: int, frames: int, roles: tuple[str, ...], device: torch.device) -> TokenIds:
     """Identities of [points | modal tokens]: each [1, P + K * T]."""
     modal = _volume_ids(frames, 0, roles, device)
     index = torch.arange(points, device=device)[None]

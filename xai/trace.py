@@ -12,9 +12,11 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import lru_cache
 from types import TracebackType
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -84,51 +86,91 @@ class Trace(AbstractContextManager["Trace"]):
             self.values[name] = value.detach()
 
 
+@dataclass(frozen=True, eq=False)
+class _Plan:
+    """Which tokens of one attention are asked, and how their rows are summed up: the same for all clips of a shape."""
+
+    readers: tuple[Kind, ...]
+    present: tuple[Kind, ...]
+    """All kinds that are asked, `readers` first."""
+    read: tuple[Kind, ...]
+    asked: Tensor
+    """[Q] places among the queries: kind by kind, frame by frame."""
+    shapes: tuple[tuple[int, int], ...]
+    """(frames, tokens a frame) of each kind of `present`."""
+    member: Tensor
+    """[D, 1, N_k, read] 1 where a key is of that kind."""
+    mean: Tensor
+    """[D, Q, present] weights that sum to 1 for each kind; 0 where a window is padded."""
+    by_frame: tuple[Tensor | None, ...]
+    """[D, w, n] of each of `readers`: the mean of its tokens of a frame; None where there is one, and no padding."""
+    frames: Tensor
+    """[D, w], -1 for padding."""
+
+
+@lru_cache(maxsize=64)
+@torch.inference_mode(False)  # what is kept may be needed where gradients flow
+def _plan(queries: TokenIds, keys: TokenIds, spread: int) -> _Plan:
+    kinds, frames = queries.kind.cpu().numpy(), queries.frame.cpu().numpy()
+    first = kinds[0]  # never padded, and all windows share its order
+    found = [Kind(k) for k in np.unique(first).tolist() if k >= 0]
+    readers = tuple(k for k in MODAL if k in found) or tuple(k for k in MANY if k in found)
+    present = (*readers, *(k for k in found if k not in readers))
+    limits = {Kind.PATCH: spread} | ({} if Kind.JOINT in readers else {Kind.JOINT: spread})
+    asked = [_positions(first, frames[0], kind, limits.get(kind)) for kind in present]
+    flat = np.concatenate([positions.ravel() for positions in asked])
+    who = np.repeat(np.arange(len(present)), [positions.size for positions in asked])
+    real = (kinds[:, flat] == np.array(present)[who])[..., None] & (who[:, None] == np.arange(len(present)))
+    key_kinds = keys.kind.cpu().numpy()
+    read = tuple(Kind(k) for k in np.unique(key_kinds).tolist() if k >= 0)
+
+    def tensor(values: np.ndarray) -> Tensor:
+        return torch.from_numpy(np.asarray(values, np.float32)).to(keys.kind.device)
+
+    by_frame, time = [], frames
+    for kind, positions in zip(readers, asked, strict=False):
+        here = kinds[:, positions] == kind
+        alone = positions.shape[1] == 1 and here.all()
+        by_frame.append(None if alone else tensor(here / np.maximum(here.sum(2, keepdims=True), 1)))
+        time = np.where(here.any(2), frames[:, positions[:, 0]], -1)
+    return _Plan(
+        readers=readers,
+        present=present,
+        read=read,
+        asked=torch.from_numpy(flat).to(keys.kind.device),
+        shapes=tuple((len(positions), positions.shape[1]) for positions in asked),
+        member=tensor(key_kinds[:, None, :, None] == np.array(read)),
+        mean=tensor(real / real.sum(axis=(0, 1))),
+        by_frame=tuple(by_frame),
+        frames=torch.from_numpy(time).to(keys.kind.device),
+    )
+
+
+def _positions(kinds: np.ndarray, frames: np.ndarray, kind: Kind, limit: int | None) -> np.ndarray:
+    """[w, n]: where the tokens of one kind stand among the queries, frame by frame; at most `limit` in all."""
+    found = np.flatnonzero(kinds == kind)
+    frame = frames[found]
+    by_frame = found[np.argsort(frame, kind="stable")].reshape(len(np.unique(frame)), -1)
+    count = by_frame.shape[1] if limit is None else min(by_frame.shape[1], max(1, limit // len(by_frame)))
+    return by_frame[:, ((np.arange(count) + 0.5) * by_frame.shape[1] / count).astype(int)]
+
+
 def summarise(tap: AttentionTap, spread: int) -> AttentionSummary:
     """Reduce one attention to the rows of its readers and the flow between kinds of tokens.
 
     `spread` bounds how many patches a window are asked, and how many joints where modal tokens read for them.
     """
-    kinds = tap.queries.kind[0]  # the first window is never padded, and all windows share its order
-    present = [Kind(int(k)) for k in torch.unique(kinds) if k >= 0]
-    readers = tuple(k for k in MODAL if k in present) or tuple(k for k in MANY if k in present)
-    limits = {Kind.PATCH: spread} | ({} if Kind.JOINT in readers else {Kind.JOINT: spread})
-    asked = [_positions(tap, kind, limits.get(kind)) for kind in present]
-    # All at once: what costs time here is the number of passes over the rows.
-    rows = attention_rows(tap.query[:, :, :, torch.cat([p.flatten() for p in asked])], tap.key, tap.mask)
-    read = [Kind(k) for k in torch.unique(tap.keys.kind).tolist() if k >= 0]
-    member = torch.stack([tap.keys.kind == kind for kind in read], dim=-1).to(rows.dtype)  # (D, N_k, read)
-    mass = rows @ member[:, None]  # (B, D, heads, asked, read)
-    sizes = [p.numel() for p in asked]
-    flow: dict[Kind, dict[Kind, Tensor]] = {}
-    kept: dict[Kind, Tensor] = {}
-    frames = None
-    for kind, positions, row, part in zip(present, asked, rows.split(sizes, 3), mass.split(sizes, 3), strict=True):
-        real = (tap.queries.kind[:, positions] == kind).to(rows.dtype)  # (D, w, n); 0 where a window is padded
-        mean = torch.einsum("bdhqk,dq->bk", part, real.flatten(1)) / (real.sum() * rows.shape[2])
-        flow[kind] = dict(zip(read, mean.unbind(-1), strict=True))
-        if kind in readers:
-            weight = real / real.sum(2, keepdim=True).clamp_min(1)
-            by_frame = row.unflatten(3, positions.shape)
-            single = positions.shape[1] == 1
-            kept[kind] = (
-                by_frame[..., 0, :] * weight[:, None, :, :]
-                if single
-                else torch.einsum("bdhwnk,dwn->bdhwk", by_frame, weight)
-            )
-            frames = tap.queries.frame[:, positions[:, 0]].masked_fill(real.sum(2) == 0, -1)
-    assert frames is not None
-    stacked = torch.stack([kept[kind] for kind in readers], dim=3)
-    return AttentionSummary(readers, stacked, frames, tap.mask, tap.keys, flow)
-
-
-def _positions(tap: AttentionTap, kind: Kind, limit: int | None) -> Tensor:
-    """[w, n]: where the tokens of one kind stand among the queries, frame by frame; at most `limit` in all."""
-    found = (tap.queries.kind[0] == kind).nonzero().flatten()
-    frame = tap.queries.frame[0, found]
-    found = found[torch.argsort(frame, stable=True)].reshape(len(torch.unique(frame)), -1)
-    per_frame = found.shape[1] if limit is None else min(found.shape[1], max(1, limit // len(found)))
-    if per_frame < found.shape[1]:
-        pick = (torch.arange(per_frame, device=found.device) + 0.5) * found.shape[1] / per_frame
-        found = found[:, pick.long()]
-    return found
+    plan = _plan(tap.queries, tap.keys, spread)
+    # All at once: on a small clip, what costs time here is the number of operations.
+    rows = attention_rows(tap.query[:, :, :, plan.asked], tap.key, tap.mask)
+    mass = (rows @ plan.member).mean(2)  # (B, D, asked, read)
+    given = torch.einsum("bdqk,dqr->brk", mass, plan.mean).unbind(1)
+    flow = {
+        kind: dict(zip(plan.read, each.unbind(-1), strict=True)) for kind, each in zip(plan.present, given, strict=True)
+    }
+    sizes = [frames * count for frames, count in plan.shapes]
+    kept = []
+    for row, shape, weight in zip(rows.split(sizes, 3), plan.shapes, plan.by_frame, strict=False):
+        one = weight is None
+        kept.append(row if one else torch.einsum("bdhwnk,dwn->bdhwk", row.unflatten(3, shape), weight))
+    return AttentionSummary(plan.readers, torch.stack(kept, dim=3), plan.frames, tap.mask, tap.keys, flow)

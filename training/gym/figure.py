@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property, lru_cache, partial
 
 import numpy as np
 
@@ -91,6 +91,7 @@ def fine_enough(unit_pixels: float) -> bool:
     return unit_pixels > 110
 
 
+@lru_cache(maxsize=4)
 def wardrobe(person: Person, unit_pixels: float) -> Wardrobe:
     """`unit_pixels`: pixels per body height, which decides how finely the face is drawn."""
     outfit = person.outfit

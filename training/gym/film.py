@@ -8,6 +8,7 @@ labels of a pair are then the same clip, byte for byte.
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -108,14 +109,22 @@ def _distractors(scene: Scene, canvas: Canvas, lens: Lens, time: np.ndarray) -> 
         canvas.ellipsoid(every, centre, radii, axes @ tilt, texture.ball(ball.colours), 0)
 
 
+@lru_cache(maxsize=2)
+def _picture(scene: Scene, size: int) -> np.ndarray:
+    return backdrop.paint(scene, size, lambda easel: furniture.furnish(easel, scene))
+
+
+@lru_cache(maxsize=2)
 def expose(scene: Scene, label: str, size: int, frames: int, acting: bool = True, with_thing: bool = True) -> Exposure:
-    """Film `label` in `scene`, forward in time."""
+    """Film `label` in `scene`, forward in time; nothing of it may be written to.
+
+    The last ones are kept: the twin of a clip mostly comes next, and shows the same film backwards or the same place.
+    """
     time = np.linspace(0.0, 1.0, frames)
     lens = lens_of(scene, time, size)
     performance = perform(scene, label, time, acting)
     stages = [stage_of(scene, performance, lens, index) for index in range(len(scene.people))]
-    picture = backdrop.paint(scene, size, lambda easel: furniture.furnish(easel, scene))
-    canvas = Canvas(_backdrop_frames(picture, lens), np.array(scene.light))
+    canvas = Canvas(_backdrop_frames(_picture(scene, size), lens), np.array(scene.light))
     people = list(zip(performance.figures, stages, strict=True))
     canvas.darken(0.36 * cast_shadow(people, np.array(scene.light), size, _ball_shadow(scene, lens, time)))
     _distractors(scene, canvas, lens, time)
@@ -156,7 +165,10 @@ def expose(scene: Scene, label: str, size: int, frames: int, acting: bool = True
     joints = np.zeros((frames, PEOPLE, len(JHMDB), 2))
     for index, figure in enumerate(performance.figures):
         joints[:, index] = stages[index].pixels(figure.joints())
-    return Exposure(performance, _develop(scene, canvas.rgb), canvas.part, joints, thing, hidden)
+    exposure = Exposure(performance, _develop(scene, canvas.rgb), canvas.part, joints, thing, hidden)
+    for kept in (exposure.frames, canvas.part, joints, thing, hidden):
+        kept.flags.writeable = False
+    return exposure
 
 
 def _nothing(at: np.ndarray) -> None:
@@ -215,7 +227,7 @@ def shoot(label: str, seed: int, size: int, frames: int, split: Split, without_c
     people = (exposure.part > 0) & (exposure.part < PEOPLE_END)
     cause = None if without_cause else cause_of(scene, pair.labels[0] if pair.reversed_in_time else label, exposure)
     filmed = Clip(
-        frames=exposure.frames,
+        frames=exposure.frames.copy(),
         joints=joints,
         score=score,
         layout=JHMDB,

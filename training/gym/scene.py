@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import zlib
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -279,6 +280,7 @@ def _people(rng: np.random.Generator, pair: str, palette: Palette, script: Scrip
     return (main, idle) if rng.random() < 0.3 and pair != "step" else (main,)
 
 
+@lru_cache(maxsize=2)
 def draw_scene(pair: str, seed: int, split: Split = "train") -> Scene:
     """The scene number `seed` of `pair` in `split`; same arguments, same scene."""
     if split not in SPLITS:
