@@ -91,7 +91,10 @@ def exponent(sizes: Sequence[int], seconds: Sequence[float]) -> float:
 
 
 def scaling() -> None:
-    """Tables A1 and A2: time and memory against people (1-8) and frames (4-64), stride against full attention."""
+    """Tables A1 and A2: time and memory against people (1-8) and frames (4-64), stride against full attention.
+
+    Whole blocks first; then attention alone, without projections and FFN, which is what the tables count.
+    """
     plans = {
         "A1: joint stride attention against people": ("people", (1, 2, 3, 4, 6, 8), {"part": "joint", "joints": 25}),
         "A2: temporal stride attention against frames": (
@@ -104,14 +107,16 @@ def scaling() -> None:
     for title, (axis, values, settings) in plans.items():
         rows: Rows = []
         for mode in ("ours", "full"):
-            costs = [measure("block", mode=mode, runs=5, **{**settings, axis: value}) for value in values]
-            rows += [(f"{mode}, {value} {axis}", cost) for value, cost in zip(values, costs, strict=True)]
+            for bare in (False, True):
+                costs = [measure("block", runs=15, mode=mode, bare=bare, **{**settings, axis: value}) for value in values]
+                what = "attention alone" if bare else "whole block"
+                rows += [(f"{mode}, {what}, {value} {axis}", cost) for value, cost in zip(values, costs, strict=True)]
             tail = len(values) // 2  # small sizes are all overhead
             slope = exponent(values[-tail - 1 :], [cost.seconds for cost in costs][-tail - 1 :])
             curves[title, mode] = (axis, values, costs, slope)
         show(title, rows)
         for mode in ("ours", "full"):
-            print(f"  -> time grows with {axis} to the power {curves[title, mode][3]:.2f} ({mode})")
+            print(f"  -> attention alone: time grows with {axis} to the power {curves[title, mode][3]:.2f} ({mode})")
     _chart(curves)
 
 

@@ -20,8 +20,21 @@ def _modes(mode: Mode) -> dict[str, Any]:
     return {} if mode == "ours" else {"deformable": "full", "joint": "full", "temporal": "full"}
 
 
+def _bare(attention: Any) -> Any:
+    """Without norms, projections and FFN, whose cost is linear in the tokens: what is left is who reads whom."""
+    for name in ("norm", "query", "key", "value", "projection", "ffn_norm", "ffn"):
+        setattr(attention.block, name, torch.nn.Identity())
+    return attention
+
+
 def block(
-    mode: Mode, part: str = "block", size: int = 224, frames: int = 12, joints: int = 13, people: int = 1
+    mode: Mode,
+    part: str = "block",
+    size: int = 224,
+    frames: int = 12,
+    joints: int = 13,
+    people: int = 1,
+    bare: bool = False,
 ) -> Case:
     """One layer of the paper preset on random tokens: the whole of it, or one of its three attentions."""
     config = paper(frames=frames, size=size, joints=joints, **_modes(mode))
@@ -36,9 +49,11 @@ def block(
         return lambda: attention(patches, modal[:, :2], (frames, side, side), ["cls", "rgb"])
     if part == "joint":
         joint = JointStrideAttention(config, 0, 0.0).eval()
+        joint = _bare(joint) if bare else joint
         return lambda: joint(pose, modal[:, :2], visible, ["cls", "pose"])
     if part == "temporal":
         temporal = TemporalStrideAttention(config, 0, 0.0).eval()
+        temporal = _bare(temporal) if bare else temporal
         return lambda: temporal(patches, pose, modal, visible, ["cls", "rgb", "pose"])
     layer = Layer(config, 0, ModalTokens(config)).eval()
     return lambda: layer(patches, pose, modal, visible, (frames, side, side))
