@@ -12,6 +12,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -108,7 +109,8 @@ def scaling() -> None:
         rows: Rows = []
         for mode in ("ours", "full"):
             for bare in (False, True):
-                costs = [measure("block", runs=15, mode=mode, bare=bare, **{**settings, axis: value}) for value in values]
+                one = partial(measure, "block", runs=15, mode=mode, bare=bare)
+                costs = [one(**{**settings, axis: value}) for value in values]
                 what = "attention alone" if bare else "whole block"
                 rows += [(f"{mode}, {what}, {value} {axis}", cost) for value, cost in zip(values, costs, strict=True)]
             tail = len(values) // 2  # small sizes are all overhead
@@ -122,6 +124,7 @@ def scaling() -> None:
 
 def _chart(curves: dict[tuple[str, str], tuple[str, Sequence[int], list[Cost], float]]) -> None:
     from matplotlib.figure import Figure
+    from matplotlib.ticker import LogLocator
 
     figure = Figure(figsize=(6.75, 4.6), layout="constrained")
     grid = figure.subplots(2, 2)
@@ -140,7 +143,10 @@ def _chart(curves: dict[tuple[str, str], tuple[str, Sequence[int], list[Cost], f
         for row in grid[:, column]:
             row.set_xlabel(axis)
             row.set_xticks(values, [str(value) for value in values])
+            row.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            row.yaxis.set_major_formatter("{x:g}")
             row.minorticks_off()
+            row.grid(axis="y", linewidth=0.4, alpha=0.4)
             row.legend(fontsize=7, frameon=False)
     OUT.mkdir(parents=True, exist_ok=True)
     figure.savefig(OUT / "scaling.png", dpi=200)
