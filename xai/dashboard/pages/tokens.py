@@ -54,6 +54,8 @@ def who_reads_whom(lanes: list[BundledCheckpoint], payloads: list[dict[str, Any]
         "(raw, mean over heads and tokens) that one token of the left kind gives to all of the right kind, so the "
         "bands of each reader sum to 1. There are many patches and points and few modal tokens: the numbers, and what "
         "you hover, say what uniform attention would give."
+        + " After the last block the head reads the modal tokens alone, so only they read across frames there."
+        * (layer + 1 == len(blocks) > 1)
     )
     with st.expander("The numbers"):
         rows = [
