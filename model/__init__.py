@@ -1,5 +1,6 @@
 """The networks and their checkpoints. Knows nothing of files of clips, of skeletons' names, or of screens."""
 
+from model.backbone import load_backbone_weights
 from model.checkpoint import (
     ARCHITECTURES,
     Card,
@@ -35,6 +36,7 @@ __all__ = [
     "build",
     "checkpoint_hash",
     "load",
+    "load_backbone_weights",
     "load_vit_weights",
     "read_card",
     "save",

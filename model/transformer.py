@@ -133,7 +133,7 @@ class DeformableTransformer(nn.Module):
 
     def features(self, frames: Tensor, joints: Tensor, score: Tensor) -> Tensor:
         """What the head pools: normalised tokens [B, T, slots, d]."""
-        _check(self.config, frames, joints, score)
+        _check(self.config, frames, joints, score, self.head.weight)
         features_a, features_b = self.backbone(frames)
         features_a, features_b = tap(FEATURES_A, features_a), tap(FEATURES_B, features_b)
         length, height, width = features_b.shape[-3:]
@@ -210,8 +210,8 @@ def _point_ids(points: int, frames: int, roles: tuple[str, ...], device: torch.d
     )
 
 
-def _check(config: ModelConfig, frames: Tensor, joints: Tensor, score: Tensor) -> None:
-    """One clear sentence for every input the network cannot use."""
+def _check(config: ModelConfig, frames: Tensor, joints: Tensor, score: Tensor, weight: Tensor) -> None:
+    """One clear sentence for every input the network cannot use. `weight`: any tensor of the network."""
     if frames.ndim != 5 or frames.shape[1] != 3:
         raise ValueError(f"Frames must be [B, 3, T, H, W]; these are {list(frames.shape)}.")
     batch, _, length, height, width = frames.shape
@@ -237,5 +237,11 @@ def _check(config: ModelConfig, frames: Tensor, joints: Tensor, score: Tensor) -
     devices = {frames.device, joints.device, score.device}
     if len(devices) > 1:
         raise ValueError(f"Frames, joints and scores must be on one device; these are on {sorted(map(str, devices))}.")
+    if frames.device != weight.device:
+        raise ValueError(f"The inputs are on {frames.device} and this network is on {weight.device}; move one of them.")
+    if frames.dtype != weight.dtype and not torch.is_autocast_enabled(frames.device.type):
+        raise ValueError(f"Frames are {frames.dtype} and this network computes in {weight.dtype}; convert them.")
+    if not bool(torch.isfinite(frames).all()):
+        raise ValueError("Frames must be finite; some pixels are NaN or infinite.")
     if not bool(torch.isfinite(joints).all() & torch.isfinite(score).all()):
         raise ValueError("Joints and scores must be finite; mark a missing joint with score 0, not with NaN.")

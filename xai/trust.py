@@ -52,7 +52,10 @@ class TrustReport:
 
     @property
     def beats_random(self) -> bool | None:
-        return None if self.faithfulness is None else self.faithfulness.chance <= CHANCE
+        """None too where so few random orders were drawn that no map could beat them."""
+        if self.faithfulness is None or 1 / (1 + len(self.faithfulness.random_gains)) > CHANCE:
+            return None
+        return self.faithfulness.chance <= CHANCE
 
     @property
     def depends_on_network(self) -> bool | None:
@@ -90,6 +93,8 @@ class TrustReport:
         said = []
         if (faithful := self.faithfulness) is None:
             said.append("Removal: not measured.")
+        elif self.beats_random is None:
+            said.append(f"Removal: {len(faithful.random_gains)} random orders are too few to tell.")
         elif self.beats_random:
             times = faithful.times_random
             much = f" ({times:.1f} times the fall of the score)" if times is not None else ""

@@ -85,81 +85,117 @@ def attention(block: AttentionBlock, x: Tensor, context: Tensor, allowed: list[b
     return x + block.ffn(block.ffn_norm(x))
 
 
-def window_pairs(length: int, window: int) -> list[tuple[list[int], list[int]]]:
-    """Algorithms A1 and A2: windows of the sequence, and the same windows of the sequence shifted by half a window."""
+def window_pairs(
+    length: int, window: int, stride: int | None = None, pairing: str = "cyclic", wrap: bool = True
+) -> list[tuple[list[int], list[int]]]:
+    """Algorithms A1 and A2: windows of the sequence, and what each of them reads: the same windows of the sequence
+    shifted by half a window (or by `stride`), or another reading of `pairing`. -1 is nobody."""
     size = min(window, length)
     padded = list(range(length))
     while len(padded) % size:
         padded.append(-1)
-    stride = max(1, size // 2) if len(padded) > size else 0
-    shifted = padded[stride:] + padded[:stride]
-    return [(padded[i : i + size], shifted[i : i + size]) for i in range(0, len(padded), size)]
+    shift = 0
+    if len(padded) > size:
+        shift = max(1, size // 2) if stride is None else min(stride, size)
+    pairs = []
+    for start in range(0, len(padded), shift if pairing == "slide" and shift else size):
+        query = [padded[(start + i) % len(padded)] for i in range(size)]
+        first, last = start + shift, start + shift + size
+        if pairing == "self":
+            first, last = start, start + size
+        if pairing == "both":
+            first, last = start, start + shift + size
+        key = [padded[i % len(padded)] if wrap or i < len(padded) else -1 for i in range(first, last)]
+        pairs.append((query, key if max(key) >= 0 else query + [-1] * (len(key) - size)))
+    return pairs
 
 
 def forward(network: DeformableTransformer, frames: Tensor, joints: Tensor, score: Tensor) -> Tensor:
-    """The variant `cross` on one clip, window by window (Fig. 2): logits [classes]."""
+    """One clip, window by window (Fig. 2): logits [classes]. Modal tokens by role, each [T, d]."""
     config = network.config
     features_a, features_b = network.backbone(frames)
     z = network.tokenizer.patches(features_b)[0]
     p = network.tokenizer.pose(features_a, joints, score)[0]
     length, height, width = features_b.shape[-3:]
+    spatial, count = z.shape[1], p.shape[1]
     seen = (score[0] > 0).flatten(1)
-    cls, rgb, pose = network.modal(1, length)[0]
+    modal = dict(zip(config.roles, network.modal(1, length)[0], strict=True))
+    with_patches = [role for role in modal if role in ("cls", "rgb", "shared")]
+    with_pose = [role for role in modal if role in ("cls", "pose", "shared")]
+    crossing = next((role for role in modal if role in ("cls", "shared")), None)
     for layer in network.layers:
-        # 3D deformable attention: [Z | CLS | RGB] reads [Z~ | CLS | RGB]
-        found = token_search(layer.deformable.search, z, height, width)
-        modal = torch.cat([cls, rgb])
-        out = attention(
-            layer.deformable.block,
-            torch.cat([z.flatten(0, 1), modal]),
-            torch.cat([found, modal]),
-            [True] * (len(found) + len(modal)),
-        )
-        z = out[: z.shape[0] * z.shape[1]].reshape(z.shape)
-        cls_patches, rgb = out[-2 * length : -length], out[-length:]
-        # joint stride attention, window by window
-        pairs = window_pairs(p.shape[1], config.joint_window)
-        new_p, cls_sum, pose_sum = p.clone(), torch.zeros_like(cls), torch.zeros_like(pose)
-        for query, key in pairs:
-            x = [p[t, r] if r >= 0 else torch.zeros(p.shape[-1]) for t in range(length) for r in query]
-            c = [p[t, r] if r >= 0 else torch.zeros(p.shape[-1]) for t in range(length) for r in key]
-            allowed = [r >= 0 and bool(seen[t, r]) for t in range(length) for r in key]
-            modal = torch.cat([cls_patches, pose])
-            out = attention(
-                layer.joint.block,
-                torch.cat([torch.stack(x), modal]),
-                torch.cat([torch.stack(c), modal]),
-                allowed + [True] * len(modal),
+        if config.deformable != "off":  # 3D deformable attention: [Z | CLS | RGB] reads [Z~ | CLS | RGB]
+            x = torch.cat([z.flatten(0, 1), *(modal[role] for role in with_patches)])
+            context = x
+            if config.deformable == "deformable":
+                found = token_search(layer.deformable.search, z, height, width)
+                context = torch.cat([found, *(modal[role] for role in with_patches)])
+            out = attention(layer.deformable.block, x, context, [True] * len(context))
+            z = out[: length * spatial].reshape(z.shape)
+            for i, role in enumerate(with_patches):
+                modal[role] = out[length * (spatial + i) : length * (spatial + i + 1)]
+        crossed = modal[crossing] if crossing else None
+        if config.joint != "off":  # joint stride attention, window by window
+            window = count if config.joint == "full" else config.joint_window
+            pairs = window_pairs(count, window, config.joint_stride, config.joint_pairing)
+            blank = torch.zeros(p.shape[-1])
+            read, times = torch.zeros_like(p), torch.zeros(count)
+            total = {role: torch.zeros_like(modal[role]) for role in with_pose}
+            for query, key in pairs:
+                copies = [modal[role] for role in with_pose]
+                x = [p[t, r] if r >= 0 else blank for t in range(length) for r in query]
+                c = [p[t, r] if r >= 0 else blank for t in range(length) for r in key]
+                allowed = [r >= 0 and bool(seen[t, r]) for t in range(length) for r in key]
+                out = attention(
+                    layer.joint.block,
+                    torch.cat([torch.stack(x), *copies]),
+                    torch.cat([torch.stack(c), *copies]),
+                    allowed + [True] * length * len(copies),
+                )
+                for i, (t, r) in enumerate((t, r) for t in range(length) for r in query):
+                    if r >= 0:
+                        read[t, r] += out[i]
+                        times[r] += 1 / length
+                for i, role in enumerate(with_pose):
+                    start = length * (len(query) + i)
+                    total[role] = total[role] + out[start : start + length]
+            p = read / times[:, None]
+            modal |= {role: each / len(pairs) for role, each in total.items()}
+        if crossing:  # [M'_CLS | M*_CLS] -> M_CLS
+            modal[crossing] = layer.project.linear(torch.cat([crossed, modal[crossing]], dim=-1))
+        if config.temporal != "off":  # temporal stride attention over whole frames
+            tokens = torch.stack(
+                [torch.cat([z[t], p[t], *(m[t : t + 1] for m in modal.values())]) for t in range(length)]
             )
-            for i, (t, r) in enumerate((t, r) for t in range(length) for r in query):
-                if r >= 0:
-                    new_p[t, r] = out[i]
-            cls_sum, pose_sum = cls_sum + out[-2 * length : -length], pose_sum + out[-length:]
-        p, pose = new_p, pose_sum / len(pairs)
-        # [M'_CLS | M*_CLS] -> M_CLS
-        cls = layer.project.linear(torch.cat([cls_patches, cls_sum / len(pairs)], dim=-1))
-        # temporal stride attention over whole frames
-        tokens = [torch.cat([z[t], p[t], cls[t : t + 1], rgb[t : t + 1], pose[t : t + 1]]) for t in range(length)]
-        new = list(tokens)
-        for query, key in window_pairs(length, config.temporal_window):
-            blank = torch.zeros_like(tokens[0])
-            allowed = []
-            for t in key:
-                allowed += [t >= 0] * z.shape[1]
-                allowed += [t >= 0 and bool(s) for s in (seen[t] if t >= 0 else seen[0])]
-                allowed += [t >= 0] * 3
-            out = attention(
-                layer.temporal.block,
-                torch.cat([tokens[t] if t >= 0 else blank for t in query]),
-                torch.cat([tokens[t] if t >= 0 else blank for t in key]),
-                allowed,
-            )
-            for i, t in enumerate(query):
-                if t >= 0:
-                    new[t] = out[i * len(blank) : (i + 1) * len(blank)]
-        spatial, count = z.shape[1], p.shape[1]
-        z = torch.stack([frame[:spatial] for frame in new])
-        p = torch.stack([frame[spatial : spatial + count] for frame in new])
-        cls, rgb, pose = (torch.stack([frame[spatial + count + i] for frame in new]) for i in range(3))
-    pooled = [network.norm(torch.cat([cls[t], rgb[t], pose[t]])) for t in range(length)]
-    return network.head(torch.stack(pooled).mean(0))
+            new, times = torch.zeros_like(tokens), torch.zeros(length)
+            window = length if config.temporal == "full" else config.temporal_window
+            settings = config.temporal_stride, config.temporal_pairing, config.temporal_wrap
+            for query, key in window_pairs(length, window, *settings):
+                blank = torch.zeros_like(tokens[0])
+                allowed = []
+                for t in key:
+                    allowed += [t >= 0] * spatial
+                    allowed += [t >= 0 and bool(s) for s in seen[t]]
+                    allowed += [t >= 0] * len(modal)
+                out = attention(
+                    layer.temporal.block,
+                    torch.cat([tokens[t] if t >= 0 else blank for t in query]),
+                    torch.cat([tokens[t] if t >= 0 else blank for t in key]),
+                    allowed,
+                )
+                for i, t in enumerate(query):
+                    if t >= 0:
+                        new[t] += out[i * len(blank) : (i + 1) * len(blank)]
+                        times[t] += 1
+            new = new / times[:, None, None]
+            z, p = new[:, :spatial], new[:, spatial : spatial + count]
+            modal = {role: new[:, spatial + count + i] for i, role in enumerate(modal)}
+    pooled = []
+    for t in range(length):
+        if modal:
+            pooled.append(torch.cat([m[t] for m in modal.values()]))
+        else:  # the mean patch, and the mean of the joints that are seen
+            here = [p[t, r] for r in range(count) if seen[t, r]]
+            mean = torch.stack(here).mean(0) if here else torch.zeros_like(p[t, 0])
+            pooled.append(torch.cat([z[t].mean(0), mean]))
+    return network.head(torch.stack([network.norm(each) for each in pooled]).mean(0))

@@ -27,6 +27,26 @@ def test_network_equals_the_paper_written_out(frames: int) -> None:
     [
         {},
         {"deformable": "full", "joint": "full", "temporal": "full"},
+        {"deformable": "off", "joint_pairing": "both", "temporal_pairing": "slide"},
+        {"joint": "off", "temporal_wrap": False},
+        {"temporal": "off", "joint_pairing": "slide"},
+        {"joint_stride": 1, "temporal_stride": 1, "joint_pairing": "self", "temporal_pairing": "both"},
+    ],
+)
+def test_every_variant_equals_the_paper_written_out(token_mode: str, changes: dict[str, object]) -> None:
+    network = build(token_mode=token_mode, **changes)
+    video, joints, score = inputs(frames=5, height=32, width=40, people=2)
+    with torch.no_grad():
+        fast, slow = network(video, joints, score)[0], literal.forward(network, video, joints, score)
+    assert torch.allclose(fast, slow, atol=1e-5), (fast, slow)
+
+
+@pytest.mark.parametrize("token_mode", ["none", "single", "cross"])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"deformable": "full", "joint": "full", "temporal": "full"},
         {"deformable": "off"},
         {"joint": "off"},
         {"temporal": "off"},
@@ -126,8 +146,30 @@ def test_wrong_shapes_get_one_sentence(wrong: dict[str, tuple[int, ...]], senten
     assert "\n" not in str(error.value)
 
 
+def test_people_may_change_places_where_every_window_holds_all() -> None:
+    """With `self` and full windows nothing depends on who comes first but the person embeddings (method, 7.6)."""
+    network = build(joint_pairing="self", joint="full", people=2)
+    video, joints, score = inputs(people=2)
+    turned = joints.flip(2), score.flip(2)
+    with torch.no_grad():
+        straight = network(video, joints, score)
+        assert not torch.allclose(network(video, *turned), straight, atol=1e-4)
+        embedding = network.tokenizer.person_embedding
+        embedding.copy_(embedding.flip(0))
+        assert torch.allclose(network(video, *turned), straight, atol=1e-5)
+
+
 def test_wrong_values_get_one_sentence() -> None:
     network, (video, joints, score) = build(), inputs()
+    for frames, sentence in (
+        (video.double(), "float64"),
+        (video.half(), "float16"),
+        (video.where(video < 2, float("nan")), "finite"),
+        (video.where(video < 2, float("inf")), "finite"),
+        (video.to("meta"), "this network is on cpu"),
+    ):
+        with pytest.raises(ValueError, match=sentence):
+            network(frames, *(each.to(frames.device) for each in (joints, score)))
     joints[0, 0, 0, 0, 0] = float("nan")
     with pytest.raises(ValueError, match="finite"):
         network(video, joints, score)

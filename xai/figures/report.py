@@ -106,7 +106,7 @@ def report_maps(
     *,
     target: str | None = None,
     against: str | None = None,
-    orders: int = 20,
+    orders: int = 40,
     seed: int = 0,
     say: Callable[[str], None] = lambda text: None,
 ) -> list[dict[str, Any]]:
@@ -191,7 +191,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--target", help="explain this class; the most probable by default")
     parser.add_argument("--against", help="and not this one")
     parser.add_argument("--trust", nargs="*", default=list(PARTS), choices=PARTS, help="what is measured of each map")
-    parser.add_argument("--orders", type=int, default=20, help="random orders that a map is compared with")
+    parser.add_argument("--orders", type=int, default=40, help="random orders that a map is compared with")
     parser.add_argument("--device", default="auto")
 
 
