@@ -137,11 +137,21 @@ def _read(capture: cv2.VideoCapture, path: Path, limits: VideoLimits) -> Video:
         stamps.append(stamp)
     if not frames:
         raise ClipError(f"{path.name} has no frame that can be decoded; it may be empty or broken off.")
-    seconds = np.array(stamps)
-    if len(seconds) > 1 and not (np.diff(seconds) > 0).all():  # some containers give no stamps
-        rate = capture.get(cv2.CAP_PROP_FPS)
-        seconds = np.arange(len(seconds)) / (rate if 0 < rate < 1000 else 25.0)
+    rate = capture.get(cv2.CAP_PROP_FPS)
+    seconds = _increasing(np.array(stamps), rate if 0 < rate < 1000 else 25.0)
     return Video(np.stack(frames), seconds, (int(original[0]), int(original[1])))
+
+
+def _increasing(stamps: np.ndarray, rate: float) -> np.ndarray:
+    """Stamps that grow. Some containers give none, and then the frame rate speaks; some give a few wrong ones, and those
+    are put between their neighbours."""
+    good = np.concatenate([[True], stamps[1:] > np.maximum.accumulate(stamps)[:-1]])
+    if good.sum() < max(2, len(stamps) / 2):
+        return np.arange(len(stamps)) / rate
+    place = np.flatnonzero(good)
+    step = float(np.median(np.diff(stamps[place]) / np.diff(place)))
+    late = np.maximum(np.arange(len(stamps)) - place[-1], 0) * step
+    return np.asarray(np.interp(np.arange(len(stamps)), place, stamps[place]) + late)
 
 
 def _shrink(image: np.ndarray, longest: int) -> np.ndarray:

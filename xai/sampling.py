@@ -2,6 +2,10 @@
 
 The points are shared by all queries and heads (one offset field a layer): another query weighs them anew, it does not
 move them. The base rate is what uniform attention over the same keys gives every point.
+
+Companions, [layer, point, ...]: `place` and `reference` (t, x, y), t in frames the model read, x and y in pixels of the
+original clip; `clip_frame`, the same t in frames of the original clip; `offset` (frames, x, y) = place - reference;
+`clamped`, whether the offset led out of the volume.
 """
 
 from __future__ import annotations
@@ -28,6 +32,7 @@ def sampling_points(trace: Trace, view: View, layers: int, made_by: MadeBy, inde
     if points_tap(0) not in trace.points:
         return None
     mass, reference, place, clamped, base = [], [], [], [], []
+    read = np.asarray(view.frame_index, float)
     for layer in range(layers):
         summary = trace.attentions[attention_tap(layer, "deformable")]
         points = trace.points[points_tap(layer)]
@@ -54,6 +59,8 @@ def sampling_points(trace: Trace, view: View, layers: int, made_by: MadeBy, inde
         companions={
             "reference": np.stack(reference),
             "place": np.stack(place),
+            "clip_frame": np.interp(np.stack(place)[..., 0], np.arange(len(read)), read).astype(np.float32),
+            "offset": np.stack(place) - np.stack(reference),
             "clamped": np.stack(clamped),
         },
     )

@@ -76,6 +76,18 @@ def test_background_of_a_step_tells_nothing(steps: tuple[list[Clip], list[Clip]]
     assert at_chance(probe(*behind))
 
 
+@pytest.mark.parametrize("pair", ["wave", "kick", "bow", "hand over"])
+def test_background_tells_nothing_where_neither_side_has_a_person(pair: str) -> None:
+    """Cast shadows and contact shadows included. Each side's own mask would be a silhouette, so both are taken out."""
+    one, other = sides(pair)
+    outside = [~(a.person_mask | b.person_mask)[..., None] for a, b in zip(one, other, strict=True)]
+    behind = [
+        np.stack([(clip.frames * keep).mean(axis=0).ravel() for clip, keep in zip(clips, outside, strict=True)])
+        for clips in (one, other)
+    ]
+    assert at_chance(probe(*behind))
+
+
 def test_order_leaves_no_trace_outside_the_clap() -> None:
     # The first and the last frame of a clapping clip hold no clap; their difference knows the direction of time.
     early, late = sides("clap")

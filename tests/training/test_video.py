@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from training.errors import ClipError
-from training.video import VideoLimits, frame_count, read_video, write_video
+from training.video import VideoLimits, _increasing, frame_count, read_video, write_video
 
 
 def ramp(frames: int = 9, height: int = 48, width: int = 64) -> np.ndarray:
@@ -33,6 +33,26 @@ def test_written_frames_come_back_in_order(tmp_path: Path, suffix: str) -> None:
     assert np.allclose(np.diff(video.time), 0.1, atol=0.011)
     assert frame_count(path) == 9
     assert [p.name for p in tmp_path.iterdir()] == [path.name]
+
+
+@pytest.mark.parametrize("suffix", [".webp", ".gif"])
+def test_every_frame_keeps_its_own_time(tmp_path: Path, suffix: str) -> None:
+    """Frames that are shown for unlike times."""
+    animation = cv2.Animation()
+    animation.frames = [np.full((24, 32, 4), 40 * i + 20, np.uint8) for i in range(6)]
+    animation.durations = [50, 200, 100, 400, 50, 100]
+    assert cv2.imwriteanimation(str(tmp_path / f"uneven{suffix}"), animation)
+    video = read_video(tmp_path / f"uneven{suffix}")
+    np.testing.assert_allclose(video.time, [0, 0.05, 0.25, 0.35, 0.75, 0.8], atol=0.002)
+    assert (np.diff(video.frames[:, 10, 10, 0].astype(int)) > 20).all()
+
+
+def test_only_wrong_stamps_are_replaced() -> None:
+    np.testing.assert_allclose(_increasing(np.array([0, 0.1, 0.5, 0.6]), 25), [0, 0.1, 0.5, 0.6])
+    np.testing.assert_allclose(_increasing(np.array([0, 0.1, 0.05, 0.6, 0.8]), 25), [0, 0.1, 0.35, 0.6, 0.8])
+    np.testing.assert_allclose(_increasing(np.array([0, 0.1, 0.2, 0.3, 0.3]), 25), [0, 0.1, 0.2, 0.3, 0.4])
+    np.testing.assert_allclose(_increasing(np.zeros(4), 10), [0, 0.1, 0.2, 0.3])
+    np.testing.assert_allclose(_increasing(np.zeros(1), 10), [0])
 
 
 def test_colours_are_red_green_blue(tmp_path: Path) -> None:
