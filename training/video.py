@@ -143,7 +143,7 @@ def _read(capture: cv2.VideoCapture, path: Path, limits: VideoLimits) -> Video:
 
 
 def _increasing(stamps: np.ndarray, rate: float) -> np.ndarray:
-    """Stamps that grow. Some containers give none, and the frame rate speaks; a few wrong ones are put between others."""
+    """Stamps that grow. Where a container has none the frame rate speaks; a few wrong ones are put between others."""
     good = np.concatenate([[True], stamps[1:] > np.maximum.accumulate(stamps)[:-1]])
     if good.sum() < max(2, len(stamps) / 2):
         return np.arange(len(stamps)) / rate

@@ -19,7 +19,10 @@ from xai.dashboard.shown import payload_of
 def downloads(clip: ClipChoice, checkpoint: Any) -> None:
     """Figures and numbers of what is shown; computed when asked for."""
     st.subheader("Take it with you", anchor=False)
-    st.caption("Figures are 6.75 in wide with embedded fonts; the numbers hold every layer, head and query, raw.")
+    st.caption(
+        "Figures of the last block, mean of heads, 6.75 in wide with embedded fonts; the numbers hold every layer, head "
+        "and query, raw. For the block, head, query or class that the player shows now: *Add to figure* above."
+    )
 
     def figure(name: str, kind: str) -> bytes:
         from xai.dashboard import live
