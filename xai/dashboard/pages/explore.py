@@ -20,7 +20,7 @@ def downloads(clip: ClipChoice, checkpoint: Any) -> None:
     """Figures and numbers of what is shown; computed when asked for."""
     st.subheader("Take it with you", anchor=False)
     st.caption(
-        "Figures of the last block, mean of heads, 6.75 in wide with embedded fonts; the numbers hold every layer, head "
+        "Figures of the last block, mean of heads, 6.75 in wide, fonts embedded; the numbers hold every layer, head "
         "and query, raw. For the block, head, query or class that the player shows now: *Add to figure* above."
     )
 
