@@ -316,8 +316,12 @@ def test_cost_counts_two_flops_a_multiply_add() -> None:
 
 
 def test_cost_counts_attention() -> None:
-    config = replace(small().model, classes=2, joints=15, size=32, frames=4, deformable="off", joint="off")
-    costs = {mode: model_cost(replace(config, temporal=mode))[1] for mode in ("off", "full")}
-    tokens, d = 4 * (16 + 15 + 3), 16
-    linear = 4 * d * d + 2 * d * d  # query, key, value, projection; the two of an FFN of ratio 1
-    assert costs["full"] - costs["off"] == 2 * tokens * linear + 2 * 2 * tokens * tokens * d
+    config = replace(small().model, classes=2, joints=15, size=32, frames=4, layers=1, deformable="off", joint="off")
+    d = 16
+    projections, ffn = d * d, 2 * d * d  # the two of an FFN of ratio 1
+    for mode, modal in (("none", 0), ("cross", 3)):
+        costs = {t: model_cost(replace(config, token_mode=mode, temporal=t))[1] for t in ("off", "full")}
+        tokens = 4 * (16 + 15 + modal)
+        readers = 4 * modal or tokens  # after the last layer only modal tokens are read on
+        linear = readers * (2 * projections + ffn) + tokens * 2 * projections  # query and projection; key and value
+        assert costs["full"] - costs["off"] == 2 * linear + 2 * 2 * readers * tokens * d
