@@ -213,7 +213,7 @@ def jhmdb(token_mode: Literal["cross", "single", "none"] = "cross", literal: boo
 def tiny_run() -> TrainConfig:
     """For tests and examples: three labels of the gym that look different, a hundred clips, small images.
 
-    79 seconds on two cores, rendering included; 90 % of 30 validation clips, where chance is 33 %.
+    59 seconds on two cores, rendering included; 90 % of 30 validation clips, where chance is 33 %.
     """
     return TrainConfig(
         name="tiny",
