@@ -16,7 +16,8 @@ from training.pack import write_pack
 from training.skeleton import JHMDB
 from xai.dashboard.library import open_library
 
-LABELS = ("kick left", "kick right", "bow")
+LABELS = ("kick left", "kick right", "receive")
+# On the last one the bundled variants part.
 
 
 class Three:
