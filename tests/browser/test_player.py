@@ -129,7 +129,7 @@ def test_a_point_is_drawn_where_it_was_sampled(show: Any, ratio: int) -> None:
         scale = min(box["width"] / 100, box["height"] / 60)
         x = (box["width"] - 100 * scale) / 2 + scale * 70.5
         y = (box["height"] - 60 * scale) / 2 + scale * 20.5
-        found = [p for p in geometry["points"] if p["i"] == 0]
+        found = [p for p in geometry["points"] if p["index"] == 0]
         drawn[t] = found[0]["opacity"] if found else 0
         if found:
             assert found[0]["x"] == pytest.approx(x, abs=0.01)
