@@ -461,7 +461,6 @@ def test_what_a_page_has_measured_is_not_measured_again() -> None:
 @pytest.mark.parametrize(
     ("page", "query", "labels"),
     [
-        ("explore", {"clip": "kick left"}, {"Add to figure"}),
         ("tokens", {}, {"Add to figure"}),
         ("break_it", {"clip": "kick left", "without": '[{"kind":"limbs","limbs":["left leg"]}]'}, {"Add to figure"}),
         ("trust", {"clip": "kick left", "compare": "true", "method_left": "ledger", "method_right": "ledger"},
@@ -470,8 +469,6 @@ def test_what_a_page_has_measured_is_not_measured_again() -> None:
 )  # fmt: skip
 def test_every_view_has_its_button(page: str, query: dict[str, str], labels: set[str]) -> None:
     app = run_app(f"xai/dashboard/pages/{page}.py", **query)
-    if page == "explore":
-        app.run()  # the cube and its button come a moment after the player
     assert not app.exception, app.exception
     buttons = [button for button in app.button if button.key and button.key.startswith("add ")]
     assert {button.label for button in buttons} >= labels

@@ -28,19 +28,19 @@ function decode(part) {
 
 export class Reading {
   constructor(payload) {
-    Object.assign(this, decode(payload));
-    this.memory = new Map();
-    this.T = this.clip.frames;
+    Object.assign(this, decode(payload), { memory: new Map(), T: payload.clip.frames });
     [, this.M, this.J] = this.skeleton?.place.shape ?? [0, 0, 0];
   }
 
-  // What a state means here: another lane may have more layers, heads or queries, and null is each lane's own.
-  now(state) {
+  // What a state means here: another lane may have more layers, heads or queries, and null is each lane's own. What was
+  // chosen travels along, so that a lane that lacks a query does not answer for the others.
+  now(given) {
+    const state = given.chosen ?? given;
     const layer = Math.min(state.layer ?? this.layers, this.layers - 1);
     const head = state.head < this.heads ? state.head : -1;
     const query = this.queries.includes(state.query) ? state.query : this.queries[0];
     const { label } = this.classes.find((entry) => entry.label === state.label) ?? this.classes[0];
-    return { ...state, layer, head, query, label, key: `${layer}/${head}/${query}` };
+    return { ...state, chosen: state, layer, head, query, label, key: `${layer}/${head}/${query}` };
   }
   sentence = (state) => this.sentences[state.layer][state.head + 1][this.queries.indexOf(state.query)];
 
