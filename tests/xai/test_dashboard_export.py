@@ -87,6 +87,7 @@ def test_the_player_adds_what_it_shows() -> None:
     assert seen_from(film, at, payload) == Film(layer=1, query="cls", head=3)
     assert seen_from(joints, at, payload) == Joints(layer=1, query="cls", head=3, person=1)
     assert seen_from(ledger, at, payload) == Ledger(label="bow")
+    assert seen_from("space and time", at, payload) == Cube(layer=1, query="cls", head=3)
     assert seen_from(film, Place(), payload) == Film(query="cls")  # as the player opens: first query, mean of heads
     strange = Place.from_query({"layer": "<b>", "query": "nobody", "label": "swim", "head": "0"})
     assert seen_from(joints, strange, payload) == Joints(query="cls")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
@@ -10,6 +12,7 @@ from model.tap import Kind, attention_tap, recording
 from tests.xai.clips import noise_clip, random_recognizer
 from tests.xai.synthetic import synthetic_evidence, with_looks
 from xai.evidence import gather_evidence
+from xai.figures.opening import lattice
 from xai.figures.player import player_payload, size, unpack
 from xai.figures.player_looks import look_tables
 from xai.looks import KEPT, KEPT_OF_HEAD
@@ -97,6 +100,20 @@ def test_places_and_masses_survive_the_trip() -> None:
     np.testing.assert_allclose(spots[0, looks["patches"][1]], (0, 11.5, 3.5), atol=0.01)
     assert looks["ends"] == tables.ends
     assert looks["columns"] == 13  # patches of 8 px across 100 px
+
+
+def test_the_lattice_of_the_drawn_model_has_the_patches_in_its_tiles(taken) -> None:
+    """What the player draws as a background, against where the view says that the patches are."""
+    evidence = taken[0]
+    (height, width), places = evidence.clip.size, evidence.looks.places
+    numbers = [float(v) for v in re.findall(r"(-?[\d.]+)(?:%|\))", lattice(evidence)["patch"])]
+    left, top, wide, high, full, columns, again, rows = numbers
+    assert full == again == 100
+    assert columns * rows == len(places)
+    first = np.array([left + wide / columns / 2, top + high / rows / 2]) / 100 * (width, height) - 0.5
+    step = np.array([wide / columns * width, high / rows * height]) / 100
+    np.testing.assert_allclose(first, places[0], atol=0.01)
+    np.testing.assert_allclose(first + step * (columns - 1, rows - 1), places[-1], atol=0.01)
 
 
 def test_a_small_budget_leaves_out_the_heads_first_then_all_of_it_and_says_so(taken) -> None:
