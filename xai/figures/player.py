@@ -212,9 +212,9 @@ def _classes(evidence: Evidence) -> list[Payload]:
         found.append(
             {
                 "label": evidence.labels[c],
-                "probability": _round(np.float64(probability)),
-                "logit": _round(np.float64(logit)),
-                "bias": _round(np.float64(bias)),
+                "probability": _round(np.asarray(probability)),
+                "logit": _round(np.asarray(logit)),
+                "bias": _round(np.asarray(bias)),
                 "share": shortly(probability),
                 "title": f"probability {times(probability)}, logit {minus(logit)}",
                 "adds": f"adds up to logit {minus(logit)} = parts {minus(parts)} + bias {minus(bias)}",
