@@ -61,7 +61,8 @@ class Evidence:
     probabilities: np.ndarray
     """[class]."""
     model: Mapping[str, Any]
-    """How to draw the network: `name`, `token_mode`, `layers`, `heads`, `queries`, `trained_on`, `checkpoint` hash."""
+    """How to draw the network: `name`, `token_mode`, `layers`, `heads`, `queries`, `trained_on`, `checkpoint` hash;
+    `size` (height, width) of its input, and the side of a `patch` of a frame-wise network, None for the others."""
     sampling_points: Explanation | None
     joint_curves: Explanation | None
     temporal_windows: Explanation | None
@@ -185,6 +186,8 @@ def gather_evidence(recognizer: Recognizer, clip: Clip, *, looks: bool = False) 
             "queries": list(config.roles),
             "trained_on": recognizer.card.trained_on,
             "checkpoint": recognizer.checkpoint,
+            "size": list(view.size),
+            "patch": getattr(config, "patch", None),
         },
         ledger=ledger(prediction, made_by),
         **parts,

@@ -1,7 +1,8 @@
 """Where single tokens look: the keys that every patch and every joint reads most, in each attention of each layer.
 
 `Trace` keeps whole rows of the few tokens that the class depends on. Patches and joints are thousands, so of each only
-the strongest keys are kept, averaged over heads: enough to show on hover where a token looks, in every frame.
+the strongest keys are kept, of the mean of the heads and (fewer) of every head: enough to show on hover where a token
+looks, in every frame.
 
 A key is numbered in [Z by frame and patch | P by frame, person and joint | points of the 3D token search]; the modal
 tokens have no place in a frame and are -1.
@@ -10,7 +11,7 @@ tokens have no place in a frame and are -1.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,9 @@ from training.view import View
 from xai.trace import Trace
 
 KEPT = {"deformable": 8, "joint": 8, "temporal": 4}
-"""Keys of each token."""
+"""Keys of each token, in the mean of the heads."""
+KEPT_OF_HEAD = {"deformable": 4, "joint": 4, "temporal": 2}
+"""Keys of each token, in every single head."""
 MOST_READERS = 4096
 """More patches than these in a clip, and only every second (third, ...) one of each row and column is asked."""
 CHUNK = 2**21
@@ -50,6 +53,9 @@ class Looks:
     temporal attention of a network with modal tokens, it is -1, and the mass 0."""
     mass: Mapping[str, np.ndarray]
     """attention -> [layer, reader, rank] attention mass, raw, mean of the heads. A row of all keys sums to 1."""
+    head_read: Mapping[str, np.ndarray] = field(default_factory=dict)
+    """As `read`, of each head: attention -> [layer, head, reader, rank]."""
+    head_mass: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
 class _Numbering:
@@ -71,28 +77,44 @@ class _Numbering:
         return torch.where(kind == Kind.POINT, before + self.frames * self.joints + place, found)
 
 
-def _strongest(tap: AttentionTap, kept: int, numbering: _Numbering, asked: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Reader [N], its keys [N, k] and their mass [N, k]. A token in several windows answers from the first of them."""
-    readers, keys, masses = [], [], []
+@dataclass(frozen=True, eq=False)
+class _Strongest:
+    """What the readers of one attention of one layer read most, for the mean of the heads and for each of them."""
+
+    reader: Tensor
+    """[N] in order."""
+    keys: Tensor
+    """[N, k]."""
+    mass: Tensor
+    head_keys: Tensor
+    """[heads, N, k of a head]."""
+    head_mass: Tensor
+
+
+def _strongest(tap: AttentionTap, kept: tuple[int, int], numbering: _Numbering, asked: Tensor) -> _Strongest:
+    """A token in several windows answers from the first of them. `kept`: keys of the mean, and of every head."""
     heads, length = tap.key.shape[2:4]
     chunk = max(1, CHUNK // (heads * length))
-    k = min(kept, length)
-    if not bool(((tap.queries.kind == Kind.PATCH) | (tap.queries.kind == Kind.JOINT)).any()):
-        nothing = torch.zeros(0, k, dtype=torch.long)
-        return nothing[:, 0], nothing, nothing.float()
-    for window in range(tap.query.shape[1]):
+    k, k_head = (min(count, length) for count in kept)
+    parts: list[tuple[Tensor, ...]] = []
+    any_reader = bool(((tap.queries.kind == Kind.PATCH) | (tap.queries.kind == Kind.JOINT)).any())
+    for window in range(tap.query.shape[1] * any_reader):
         reader, key = numbering.keys(tap.queries, window), numbering.keys(tap.keys, window)
         wanted = (reader >= numbering.frames * numbering.patches) | torch.isin(reader % numbering.patches, asked)
         mask = None if tap.mask is None else tap.mask[0, window]
         for some in (wanted & (reader >= 0)).nonzero().flatten().split(chunk):
-            rows = attention_rows(tap.query[0, window][:, some], tap.key[0, window], mask).mean(0).cpu()
-            mass, best = rows.topk(k)
-            readers.append(reader[some])
-            keys.append(key[best])
-            masses.append(mass)
-    reader, key, mass = torch.cat(readers), torch.cat(keys), torch.cat(masses)
+            rows = attention_rows(tap.query[0, window][:, some], tap.key[0, window], mask)
+            mass, best = (found.cpu() for found in rows.mean(0).topk(k))
+            head_mass, head_best = (found.cpu() for found in rows.topk(k_head))
+            parts.append((reader[some], key[best], mass, key[head_best], head_mass))
+    if not parts:
+        nothing, of_heads = torch.zeros(0, k, dtype=torch.long), torch.zeros(heads, 0, k_head, dtype=torch.long)
+        return _Strongest(nothing[:, 0], nothing, nothing.float(), of_heads, of_heads.float())
+    reader, keys, mass, head_keys, head_mass = (
+        torch.cat(part, dim=1 if part[0].ndim == 3 else 0) for part in zip(*parts, strict=True)
+    )
     _, place = np.unique(reader.numpy(), return_index=True)  # in order, each the first time it comes
-    return reader[place], key[place], mass[place]
+    return _Strongest(reader[place], keys[place], mass[place], head_keys[:, place], head_mass[:, place])
 
 
 class Watch(Trace):
@@ -112,28 +134,38 @@ class Watch(Trace):
         self.places = view.to_clip(8.0 * grid)  # F_b index j is image pixel 8 j
         corner = view.to_clip(np.array([[0.0, 0.0], [8.0 * every, 8.0 * every]]))
         self.cell = tuple(float(side) for side in np.abs(corner[1] - corner[0]))
-        self.found: dict[str, tuple[Tensor, Tensor, Tensor]] = {}
+        self.found: dict[str, _Strongest] = {}
         self.searched = 0
 
     def _record(self, name: str, value: Any) -> None:
         super()._record(name, value)
         if isinstance(value, AttentionTap):
-            kept = KEPT[name.split(".")[-2]]
+            attention = name.split(".")[-2]
+            kept = KEPT[attention], KEPT_OF_HEAD[attention]
             with torch.no_grad():
                 self.found[name] = _strongest(value, kept, self.numbering, torch.from_numpy(self.asked))
             self.searched = max(self.searched, int((value.keys.kind[0] == Kind.POINT).sum()))
 
     def looks(self) -> Looks:
         """What was found, once the network has run."""
-        read, mass = {}, {}
+        read, mass, head_read, head_mass = {}, {}, {}, {}
         for attention in ATTENTIONS:
             names = [attention_tap(layer, attention) for layer in range(self.layers)]
-            if all(name in self.found for name in names):
-                keys, masses = ([self.found[name][part].numpy() for name in names] for part in (1, 2))
-                if not len(most := max(keys, key=len)):
-                    continue  # a single layer, in which only modal tokens read across frames
-                read[attention] = np.stack([each if len(each) else np.full_like(most, -1) for each in keys])
-                mass[attention] = np.stack([each if len(each) else np.zeros(most.shape, "f4") for each in masses])
+            if not all(name in self.found for name in names):
+                continue
+            found = [self.found[name] for name in names]
+            if not max(len(each.reader) for each in found):
+                continue  # a single layer, in which only modal tokens read across frames
+            read[attention] = _stacked([each.keys for each in found], -1)
+            mass[attention] = _stacked([each.mass for each in found], 0)
+            head_read[attention] = _stacked([each.head_keys for each in found], -1)
+            head_mass[attention] = _stacked([each.head_mass for each in found], 0)
         numbers = self.numbering
         sizes = numbers.frames * numbers.patches, numbers.frames * numbers.joints, self.searched
-        return Looks(self.places, self.cell, self.asked, sizes, read, mass)  # type: ignore[arg-type]
+        return Looks(self.places, self.cell, self.asked, sizes, read, mass, head_read, head_mass)  # type: ignore[arg-type]
+
+
+def _stacked(layers: list[Tensor], nothing: int) -> np.ndarray:
+    """Layers on a new first axis; `nothing` stands for a layer in which these tokens read nothing."""
+    most = max(layers, key=Tensor.numel)
+    return np.stack([(each if each.numel() else torch.full_like(most, nothing)).numpy() for each in layers])

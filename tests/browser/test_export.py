@@ -6,19 +6,21 @@ import io
 import json
 import re
 import zipfile
+import zlib
 from pathlib import Path
 from xml.etree import ElementTree
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.conftest import ROOT, OpenPage, Serve
 from training.clip_file import load_clip
 from training.recognizer import Recognizer
 from xai.dashboard.library import open_library
-from xai.evidence import gather_evidence
+from xai.evidence import Evidence, gather_evidence
 
 CLIP = "kick left"
 
@@ -44,6 +46,32 @@ def download(page: Page, name: str) -> bytes:
     with page.expect_download() as waiting:
         button.click()
     return Path(waiting.value.path()).read_bytes()
+
+
+def taken(page: Page, button: Locator) -> bytes:
+    with page.expect_download() as waiting:
+        button.click()
+    return Path(waiting.value.path()).read_bytes()
+
+
+def open_pdf(pdf: bytes) -> tuple[dict[int, bytes], list[str]]:
+    """Objects of a PDF by number, found through its cross-reference table, and the operators of its pages' contents."""
+    start = int(re.findall(rb"startxref\s+(\d+)", pdf)[-1])
+    table = re.match(rb"xref\s+0 (\d+)\s+", pdf[start:])
+    assert table
+    entries = pdf[start + table.end() :].splitlines()[: int(table[1])]
+    offsets = {i: int(line[:10]) for i, line in enumerate(entries) if line.split()[2] == b"n"}
+    objects = {}
+    for number, offset in offsets.items():
+        assert re.match(rb"%d 0 obj" % number, pdf[offset:]), f"object {number} is not where the table says"
+        objects[number] = pdf[offset : pdf.index(b"endobj", offset)]
+    operators = []
+    for page in [body for body in objects.values() if re.search(rb"/Type /Page\b", body)]:
+        contents = objects[int(re.search(rb"/Contents (\d+) 0 R", page)[1])]  # type: ignore[index]
+        data = contents[contents.index(b"stream") + 6 :].lstrip(b"\r\n")
+        drawn = zlib.decompressobj().decompress(data).decode("latin1")
+        operators += re.findall(r"\b(BT|Tf|Tj|TJ|re|m|l|Do|S|f)\b", drawn)
+    return objects, operators
 
 
 def fonts_of(pdf: bytes) -> list[bytes]:
@@ -142,6 +170,59 @@ def test_the_demo_clip_is_one_click_from_a_figure_a_report_and_a_film(app: str, 
     alone.set_content(html.decode())
     expect(alone.get_by_role("heading", level=1)).to_contain_text("wave left hand")
     expect(alone.get_by_text("model card")).to_be_visible()
+
+
+def test_explore_takes_figures_and_numbers_away(app: str, open_page: OpenPage, tmp_path: Path) -> None:
+    page = open_page(f"{app}/?clip=kick+left")
+    expect(page.locator(".player canvas").first).to_be_visible()
+    expect(page.get_by_role("button", name="NPZ")).to_be_visible()
+    for number, name in enumerate(("sampling points", "joint curves", "ledger")):
+        picture = Image.open(io.BytesIO(taken(page, page.get_by_role("button", name="PNG").nth(number))))
+        picture.load()
+        assert picture.width >= 6.75 * 200, name
+        assert len(np.unique(np.asarray(picture.convert("L")))) > 50, f"{name} is blank"
+        pdf = taken(page, page.get_by_role("button", name="PDF").nth(number))
+        assert fonts_of(pdf)
+        objects, operators = open_pdf(pdf)
+        box = next(match for body in objects.values() if (match := re.search(rb"/MediaBox \[([^]]+)\]", body)))
+        assert float(box[1].split()[2]) == pytest.approx(6.75 * 72, abs=1)
+        assert operators.count("BT") > 5, f"{name} has no text"
+        assert {"m", "l"} <= set(operators)
+    path = tmp_path / "evidence.npz"
+    path.write_bytes(taken(page, page.get_by_role("button", name="NPZ")))
+    evidence = Evidence.load(path)
+    library = open_library()
+    payload = library.payload(library.checkpoints[0].key, "kick-left")
+    assert payload is not None
+    assert evidence.labels[evidence.top] == payload["classes"][0]["label"]
+    assert evidence.probabilities[evidence.top] == pytest.approx(payload["classes"][0]["probability"], abs=1e-3)
+    assert evidence.clip.frames.shape == (12, 112, 112, 3)
+
+
+def test_films_of_every_kind_open(app: str, open_page: OpenPage, tmp_path: Path) -> None:
+    page = open_page(f"{app}/export")
+    page.get_by_role("button", name="Start with the demo clip").click()
+    expect(page.get_by_text("drawn in")).to_be_visible()
+    page.get_by_role("radio", name="Animation").click()
+    page.get_by_role("radio", name="360 px").click()
+    page.get_by_role("radio", name="GIF").click()
+    page.get_by_role("button", name="Make the animation").click()
+    film = Image.open(io.BytesIO(download(page, "GIF")))
+    assert (film.format, film.n_frames, film.width) == ("GIF", 12, 360)  # type: ignore[attr-defined]
+    for index in range(12):
+        film.seek(index)
+        film.load()
+    page.get_by_role("radio", name="WebM").click()
+    page.get_by_role("button", name="Make the animation").click()
+    path = tmp_path / "film.webm"
+    path.write_bytes(download(page, "WebM"))
+    video = cv2.VideoCapture(str(path))
+    frames = []
+    while (read := video.read())[0]:
+        frames.append(read[1])
+    assert len(frames) >= 12
+    assert frames[0].shape[1] == 360
+    assert np.abs(frames[0].astype(int) - frames[len(frames) // 2]).mean() > 0.5  # it moves
 
 
 def test_a_changed_pass_is_added_from_break_it(app: str, open_page: OpenPage) -> None:

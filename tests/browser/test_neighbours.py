@@ -79,6 +79,25 @@ def test_hovering_and_stepping_stay_in_the_browser(show: Any) -> None:
     assert page.get_by_text("runs:").inner_text() == before
 
 
+def test_patches_are_reached_by_keys(show: Any) -> None:
+    page = show()
+    before = page.get_by_text("runs:").inner_text()
+    sentence = page.locator(".n-sentence")
+    page.locator(".neighbours").focus()
+    for keys, where in (
+        (["ArrowRight"], "row 1, column 1"), (["ArrowDown", "ArrowRight"], "row 2, column 2"),
+        (["ArrowLeft", "ArrowLeft"], "row 1, column 4"),
+    ):  # fmt: skip
+        for key in keys:
+            page.keyboard.press(f"Shift+{key}")
+        page.wait_for_timeout(150)
+        assert sentence.inner_text().startswith(f"The patch in {where} of frame 3")
+    page.keyboard.press("Escape")
+    page.wait_for_timeout(150)
+    assert sentence.inner_text().startswith("The class token of frame 3")
+    assert page.get_by_text("runs:").inner_text() == before
+
+
 def test_a_plain_vit_reads_its_own_frame_only(show: Any) -> None:
     page = show("vit")
     assert set(page.locator(".n-heads button").all_inner_texts()) == {"●"}

@@ -204,6 +204,7 @@ def synthetic_evidence(
         model={
             "name": f"demo, {token_mode}", "token_mode": token_mode, "layers": layers, "heads": heads,
             "queries": () if token_mode == "none" else tokens, "trained_on": "gym", "checkpoint": "0123456789abcdef",
+            "size": [48, 48],
         },
         token_flow=Explanation(
             "token flow", flow, axes, "attention mass", _made_by(clip, "token flow"), np.zeros((1,) * 4), "not given"
@@ -230,7 +231,8 @@ def one_point(evidence: Evidence, t: float, x: float, y: float) -> Evidence:
 
 def with_looks(evidence: Evidence) -> Evidence:
     """The same evidence with what single tokens read, made by hand on a grid of 8 px: patch 0 reads point 5 (0.6), the
-    right wrist of frame 2 and patch (x 19.5, y 11.5) of frame 2; the wrist of frame 1 reads the one of frame 6."""
+    right wrist of frame 2 and patch (x 19.5, y 11.5) of frame 2; the wrist of frame 1 reads the one of frame 6. In
+    head h alone patch 0 reads point 5 + h."""
     clip, points = evidence.clip, evidence.sampling_points
     assert points is not None
     (height, width), frames, (layers, number) = clip.size, len(clip), points.companions["place"].shape[:2]
@@ -251,4 +253,9 @@ def with_looks(evidence: Evidence) -> Evidence:
     ):  # fmt: skip
         read[name][:, reader, rank], mass[name][:, reader, rank] = key, amount
     sizes = first[0], frames * joints, number
-    return replace(evidence, looks=Looks(places, (8.0, 8.0), np.arange(cells), sizes, read, mass))
+    heads = points.values.shape[1]
+    head_read = np.full((layers, heads, first[0], 1), -1)
+    head_read[:, :, 0, 0] = first[1] + 5 + np.arange(heads)
+    head_mass = np.where(head_read < 0, 0, 0.7).astype(np.float32)
+    of_heads = {"deformable": head_read}, {"deformable": head_mass}
+    return replace(evidence, looks=Looks(places, (8.0, 8.0), np.arange(cells), sizes, read, mass, *of_heads))

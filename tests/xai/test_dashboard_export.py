@@ -87,6 +87,7 @@ def test_the_player_adds_what_it_shows() -> None:
     assert seen_from(film, at, payload) == Film(layer=1, query="cls", head=3)
     assert seen_from(joints, at, payload) == Joints(layer=1, query="cls", head=3, person=1)
     assert seen_from(ledger, at, payload) == Ledger(label="bow")
+    assert seen_from("space and time", at, payload) == Cube(layer=1, query="cls", head=3)
     assert seen_from(film, Place(), payload) == Film(query="cls")  # as the player opens: first query, mean of heads
     strange = Place.from_query({"layer": "<b>", "query": "nobody", "label": "swim", "head": "0"})
     assert seen_from(joints, strange, payload) == Joints(query="cls")
@@ -461,7 +462,6 @@ def test_what_a_page_has_measured_is_not_measured_again() -> None:
 @pytest.mark.parametrize(
     ("page", "query", "labels"),
     [
-        ("explore", {"clip": "kick left"}, {"Add to figure"}),
         ("tokens", {}, {"Add to figure"}),
         ("break_it", {"clip": "kick left", "without": '[{"kind":"limbs","limbs":["left leg"]}]'}, {"Add to figure"}),
         ("trust", {"clip": "kick left", "compare": "true", "method_left": "ledger", "method_right": "ledger"},
@@ -470,8 +470,6 @@ def test_what_a_page_has_measured_is_not_measured_again() -> None:
 )  # fmt: skip
 def test_every_view_has_its_button(page: str, query: dict[str, str], labels: set[str]) -> None:
     app = run_app(f"xai/dashboard/pages/{page}.py", **query)
-    if page == "explore":
-        app.run()  # the cube and its button come a moment after the player
     assert not app.exception, app.exception
     buttons = [button for button in app.button if button.key and button.key.startswith("add ")]
     assert {button.label for button in buttons} >= labels

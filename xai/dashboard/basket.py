@@ -206,32 +206,22 @@ def add_player(payload: Mapping[str, Any], clip: Any, checkpoint: Any, key: str)
     def pressed(panel: str, place: Place) -> None:
         put(Item(seen_from(panel, place, payload), clip, (checkpoint,)))
 
-    add_here([NAMES[kind] for kind in ("film", "joints", "ledger")], f"add {key}", pressed)
+    kinds = ("film", "joints", "ledger", "cube") if payload["points"] is not None else ("film", "joints", "ledger")
+    add_here([NAMES[kind] for kind in kinds], f"add {key}", pressed)
 
 
-def seen_from(panel: str, place: Place, payload: Mapping[str, Any]) -> Film | Joints | Ledger:
+def seen_from(panel: str, place: Place, payload: Mapping[str, Any]) -> Film | Joints | Ledger | Cube:
     """What a part of the player shows at a place; what the payload does not have is left to the panel."""
     if panel == NAMES["ledger"]:
         return Ledger(label=place.label if place.label in [each["label"] for each in payload["classes"]] else None)
     looks: dict[str, Any] = {}
-    if (part := payload["points" if panel == NAMES["film"] else "joints"]) is not None:
+    if (part := payload["joints" if panel == NAMES["joints"] else "points"]) is not None:
         looks["layer"] = None if place.layer is None else place.layer + 1
         looks["query"] = place.query if place.query in part["queries"] else part["queries"][0]
         looks["head"] = None if place.head is None or place.head < 0 else place.head + 1
-    if panel == NAMES["film"]:
-        return Film(**looks)
+    if panel in (NAMES["film"], NAMES["cube"]):
+        return (Film if panel == NAMES["film"] else Cube)(**looks)
     return Joints(**looks, person=None if place.person is None else place.person + 1)
-
-
-def add_cube(payload: Mapping[str, Any], clip: Any, checkpoint: Any) -> None:
-    """Under the cube: the layer and the query that it shows."""
-    if payload["points"] is None:
-        return
-
-    def cube() -> Cube:
-        return Cube(layer=st.session_state.get("cube_layer"), query=st.session_state.get("cube_query"))
-
-    add_to_figure({"space and time": cube}, clip, [checkpoint], "cube")
 
 
 def add_lanes(clip: Any, checkpoints: Sequence[Any], key: str, order: bool = False) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from training.clip import Clip
 from xai.explanation import Explanation
 from xai.figures.sentence import (
     Pieces,
@@ -35,7 +36,7 @@ ABSENT = {
 }
 NO_SKELETON = "No joint was seen in this clip, so there is no attention on joints to show."
 UNTRAINED = "These weights were never trained: what they read explains nothing."
-MODES = {"cross": "CLS, RGB, pose", "single": "one shared token"}
+MODES = {"none": "M: none, tokens are averaged", "frame-wise": "one for each frame:"}
 ATTENTIONS = {
     "deformable": (
         "sampling_points",
@@ -52,12 +53,17 @@ ATTENTIONS = {
         "temporal stride",
         "Temporal stride attention reads all tokens in windows of neighbouring frames.",
     ),
+    "frame": (
+        "temporal_windows",
+        "frame by frame",
+        "Attention among the tokens of one frame, where MSCA puts in some of the frames beside it.",
+    ),
 }
 
 
 def opening(evidence: Evidence, seen: bool, labels: list[str]) -> dict[str, Any]:
-    """`lists`: what can be chosen; `start`: the first state; `said`: words by their place on the page; `sentences`
-    [layer][head][query]: `Pieces`, head 0 is the mean of the heads."""
+    """`lists`: what can be chosen, and its `names` where they are more than numbers; `start`: the first state; `said`:
+    words by their place on the page; `sentences` [layer][head][query]: `Pieces`, head 0 is the mean of the heads."""
     points, curves = evidence.sampling_points, evidence.joint_curves if seen else None
     both = [part for part in (points, curves) if part]
     parts = [part for part in (evidence.temporal_windows, *both) if part]
@@ -73,6 +79,10 @@ def opening(evidence: Evidence, seen: bool, labels: list[str]) -> dict[str, Any]
     start = said(labels[0], float(evidence.probabilities[evidence.top]), evidence.clip.label or "")
     clip = evidence.clip
     joints = len(clip.layout)
+    asked = 0 if evidence.looks is None else len(clip) * len(evidence.looks.readers)
+    searched = 0 if points is None else points.values.shape[-1]
+    counts = {"joint": joints * seen, "point": searched, "patch": asked * (searched > 0)}
+    lit = {kind: count for kind, count in counts.items() if count}
     people = [m for m in range(clip.people) if (clip.score[:, m] > 0).any()]
     over = views[-1][0][0][1]
     lists = {
@@ -83,14 +93,26 @@ def opening(evidence: Evidence, seen: bool, labels: list[str]) -> dict[str, Any]
         "head": [-1, *range(heads)],
         "query": queries,
         "label": labels,
+        "lit": [None, *lit],
+        **{switch: [False, True] for switch in ("ghost", "eachFrame", "heat")},
+        "point": list(range(lit.get("point", 0))),
+        "patch": list(range(lit.get("patch", 0))),
     }
-    count = points.values.shape[-1] if points else 0
+    names = {
+        "joint": ["no joint", *(_joint_names(clip, people))],
+        "layer": [f"block {layer + 1}" for layer in range(layers)],
+        "head": ["mean of heads", *(f"head {head + 1}" for head in range(heads))],
+        "query": [f"query {token_name(query)}" for query in queries],
+        "label": [f"class {label}" for label in labels],
+    }
     return {
         "layers": layers,
         "heads": heads,
+        "names": names,
         "queries": queries,
         "sentences": [[[start + pieces for pieces, _ in row] for row in rows] for rows in views],
         "said": _said(evidence, seen, people),
+        "lattice": lattice(evidence),
         "lists": lists,
         "start": {
             "frame": 0 if over is None else int(over.argmax()),
@@ -100,11 +122,16 @@ def opening(evidence: Evidence, seen: bool, labels: list[str]) -> dict[str, Any]
             "head": -1,
             "query": queries[0],
             "label": labels[0],
-            "count": 2 ** int(math.log2(max(32, count / 10))),
-            **dict.fromkeys(("point", "patch")),
+            "count": 2 ** int(math.log2(max(32, searched / 10))),
+            **dict.fromkeys(("lit", "point", "patch")),
             **dict.fromkeys(("ghost", "eachFrame", "heat"), False),
         },
     }
+
+
+def _joint_names(clip: Clip, people: list[int]) -> list[str]:
+    named = [(name, f" (person {person + 1})" * (len(people) > 1)) for person in people for name in clip.layout.joints]
+    return [name + person for name, person in named]
 
 
 def queries_of(part: Explanation) -> list[str]:
@@ -155,13 +182,34 @@ def _said(evidence: Evidence, seen: bool, people: list[int]) -> dict[str, str]:
         "name": str(model.get("name") or model["token_mode"]),
         "frames": f"{len(clip)} of {width}×{height}",
         "joints": f"{len(people)} × {len(clip.layout)}" if seen else "none seen",
-        "modes": MODES.get(model["token_mode"], "none: means"),
+        "modes": MODES.get(model["token_mode"], "M: modal tokens"),
+        "patches": f"{model.get('patch')} × {model.get('patch')} px each",
+        "pooled": "mean of all frames ↓ " if model["token_mode"] == "frame-wise" else "",
         "answer": f"{evidence.labels[evidence.top]}: logit {evidence.ledger.companions['logits'][evidence.top]:.2f}",
         "warning": "" if model.get("trained_on") else UNTRAINED,
         "noPoints": apart(evidence.sampling_points, "3D deformable attention", ABSENT["points"]),
         "noCurves": apart(evidence.joint_curves if seen else None, "joint stride attention", no_joints),
         "noJoints": "" if seen else NO_SKELETON,
     }
+
+
+def lattice(evidence: Evidence) -> dict[str, str]:
+    """Where the features and patches of a frame lie, as a style: one tile of its background is one of them."""
+    size, patch = evidence.model.get("size"), evidence.model.get("patch")
+    if not size:
+        return {}
+    corners = (np.asarray(evidence.box, float)[[0, 2]] + 0.5) / evidence.clip.size[::-1]  # corners are edges
+    steps = {"patch": patch} if patch else {"early": 2, "late": 8, "patch": 8}
+    found = {}
+    for name, step in steps.items():
+        # The features of the backbone lie on pixels of the model's input, the patches of a ViT side by side.
+        shift = 0.0 if patch else 0.5 - step / 2
+        count = np.array([size[1] // step, size[0] // step])
+        pixel = (corners[1] - corners[0]) / (size[1], size[0])
+        (left, top), (width, height) = 100 * (corners[0] + shift * pixel), 100 * count * step * pixel
+        tiles = " ".join(f"calc(100% / {n})" for n in count)
+        found[name] = f"left:{left:.3f}%;top:{top:.3f}%;width:{width:.3f}%;height:{height:.3f}%;background-size:{tiles}"
+    return found
 
 
 def frames_said(evidence: Evidence) -> list[str]:
@@ -211,6 +259,17 @@ def flow(evidence: Evidence, queries: list[str]) -> dict[str, Any]:
             for layer in range(len(values))
         ],
     }
+
+
+def looks_said(looks: Mapping[str, Any] | None, budget: int) -> str:
+    """What the page shows of the token under the pointer, and what did not fit."""
+    if looks is None:
+        return (
+            f"What single patches, points and joints read is left out: with it this clip takes more than "
+            f"{budget / 1e6:.1f} MB."
+        )
+    heads = "in the chosen head" if looks["heads"] else "in the mean of the heads, whichever head is chosen"
+    return f"Hover over a patch, point or joint, or press t: where it looks, {heads}."
 
 
 def points_said(about: Mapping[str, float], uniform: float, left_out: int) -> str:

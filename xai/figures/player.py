@@ -5,9 +5,10 @@ and scrubbing never come back to the server. Arrays travel as unsigned integers 
 
     value = low + step * integer        |error| <= step / 2, and step = (high - low) / 65535
 
-A clip of the demo preset takes half a megabyte. What does not fit `budget` is left out in this order: what single
-patches and joints read, the sampling points of each single query frame, image quality and size, the points with the
-least attention mass. The shares on screen stay true: the sums over all points travel too.
+A clip of the demo preset takes one megabyte. What does not fit `budget` is left out in this order: what single
+patches and joints read in each head, what they read at all, the sampling points of each single query frame, image
+quality and size, the points with the least attention mass. The page says which of the first two it was. The shares on
+screen stay true: the sums over all points travel too.
 """
 
 from __future__ import annotations
@@ -25,8 +26,10 @@ import numpy as np
 from training.clip import Clip
 from xai.explanation import Explanation
 from xai.figures.flow import flow_numbers
-from xai.figures.opening import flow, frames_said, opening, points_said, unread
-from xai.figures.player_looks import look_tables
+from xai.figures.opening import flow, frames_said, looks_said, opening, points_said, unread
+from xai.figures.player_looks import Table, look_tables
+from xai.figures.sentence import probability as shortly
+from xai.figures.sentence import times, token_name
 
 if TYPE_CHECKING:  # a page that draws a stored payload must not pay for torch
     from xai.evidence import Evidence
@@ -63,8 +66,12 @@ def size(payload: Mapping[str, Any]) -> int:
     return len(json.dumps(payload, separators=(",", ":")))
 
 
-def player_payload(evidence: Evidence, *, budget: int = 2_000_000, longest_side: int = 480) -> Payload:
-    """The whole evidence of one prediction, at most `budget` bytes of JSON."""
+def player_payload(evidence: Evidence, *, budget: int = 2_000_000, longest_side: int = 480, trust: str = "") -> Payload:
+    """The whole evidence of one prediction, at most `budget` bytes of JSON.
+
+    Args:
+        trust: the verdict on the model's own evidence (`TrustReport.verdict`) where somebody measured it.
+    """
     seen = bool(evidence.clip.people and (evidence.clip.score > 0).any())
     if seen:
         _check_joints(evidence)
@@ -87,15 +94,18 @@ def player_payload(evidence: Evidence, *, budget: int = 2_000_000, longest_side:
         "sprite": film_sprite(evidence.clip, longest_side, quality=90),
         **first,
     }
-    if size(payload) > budget:
-        payload["looks"] = None
     points = evidence.sampling_points
     if points is not None:
         payload["points"] = _points(points, keep=None, by_query_frame=True)
-        if size(payload) > budget:
-            payload["looks"] = None
-        if size(payload) > budget:
-            payload["points"] = _points(points, keep=None, by_query_frame=False)
+    asked = payload["looks"] is not None
+    if asked and size(payload) > budget:
+        payload["looks"]["heads"] = None
+    if size(payload) > budget:
+        payload["looks"] = None
+    payload["said"]["trust"] = f"Trust: {trust or 'not measured'}"
+    payload["said"]["looks"] = looks_said(payload["looks"], budget) if asked else ""
+    if points is not None and size(payload) > budget:
+        payload["points"] = _points(points, keep=None, by_query_frame=False)
     side, quality = longest_side, 90
     while size(payload) > budget and quality > 50:
         side, quality = max(160, int(side * 0.8)), quality - 10
@@ -191,21 +201,40 @@ def _shown_classes(evidence: Evidence) -> np.ndarray:
 
 
 def _classes(evidence: Evidence) -> list[Payload]:
-    companions = evidence.ledger.companions
-    return [
-        {
-            "label": evidence.labels[c],
-            "probability": _round(evidence.probabilities[c]),
-            "logit": _round(companions["logits"][c]),
-            "bias": _round(companions["bias"][c]),
-        }
-        for c in _shown_classes(evidence)
-    ]
+    """`adds`: the sum of the ledger, which adds up as it is written; `tokens`: what each of them adds to it."""
+    companions, names = evidence.ledger.companions, _labels(evidence.ledger, "token")
+    found = []
+    for c in _shown_classes(evidence):
+        probability, logit, bias = (
+            float(v[c]) for v in (evidence.probabilities, companions["logits"], companions["bias"])
+        )
+        parts = round(logit, 2) - round(bias, 2)
+        found.append(
+            {
+                "label": evidence.labels[c],
+                "probability": _round(np.asarray(probability)),
+                "logit": _round(np.asarray(logit)),
+                "bias": _round(np.asarray(bias)),
+                "share": shortly(probability),
+                "title": f"probability {times(probability)}, logit {minus(logit)}",
+                "adds": f"adds up to logit {minus(logit)} = parts {minus(parts)} + bias {minus(bias)}",
+                "tokens": [
+                    f"{token_name(name)} {minus(float(values.sum()))}"
+                    for name, values in zip(names, evidence.ledger.values[c], strict=True)
+                ],
+            }
+        )
+    return found
+
+
+def minus(value: float) -> str:
+    """Two decimals, with the sign that is as wide as a plus."""
+    return f"{round(value, 2) + 0.0:.2f}".replace("-", "−")
 
 
 def _ledger(evidence: Evidence) -> Payload:
     """`range`: lowest and highest stack of any frame, for a scale that holds every class of the short list."""
-    tokens = list(evidence.ledger.axes[1].labels) or [f"token {i + 1}" for i in range(evidence.ledger.values.shape[1])]
+    tokens = _labels(evidence.ledger, "token")
     parts = evidence.ledger.values[_shown_classes(evidence)]
     short = parts[:SHOWN_CLASSES]
     stacks = np.minimum(short, 0).sum(1).min(initial=0), np.maximum(short, 0).sum(1).max(initial=0)
@@ -246,12 +275,24 @@ def _looks(evidence: Evidence) -> Payload | None:
     tables = look_tables(evidence)
     if tables is None or tables.ends[-1] >= LEVELS["u2"]:
         return None
-    return {"spots": pack(tables.spots), "patches": tables.patches, "cell": tables.cell, "ends": tables.ends} | {
-        name: {
-            "read": pack(np.where(read < 0, LEVELS["u2"], read), low=0.0, high=LEVELS["u2"]),
-            "mass": pack(mass, "u1", low=0.0),
+
+    def packed(parts: Mapping[str, Table]) -> Payload:
+        return {
+            name: {
+                "read": pack(np.where(read < 0, LEVELS["u2"], read), low=0.0, high=LEVELS["u2"]),
+                "mass": pack(mass, "u1", low=0.0),
+            }
+            for name, (read, mass) in parts.items()
         }
-        for name, (read, mass) in tables.tables.items()
+
+    return {
+        "spots": pack(tables.spots),
+        "patches": tables.patches,
+        "cell": tables.cell,
+        "ends": tables.ends,
+        "columns": tables.columns,
+        "mean": packed(tables.mean),
+        "heads": packed(tables.heads) or None,
     }
 
 

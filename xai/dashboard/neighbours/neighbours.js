@@ -31,6 +31,8 @@ class Neighbours {
     const { root, data } = this;
     root.replaceChildren();
     root.tabIndex = 0;
+    root.setAttribute("role", "group");
+    root.setAttribute("aria-label", "What one token reads: arrows step through frames, Shift and arrows through patches");
     const top = make("div", { class: "n-top" }, root);
     this.sentence = make("p", { class: "n-sentence", "aria-live": "polite" }, top);
     const film = make("div", { class: "n-film" }, root);
@@ -65,12 +67,20 @@ class Neighbours {
         this.buttons.push({ layer, head, button });
       }
     }
-    make("p", { class: "n-soft" }, root, "◀ reads the previous frame   ● its own   ▶ the next   ○ no frame (the end of the clip)");
+    make("p", { class: "n-soft" }, root, "◀ reads the previous frame   ● its own   ▶ the next   ○ no frame (the end of the clip)   Keys: ← → frames" + (data.queries === "all" ? ", Shift and arrows patches, Esc frees" : ""));
     root.onkeydown = (event) => {
-      const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
-      if (!step || event.target.tagName === "INPUT") return;
+      const row = data.grid[1], steps = { ArrowLeft: -1, ArrowRight: 1 };
+      const step = (event.shiftKey ? { ...steps, ArrowUp: -row, ArrowDown: row } : steps)[event.key];
+      const escape = event.key === "Escape" && this.pinned != null;
+      if (!(step || escape) || event.target.tagName === "INPUT") return;
       event.preventDefault();
-      this.choose({ frame: Math.max(0, Math.min(data.clip.frames - 1, this.frame + step)) });
+      event.stopPropagation();
+      // Token 0 is the class token, and the first step from it is to the first patch.
+      if (escape || (event.shiftKey && data.queries === "all")) {
+        const next = this.token ? (this.token - 1 + step + this.count - 1) % (this.count - 1) + 1 : 1;
+        this.pinned = escape ? undefined : next;
+        this.choose({ token: this.pinned ?? 0 });
+      } else if (!event.shiftKey) this.choose({ frame: Math.max(0, Math.min(data.clip.frames - 1, this.frame + step)) });
     };
   }
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import streamlit as st
 
-from xai.dashboard.basket import add_cube, add_player
+from xai.dashboard.basket import add_player
 from xai.dashboard.choose import ClipChoice, choose_checkpoint, choose_clip, open_checkpoint
 from xai.dashboard.cube import show_cube
 from xai.dashboard.library import open_library
@@ -48,16 +48,6 @@ def downloads(clip: ClipChoice, checkpoint: Any) -> None:
     right.download_button("NPZ", numbers, "evidence.npz", key="evidence.npz", on_click="ignore", width="stretch")
 
 
-@st.fragment(run_every=1.5)
-def first_the_player() -> None:
-    """On a first visit the cube comes a moment later: drawing in three dimensions would hold up the first frames."""
-    if "player moves" in st.session_state:
-        st.session_state["player moves"] = True
-        st.rerun()
-    st.session_state["player moves"] = False
-    st.caption("The points in space and time are drawn in a moment.")
-
-
 def page() -> None:
     library = open_library()
     left, right = st.columns([2, 1], vertical_alignment="bottom")
@@ -73,11 +63,7 @@ def page() -> None:
     ask_another_way(clip, checkpoint)
     cube, figures = st.columns([3, 2], gap="large")
     with cube:
-        if st.session_state.get("player moves"):
-            show_cube(payload)
-            add_cube(payload, clip, checkpoint)
-        else:
-            first_the_player()
+        show_cube(payload)
     with figures:
         downloads(clip, checkpoint)
 

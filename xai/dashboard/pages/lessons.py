@@ -223,7 +223,7 @@ def page() -> None:
         words(step, lesson, index, room, key, shown)
     with right:
         # A player for each step: pins and choices of the step before do not linger.
-        player(shown, key=f"lesson {lesson.digest} {index}", place=place_of(step.opens, shown[0]))
+        player(shown, key=f"lesson {lesson.digest} {index}", place=place_of(step.opens, shown[0]), large=presenting)
         if step.focus:
             spotlight(step.focus, key="spotlight")
 

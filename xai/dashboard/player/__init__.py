@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from functools import cache
 from typing import Any
+from urllib.parse import urlencode
 
 import streamlit as st
 
@@ -61,16 +62,35 @@ def _component() -> Any:
     return st.components.v2.component("kinescope_player", html=markup(), css=style(), js=js)
 
 
-def player(payloads: Sequence[Mapping[str, Any]] | Mapping[str, Any], key: str, *, place: Place | None = None) -> None:
+def _to_trust(payload: Mapping[str, Any], here: bool) -> str:
+    """Explore, asking how far this evidence can be believed. `here`: the address knows clip and checkpoint already."""
+    shown = st.query_params.to_dict() if here else {"clip": payload["name"], "checkpoint": payload["model"]["name"]}
+    method = {"method": "joint attention"} if payload["joints"] else {}
+    return "./?" + urlencode({**shown, "ask": "true", **method})
+
+
+def player(
+    payloads: Sequence[Mapping[str, Any]] | Mapping[str, Any],
+    key: str,
+    *,
+    place: Place | None = None,
+    large: bool = False,
+) -> None:
     """Show one payload, or up to three of the same clip as lanes.
 
     With a `place` (a step of a lesson) the player opens there, goes where the next one says, and leaves the address
-    alone; without one, the address says where it opens.
+    alone; without one, the address says where it opens. `large` is for a room that looks at it from afar.
     """
     shown = [payloads] if isinstance(payloads, Mapping) else list(payloads)
     if not 1 <= len(shown) <= 3:
         raise ValueError(f"The player shows one payload or up to three lanes, not {len(shown)}.")
     if len({payload["clip"]["frames"] for payload in shown}) > 1:
         raise ValueError("Lanes share one clock, so their payloads must have the same number of frames.")
-    data = {"readings": shown, "view": asdict(place) if place else None, "linked": place is None}
+    data = {
+        "readings": shown,
+        "view": asdict(place) if place else None,
+        "linked": place is None,
+        "large": large,
+        "trust": [_to_trust(payload, here=place is None and len(shown) == 1) for payload in shown],
+    }
     _component()(key=key, data=data)

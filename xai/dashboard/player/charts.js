@@ -1,5 +1,5 @@
 // Charts over frames, made of elements: sharp at any size. The joint curves, their heat map, and the ledger.
-import { digits, fixed, range, sum, tokenName } from "./reading.js";
+import { digits, range } from "./reading.js";
 import { element, frameColumns, mark, pinOf, renderLegend, say, svg, viridis } from "./drawing.js";
 
 const percent = (share) => `${(100 * share).toFixed(2)}%`;
@@ -41,7 +41,7 @@ export class Curves {
     const key = [state.key, high, joints, state.heat].join();
     if (key !== this.key) state.heat ? this.heat(state, joints, most) : this.lines(state, joints, high);
     this.key = key;
-    const lit = (one) => Number(one.dataset.joint) === state.joint;
+    const lit = (one) => state.lit === "joint" || Number(one.dataset.joint) === state.joint;
     for (const one of plot.querySelectorAll("[data-joint]")) one.classList.toggle("lit", lit(one));
     plot.classList.toggle("some", state.joint != null);
     if (state.joint == null || state.heat) return;
@@ -49,9 +49,8 @@ export class Curves {
     const y = this.values(state.joint)[state.frame] / high;
     mark(this.dot, "style", `left:${percent(x)};bottom:${percent(y)};color:var(--limb-${this.limb(state.joint)})`);
     mark(this.dot, "class", x > 0.7 ? "dot before" : "dot");
-    say(this.dot, reading.jointName(state.joint, state.person));
+    say(this.dot, reading.called("joint", state.joint));
   }
-
   lines(state, joints, high) {
     const { reading, found, plot } = this;
     const { y } = chart(plot, reading.T, "attention mass (raw)", 0, high);
@@ -78,13 +77,12 @@ export class Curves {
     const clear = (one, i, all) => !all.slice(0, i).some((other) => over(one, other));
     peaks.sort((a, b) => b.y - a.y);
     for (const { joint, colour, x, y } of peaks.filter(clear).slice(0, 3)) {
-      const text = reading.jointName(joint, state.person);
+      const text = reading.called("joint", joint);
       const style = `left:${percent(x)};bottom:${percent(y)};${colour}`;
       element("span", { class: "name", "data-joint": joint, text, style }, plot);
     }
     this.dot = element("b", { class: "dot" }, plot);
   }
-
   heat(state, joints, most) {
     const { reading, plot } = this;
     chart(plot, reading.T, "attention mass (raw), coloured as in the key", 0, 0);
@@ -94,7 +92,7 @@ export class Curves {
       this.values(joint).forEach((value, frame) => {
         element("i", { style: `background:${viridis(value / most)}`, ...pinOf({ frame, joint }) }, row);
       });
-      element("small", { text: reading.jointName(joint, state.person) }, row);
+      element("small", { text: reading.called("joint", joint) }, row);
     }
   }
 }
@@ -104,21 +102,19 @@ export function renderLedger(parts, { ledger, classes, T, lanes }, { label }) {
   if (parts.ledgerPlot.dataset.label === label) return;
   parts.ledgerPlot.dataset.label = label;
   const index = classes.findIndex((entry) => entry.label === label);
-  const { logit, bias } = classes[index];
   say(parts.ledgerTitle, `ledger: what each frame adds to the logit of ${label}`);
-  const all = Math.round(100 * logit) / 100 - Math.round(100 * bias) / 100; // adds up as it is written
-  say(parts.sum, `adds up to logit ${fixed(logit)} = parts ${fixed(all)} + bias ${fixed(bias)}`);
-  const entry = (token, i) => [`var(--token-${token})`, `${tokenName(token)} ${fixed(sum(ledger.parts[index][i]))}`];
-  renderLegend(element("span", { class: "legend" }, parts.sum), ledger.tokens.map(entry));
-  const [lows, highs] = [0, 1].map((i) => lanes.map((one) => 1.05 * one.ledger.range[i])); // one scale for all
-  const { y, columns } = chart(parts.ledgerPlot, T, "logit (raw)", Math.min(...lows), Math.max(...highs));
+  say(parts.sum, classes[index].adds);
+  const legend = ledger.tokens.map((token, i) => [`var(--token-${token})`, classes[index].tokens[i]]);
+  renderLegend(element("span", { class: "legend" }, parts.sum), legend);
+  const [low, high] = [0, 1].map((i) => lanes.map((one) => 1.05 * one.ledger.range[i])); // one scale for all
+  const { y, columns } = chart(parts.ledgerPlot, T, "logit (raw)", Math.min(...low), Math.max(...high));
   element("span", { class: "tick zero", style: `bottom:${y(0)}` }, parts.ledgerPlot);
-  columns.forEach((column, t) => {
+  for (const [t, column] of columns.entries()) {
     const total = { true: 0, false: 0 }; // of the bars below zero, and above
-    ledger.parts[index].forEach((row, i) => {
+    for (const [i, row] of ledger.parts[index].entries()) {
       const ends = [total[row[t] < 0], (total[row[t] < 0] += row[t])];
       const place = `bottom:${y(Math.min(...ends))};top:calc(100% - ${y(Math.max(...ends))})`;
       element("i", { style: `${place};background:var(--token-${ledger.tokens[i]})` }, column);
-    });
-  });
+    }
+  }
 }

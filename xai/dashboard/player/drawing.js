@@ -42,16 +42,12 @@ export function mark(host, name, value) {
 
 // A column for every frame: hover previews, click pins.
 export const pinOf = (values) => ({ "data-pin": JSON.stringify(values) });
-export function frameColumns(host, count) {
-  return range(count).map((frame) => element("div", { ...pinOf({ frame }), "data-frame": frame + 1 }, host));
-}
+export const frameColumns = (host, count) =>
+  range(count).map((frame) => element("div", { ...pinOf({ frame }), "data-frame": frame + 1 }, host));
 
 export function renderLegend(host, entries) {
-  host.replaceChildren();
-  for (const [colour, text] of entries) {
-    const entry = element("span", { class: "entry", text }, host);
-    entry.prepend(element("i", { class: "swatch", style: `background:${colour}` }));
-  }
+  const entry = ([colour, text]) => element("span", { class: "entry", style: `--swatch:${colour}`, text });
+  host.replaceChildren(...entries.map(entry));
 }
 
 // A canvas in device pixels, drawn in CSS pixels.
@@ -60,7 +56,6 @@ export class Sheet {
     this.canvas = element("canvas", { role: "img", "aria-label": label }, host);
     this.context = this.canvas.getContext("2d");
   }
-
   begin(theme) {
     const ratio = window.devicePixelRatio || 1;
     const { width, height } = this.canvas.getBoundingClientRect();

@@ -1,13 +1,12 @@
 // Player: one clock and one highlight drive all views, for one reading or for several lanes of the same clip.
-import { called, digits, range, Reading, readout, share, sum, tokenName } from "./reading.js";
+import { digits, range, Reading, readout, sum, tokenName } from "./reading.js";
 import { Clock, Store } from "./store.js";
 import { element, mark, readTheme, renderLegend, say } from "./drawing.js";
 import { loadFrames, Stage, Strip } from "./stage.js";
 import { Curves, renderLedger } from "./charts.js";
 
-const STEPS = { "[": ["layer", -1], "]": ["layer", 1], h: ["head", 1], q: ["query", 1] };
-const CYCLES = { ...STEPS, ArrowUp: ["joint", -1], ArrowDown: ["joint", 1] };
-const TOGGLES = { g: "ghost", m: "heat", e: "eachFrame" };
+const BACK = { "[": "layer", ArrowUp: "joint" };
+const ON = { "]": "layer", ArrowDown: "joint", h: "head", q: "query", t: "lit", g: "ghost", m: "heat", e: "eachFrame" };
 
 // Puts a template of the page into `host`; returns its named parts, with the texts that the payload has for them.
 function fill(root, template, host, { said }) {
@@ -30,15 +29,14 @@ class Lane {
     const parts = fill(root, "lane", host, reading);
     Object.assign(this, { parts, reading, stage: new Stage(parts.stage, reading, store) });
     parts.lane.reading = reading;
-    for (const { label, probability, logit } of reading.classes.slice(0, 5)) {
-      const numbers = `probability ${digits(probability)}, logit ${digits(logit)}`;
-      const button = option(parts.answers, "label", label, null, numbers);
+    for (const { label, probability, share, title } of reading.classes.slice(0, 5)) {
+      const button = option(parts.answers, "label", label, null, title);
       element("span", { text: label, class: "label" }, button);
-      element("span", { text: share(probability), class: "number" }, button);
+      element("span", { text: share, class: "number" }, button);
       element("i", { style: `width:${100 * probability}%` }, button);
     }
     const { people = [], limbs = [] } = reading.skeleton ?? {};
-    if (people.length > 1) for (const m of people) option(parts.people, "person", m, called.person(m));
+    if (people.length > 1) for (const m of people) option(parts.people, "person", m, reading.called("person", m));
     const limb = (name, i) => [`var(--limb-${i % 5})`, name];
     renderLegend(parts.limbs, reading.joints ? limbs.map(limb) : []);
     parts.slider.max = Math.ceil(Math.log2(reading.points?.limits));
@@ -46,7 +44,6 @@ class Lane {
     parts.eachFrame.hidden = !reading.points?.by_query_frame;
     this.curves = new Curves(parts, reading);
   }
-
   render(state, theme) {
     const { parts, reading } = this;
     const piece = ([text, strong]) => element(strong ? "strong" : "span", { text });
@@ -82,31 +79,34 @@ export class Player {
     this.root = root;
     const data = (event, kind) => event.target.closest(`[data-${kind}]`)?.dataset[kind];
     const on = (event) => JSON.parse(data(event, "choose") ?? data(event, "pin") ?? "null");
-    const hover = (event) => event.pointerType === "mouse" && on(event);
-    root.addEventListener("pointerover", (event) => hover(event) && this.store.preview(on(event)));
-    root.addEventListener("pointerout", (event) => hover(event) && this.store.preview({}));
+    const near = (event) => (event.pointerType === "mouse" || event.target.matches(":focus-visible")) && on(event);
+    const [start, end] = [(event) => near(event) && this.store.preview(on(event)), () => this.store.preview({})];
+    for (const name of ["pointerover", "focusin"]) root.addEventListener(name, start);
+    for (const name of ["pointerout", "focusout"]) root.addEventListener(name, (event) => on(event) && end());
     root.addEventListener("click", (event) => {
       if (data(event, "key")) this.actions()[data(event, "key")]();
       if (data(event, "free")) this.store.free([data(event, "free")]);
       if (on(event)) this.store[data(event, "pin") ? "pin" : "choose"](on(event));
-      if (!event.target.closest("button, input")) root.focus({ preventScroll: true });
+      if (on(event)?.lit === "head") this.lanes[0].parts.ledgerPlot.scrollIntoView({ block: "nearest" });
+      if (!event.target.closest("a, button, input")) root.focus({ preventScroll: true });
     });
     root.addEventListener("keydown", (event) => this.press(event));
     new ResizeObserver(() => this.repaint()).observe(root);
   }
 
   // Called on every run of the page; rebuilds only when the evidence is another one.
-  show({ readings, view, linked }) {
+  show({ readings, view, linked, large, trust }) {
     const shown = readings.map(({ id }) => id).join();
     this.linked = linked;
+    this.root.classList.toggle("large", Boolean(large));
     if (shown !== this.shown) this.build(readings.map((payload) => new Reading(payload)));
     const asked = JSON.stringify([shown, view]);
     if (asked !== this.asked) this.go(view ?? (linked ? this.fromLink() : {}));
     Object.assign(this, { shown, asked });
     this.parts.copy.hidden = !linked;
+    for (const { parts, reading } of this.lanes) if (trust) parts.trust.href = trust[this.readings.indexOf(reading)];
     this.repaint();
   }
-
   build(readings) {
     this.clock?.play(false);
     const { root } = this;
@@ -118,9 +118,12 @@ export class Player {
 
     root.replaceChildren();
     root.classList.toggle("several", readings.length > 1);
-    root.style = `--aspect:${first.clip.width / first.clip.height};--frames:${first.T}`;
+    root.classList.toggle("framewise", first.model.token_mode === "frame-wise");
+    root.style = `--aspect:${first.clip.width / first.clip.height};--frames:${first.T};--lanes:${readings.length}`;
     this.parts = fill(root, "player", root, first);
     this.strip = new Strip(this.parts.strip, first);
+    const rows = readings.map(({ model }) => model.token_mode).join(", ");
+    if (readings[1]) say(this.parts.order, `; rows: ${rows}; marks in the strip: those of the first`);
     this.diagram(this.parts, first.flow);
     this.lanes = readings.map((reading) => new Lane(root, this.parts.lanes, reading, store));
     const loads = this.lanes.map(async (lane) => (lane.images = await loadFrames(lane.reading)));
@@ -129,13 +132,12 @@ export class Player {
   }
 
   // The model, drawn: also the control. A bar for what each query reads; `render` shows those of the chosen one.
-  diagram({ kinds, blocks, model }, flow) {
+  diagram({ kinds, blocks, model, modal }, flow) {
     const colour = (kind) => `var(--token-${kind})`;
-    const named = flow.kinds.map((kind) => [colour(kind), tokenName(kind)]);
-    renderLegend(kinds, named);
+    renderLegend(kinds, flow.kinds.map((kind) => [colour(kind), tokenName(kind)]));
     flow.reads.forEach((attentions, layer) => {
       const block = option(blocks, "layer", layer);
-      element("b", { text: called.layer(layer) }, block);
+      element("b", { text: this.lead.called("layer", layer) }, block);
       for (const { name, by } of attentions) {
         const host = element("span", { class: "flow", text: name }, block);
         for (const [query, { text, title, parts }] of Object.entries(by)) {
@@ -145,11 +147,12 @@ export class Player {
         }
       }
     });
+    for (const query of this.lead.model.queries) option(modal, "query", query, tokenName(query));
     const short = { layer: (i) => i + 1, head: (i) => (i < 0 ? "mean of heads" : i + 1), query: tokenName };
     for (const [name, text] of Object.entries(short)) {
       const row = element("div", { class: `choices ${name}`, role: "group", "aria-label": name }, model);
       element("span", { class: "choices-label", text: name === "layer" ? "block" : name }, row);
-      for (const value of this.lists[name]) option(row, name, value, text(value), called[name](value));
+      for (const value of this.lists[name]) option(row, name, value, text(value), this.lead.called(name, value));
     }
   }
 
@@ -169,28 +172,41 @@ export class Player {
     const { chosen, start } = this.store;
     const held = [...this.store.held(), ...(chosen.frame === start.frame ? [] : ["frame"])];
     for (const name of Object.keys(this.lists)) url.searchParams.delete(name);
-    for (const name of held)
-      url.searchParams.set(name, Number.isInteger(chosen[name]) ? chosen[name] + 1 : chosen[name]);
+    const text = (value) => (Number.isInteger(value) ? value + 1 : value);
+    for (const name of held) url.searchParams.set(name, text(chosen[name]));
     if (url.href !== location.href) history.replaceState(history.state, "", url);
     return url.href;
+  }
+
+  // The next of the tokens that are lit, on the frame that is shown; patches stand in rows.
+  step(to) {
+    const [{ stage, reading }] = this.lanes;
+    const { lit, frame, ...now } = this.store.view();
+    const kind = this.lists.lit.includes(lit) ? (lit ?? "joint") : "joint";
+    const drawn = { point: stage.drawn, joint: stage.joints }[kind];
+    const all = drawn?.map(({ index }) => index).reverse() ?? reading.patchesOf(frame); // the heaviest first
+    const row = drawn ? 1 : reading.looks.columns;
+    const by = { Left: -1, Right: 1, Up: -row, Down: row }[to];
+    const next = all.includes(now[kind]) ? (all.indexOf(now[kind]) + by) % all.length : 0;
+    if (all.length) this.store.pin({ [kind]: all.at(next) });
   }
   copy() {
     const refused = () => window.prompt("The link of this view", this.toLink());
     navigator.clipboard?.writeText(this.toLink()).then(() => say(this.parts.copy, "copied"), refused) ?? refused();
     setTimeout(() => say(this.parts.copy, "copy link"), 1500);
   }
-
   actions() {
     const { store, clock, lists, parts } = this;
     const { joint, frame } = store.chosen;
     const now = this.lead.now(store.chosen);
     const next = (list, value, by) => list.at((list.indexOf(value) + by) % list.length);
-    const cycle = (name, by) => store.choose({ [name]: next(lists[name], now[name], by) });
-    const cycles = Object.entries(CYCLES).map(([key, choice]) => [key, () => cycle(...choice)]);
-    const toggles = Object.entries(TOGGLES).map(([key, name]) => [key, () => store.choose({ [name]: !now[name] })]);
+    const cycle = (name, by) => () => store.choose({ [name]: next(lists[name], now[name], by) });
+    const cycles = (keys, by) => Object.fromEntries(Object.entries(keys).map(([key, name]) => [key, cycle(name, by)]));
     const help = (hidden) => (parts.help.hidden = hidden);
     return {
-      ...Object.fromEntries([...cycles, ...toggles]),
+      ...cycles(BACK, -1),
+      ...cycles(ON, 1),
+      ...Object.fromEntries(["Left", "Right", "Up", "Down"].map((to) => [`ShiftArrow${to}`, () => this.step(to)])),
       ArrowLeft: () => clock.go(frame - 1),
       ArrowRight: () => clock.go(frame + 1),
       Home: () => clock.go(0),
@@ -205,23 +221,21 @@ export class Player {
       "?": () => help(!parts.help.hidden),
     };
   }
-
   press(event) {
-    const { key, ctrlKey, metaKey, altKey } = event;
+    const { ctrlKey, metaKey, altKey } = event;
+    const key = (event.shiftKey && event.key.startsWith("Arrow") ? "Shift" : "") + event.key;
     const action = this.actions()[key];
     const pressed = event.composedPath()[0];
     const own = pressed.matches?.("button, input") && [" ", "Enter"].includes(key); // what the browser does with it
-    if (!action || own || (pressed.type === "range" && key.startsWith("Arrow")) || ctrlKey || metaKey || altKey) return;
+    if (!action || own || (pressed.type === "range" && key.includes("Arrow")) || ctrlKey || metaKey || altKey) return;
     event.preventDefault();
     event.stopPropagation(); // the page has its own keys
     action();
   }
-
   repaint() {
     cancelAnimationFrame(this.request);
     this.request = requestAnimationFrame(() => this.render());
   }
-
   render() {
     const { parts, store, root, lead } = this;
     if (!root.isConnected) return; // the page was left before this frame
@@ -243,8 +257,12 @@ export class Player {
     say(parts.when, `frame ${state.frame + 1} of ${first.T}  ${first.clip.seconds[state.frame].toFixed(2)} s`);
     say(parts.play, store.playing ? "pause" : "play");
     say(parts.speed, { 1: "1 ×", 0.5: "½ ×", 0.25: "¼ ×" }[this.clock.speed]);
-    say(parts.bars, digits(first.frameMass(state)?.max, 2));
-    say(parts.readout, readout(state, this.readings));
+    say(parts.bars, digits(first.most("frameMass", state), 2));
+    mark(root, "data-lit", state.lit ?? "");
+    const token = state.patch ?? state.point ?? state.joint;
+    const box = token == null && parts.model.querySelector(`[data-choose='{"lit":"${state.lit}"}']`);
+    say(parts.readout, box ? box.title : readout(state, this.readings));
+    document.dispatchEvent(new CustomEvent("kinescope:view", { detail: this })); // the cube draws the same place
     clearTimeout(this.waiting);
     if (store.playing) return;
     this.waiting = setTimeout(() => {
@@ -255,18 +273,17 @@ export class Player {
 
   // What is pinned or differs from the start; a click frees it.
   chips(host, store) {
-    const held = store.held().map((name) => [name, called[name](store.chosen[name], this.readings[0])]);
+    const held = store.held().map((name) => [name, this.lead.called(name, store.chosen[name])]);
     if (host.dataset.said === held.join()) return;
     host.dataset.said = held.join();
     this.parts.hint.hidden = held.length > 0;
     if (this.linked) this.toLink();
     host.replaceChildren();
     for (const [name, text] of held) {
-      const chip = { type: "button", class: "chip", text: `${text} ×`, "aria-label": `Free ${text}` };
-      element("button", { ...chip, "data-free": name }, host);
+      const chip = { type: "button", class: "chip", "data-free": name, "aria-label": `Free ${text}` };
+      element("button", { ...chip, text: `${text} ×` }, host);
     }
   }
-
   close() {
     this.clock.play(false);
     cancelAnimationFrame(this.request);

@@ -13,7 +13,6 @@ export class Packed {
     this.values = new Float32Array(levels === "u2" ? new Uint16Array(bytes.buffer) : bytes);
     this.values.forEach((integer, i) => (this.values[i] = low + step * integer));
   }
-
   at(...index) {
     const size = index.reduce((length, _, axis) => length / this.shape[axis], this.values.length);
     const start = size * index.reduce((place, i, axis) => place * this.shape[axis] + i, 0);
@@ -29,19 +28,19 @@ function decode(part) {
 
 export class Reading {
   constructor(payload) {
-    Object.assign(this, decode(payload));
-    this.memory = new Map();
-    this.T = this.clip.frames;
+    Object.assign(this, decode(payload), { memory: new Map(), T: payload.clip.frames });
     [, this.M, this.J] = this.skeleton?.place.shape ?? [0, 0, 0];
   }
 
-  // What a state means here: another lane may have more layers, heads or queries, and null is each lane's own.
-  now(state) {
+  // What a state means here: another lane may have more layers, heads or queries, and null is each lane's own. What was
+  // chosen travels along, so that a lane that lacks a query does not answer for the others.
+  now(given) {
+    const state = given.chosen ?? given;
     const layer = Math.min(state.layer ?? this.layers, this.layers - 1);
     const head = state.head < this.heads ? state.head : -1;
     const query = this.queries.includes(state.query) ? state.query : this.queries[0];
     const { label } = this.classes.find((entry) => entry.label === state.label) ?? this.classes[0];
-    return { ...state, layer, head, query, label, key: `${layer}/${head}/${query}` };
+    return { ...state, chosen: state, layer, head, query, label, key: `${layer}/${head}/${query}` };
   }
   sentence = (state) => this.sentences[state.layer][state.head + 1][this.queries.indexOf(state.query)];
 
@@ -54,9 +53,7 @@ export class Reading {
   }
 
   // The index of the chosen query among those that read in `part`; -1 when it takes no part in that attention.
-  reader(part, { query }) {
-    return this[part] && query === "own" ? 0 : (this[part]?.queries.indexOf(query) ?? -1);
-  }
+  reader = (part, { query }) => (this[part] && query === "own" ? 0 : (this[part]?.queries.indexOf(query) ?? -1));
 
   // One array of the chosen layer and head; the mean of the heads unless one is chosen.
   rows(packed, { layer, head }, ...index) {
@@ -76,13 +73,9 @@ export class Reading {
       return { mass, order, total: single ? sum(mass) : this.rows(sums, state, query)[0], max: mass[order[0]] };
     });
   }
-
   pointPlaces({ layer }) {
-    return this.remember(`places ${layer}`, () => {
-      const [place, reference, clamped] = ["place", "reference", "clamped"].map((name) => this.points[name].at(layer));
-      const moved = clamped.map((_, i) => place[3 * i] - reference[3 * i]);
-      return { place, reference, clamped, moved, most: this.points.most[layer] };
-    });
+    const [place, reference, clamped] = ["place", "reference", "clamped"].map((name) => this.points[name].at(layer));
+    return { place, reference, clamped, most: this.points.most[layer] };
   }
 
   // Attention mass of joints [frame, person, joint], and of frames [frame], with what uniform attention would give.
@@ -99,42 +92,51 @@ export class Reading {
     });
   }
 
-  // The patch nearest to pixel (x, y) of a frame, as its row among those that read.
+  // The patches of a frame, as rows among those that read; the one nearest to pixel (x, y).
+  patchesOf = (frame) => range(this.looks.patches.length / this.T).map((i, _, all) => frame * all.length + i);
+  spotOf = (row) => this.looks.spots.at(0, this.looks.patches[row]);
   patchAt(x, y, frame) {
-    const { spots, patches } = this.looks;
-    const rows = range(patches.length / this.T).map((i) => (frame * patches.length) / this.T + i);
-    const places = rows.map((row) => spots.at(0, patches[row]));
-    const apart = places.map((place) => Math.hypot(place[1] - x, place[2] - y));
+    const rows = this.patchesOf(frame);
+    const apart = rows.map((row) => Math.hypot(this.spotOf(row)[1] - x, this.spotOf(row)[2] - y));
     return rows[apart.indexOf(Math.min(...apart))];
   }
 
   // What the token under the pointer reads most, in every frame; of a point, the patches that read it most.
-  look({ layer, frame, joint, point, patch }) {
+  look({ layer, head, frame, joint, point, patch }) {
     const { looks, M, J } = this;
-    if (!looks || (patch ?? joint ?? point) == null) return null;
-    const strongest = (table, row) => {
-      const [keys, masses] = ["read", "mass"].map((name) => looks[table]?.[name].at(layer, row) ?? []);
-      return [...keys].flatMap((key, i) => {
+    if (!looks || (patch ?? point ?? joint) == null) return null;
+    const tables = (head >= 0 && looks.heads) || looks.mean;
+    const marks = (table, wanted, keyOf) => {
+      if (!tables[table]) return [];
+      const { read, mass } = tables[table];
+      const [keys, masses] = [read, mass].map((values) => values.at(layer, tables === looks.mean ? 0 : head));
+      const rowOf = (i) => Math.floor(i / read.shape[3]);
+      const found = range(keys.length).filter((i) => masses[i] && wanted(keys[i], rowOf(i)));
+      const [first] = found.sort((a, b) => masses[b] - masses[a]);
+      return found.slice(0, 16).flatMap((i) => {
+        const key = keyOf(keys[i], rowOf(i));
         const [t, x, y] = looks.spots.at(layer, key); // a modal token is beyond the spots: it has no place in a frame
         const kind = ["patch", "joint", "point"].find((_, k) => key < looks.ends[k]);
-        const frame = kind === "point" ? t : Math.round(t);
-        return kind && masses[i] ? { table, kind, t: frame, x, y, mass: masses[i], share: masses[i] / masses[0] } : [];
+        const place = { table, kind, t: kind === "point" ? t : Math.round(t), x, y };
+        return kind ? { ...place, mass: masses[i], share: masses[i] / masses[first] } : [];
       });
     };
+    const strongest = (table, row) => marks(table, (_, reader) => reader === row, (key) => key);
     const person = frame * M * J + joint;
-    return this.remember(`look ${layer} ${patch} ${joint == null ? point : person}`, () => {
-      const [t, x, y] = patch == null ? [] : looks.spots.at(layer, looks.patches[patch]);
+    return this.remember(`look ${[layer, head, patch, point, joint == null || person]}`, () => {
+      const [t, x, y] = patch == null ? [] : this.spotOf(patch);
       const own = { own: true, kind: "patch", t: Math.round(t), x, y, share: 1 };
       if (patch != null) return [own, ...strongest("deformable", patch), ...strongest("temporal", patch)];
-      if (joint == null) return strongest("points", point);
+      const key = looks.ends[1] + point; // where `looks` were sent, all points were
+      if (point != null) return marks("deformable", (read) => read === key, (_, row) => looks.patches[row]);
       return [...strongest("joint", person), ...strongest("temporal", looks.patches.length + person)];
     });
   }
 
-  jointName(index, besides = null) {
-    const person = Math.floor(index / this.J);
-    const several = this.skeleton.people.length > 1 && person !== besides ? ` (person ${person + 1})` : "";
-    return this.skeleton.names[index % this.J] + several;
+  // What a choice is called.
+  called(name, value) {
+    const number = Number.isInteger(value) ? value + 1 : value;
+    return this.names[name]?.[this.lists[name].indexOf(value)] ?? `${name} ${number}`;
   }
 }
 
@@ -144,25 +146,13 @@ export function digits(value, count = 3) {
   const decimals = count - 1 - Math.floor(Math.log10(Math.abs(value)));
   return value.toFixed(Math.max(0, Math.min(8, decimals))).replace("-", "−");
 }
-export const fixed = (value) => (Math.round(100 * value) / 100 || 0).toFixed(2).replace("-", "−"); // terms of a sum
 export const signed = (value, count) => (value > 0 ? "+" : "") + digits(value, count);
-export const share = (value) => (value > 0.995 ? "> 0.99" : value < 0.005 ? "< 0.01" : value.toFixed(2));
-
-export const called = {
-  frame: (frame) => `frame ${frame + 1}`,
-  joint: (joint, reading) => reading.jointName(joint),
-  person: (person) => `person ${person + 1}`,
-  layer: (layer) => `block ${layer + 1}`,
-  head: (head) => (head < 0 ? "mean of heads" : `head ${head + 1}`),
-  query: (query) => `query ${tokenName(query)}`,
-  label: (label) => `class ${label}`,
-};
 
 // How much the keys carry that are shown of the token under the pointer, attention by attention.
-function carried(found) {
+function carried(found, by) {
   const tables = Object.groupBy(found?.filter(({ own }) => !own) ?? [], ({ table }) => table);
   const mass = (keys) => digits(sum(keys.map((key) => key.mass)), 2);
-  const words = ([table, keys]) => ` Its ${keys.length} strongest keys in ${table} attention carry ${mass(keys)}.`;
+  const words = ([table, keys]) => ` Its ${keys.length} strongest keys in ${table} attention${by} carry ${mass(keys)}.`;
   return Object.entries(tables).map(words).join("");
 }
 
@@ -172,20 +162,11 @@ export function readout(state, readings) {
   const { frame, joint, point, patch } = state;
   const several = readings.length > 1;
   const found = reading.look(state);
-  const looks = carried(found);
+  const by = state.head < 0 ? "" : reading.looks?.heads ? ` (head ${state.head + 1})` : " (mean of heads)";
+  const looks = carried(found, by);
   const at = frame * reading.M * reading.J + joint;
-  if (joint != null && reading.skeleton) {
-    const name = `Frame ${frame + 1}, ${reading.jointName(joint)}`;
-    const each = readings.map((one) => `${one.model.token_mode} ${digits(one.jointMass(one.now(state))?.mass[at], 2)}`);
-    if (several) return `${name}: attention mass ${each.join(", ")}.`;
-    const read = reading.jointMass(state);
-    const score = `score ${digits(reading.skeleton.score.values[at], 2)}`;
-    if (!read) return `${name}: ${score}; ${tokenName(state.query)} reads no joints.${looks}`;
-    const [mass, base] = [read.mass[at], read.uniform[at]];
-    const times = base ? `${digits(mass / base, 2)} × uniform (${digits(base, 2)})` : "not to be read";
-    const reader = tokenName(reading.joints.queries[reading.reader("joints", state)]);
-    return `${name}: attention mass of ${reader} ${digits(mass, 2)}, ${times}; ${score}.${looks}`;
-  }
+  const [own] = found ?? [];
+  if (patch != null) return `Patch at frame ${own.t + 1}, x ${own.x.toFixed(0)}, y ${own.y.toFixed(0)} px.${looks}`;
   if (point != null && !several && reading.pointMass(state)) {
     const { place, reference, clamped } = reading.pointPlaces(state);
     const [[t, x, y], [t0, x0, y0]] = [place, reference].map((values) => values.subarray(3 * point));
@@ -196,8 +177,18 @@ export function readout(state, readings) {
     const mass = digits(reading.pointMass(state).mass[point], 2);
     return `${where}: attention mass ${mass}, moved ${moved} from its reference${edge}.${by}`;
   }
-  const [own] = found ?? [];
-  if (patch != null) return `Patch at frame ${own.t + 1}, x ${own.x.toFixed(0)}, y ${own.y.toFixed(0)} px.${looks}`;
+  if (joint != null && reading.skeleton) {
+    const name = `Frame ${frame + 1}, ${reading.called("joint", joint)}`;
+    const each = readings.map((one) => `${one.model.token_mode} ${digits(one.jointMass(one.now(state))?.mass[at], 2)}`);
+    if (several) return `${name}: attention mass ${each.join(", ")}.`;
+    const read = reading.jointMass(state);
+    const score = `score ${digits(reading.skeleton.score.values[at], 2)}`;
+    if (!read) return `${name}: ${score}; ${tokenName(state.query)} reads no joints.${looks}`;
+    const [mass, base] = [read.mass[at], read.uniform[at]];
+    const times = base ? `${digits(mass / base, 2)} × uniform (${digits(base, 2)})` : "not to be read";
+    const reader = tokenName(reading.joints.queries[reading.reader("joints", state)]);
+    return `${name}: attention mass of ${reader} ${digits(mass, 2)}, ${times}; ${score}.${looks}`;
+  }
   const { tokens, parts } = reading.ledger;
   const rows = parts[reading.classes.findIndex(({ label }) => label === state.label)];
   const adds = rows.map((row, i) => `${tokenName(tokens[i])} ${signed(row[frame], 2)}`).join(", ");

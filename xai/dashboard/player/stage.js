@@ -32,14 +32,14 @@ const timeWeight = (t, frame) => Math.max(0, 1 - Math.abs(t - frame));
 function pointsOn(reading, state, frame, at, biggest, max) {
   const found = reading.pointMass(state);
   if (!found) return [];
-  const { place, reference, clamped, moved, most } = reading.pointPlaces(state);
+  const { place, reference, clamped, most } = reading.pointPlaces(state);
   const shown = new Set([...found.order.slice(0, state.count), state.point ?? found.order[0]]);
   const near = [...shown].filter((i) => timeWeight(place[3 * i], frame) > 0);
   const points = near.map((i) => {
-    const [[t, x, y], [, fromX, fromY]] = [place, reference].map((values) => values.subarray(3 * i, 3 * i + 3));
-    const look = { opacity: timeWeight(t, frame), colour: timeColour(moved[i], most), clamped: clamped[i] > 0 };
+    const [[t, x, y], [t0, fromX, fromY]] = [place, reference].map((values) => values.subarray(3 * i, 3 * i + 3));
+    const look = { opacity: timeWeight(t, frame), colour: timeColour(t - t0, most), clamped: clamped[i] > 0 };
     const radius = Math.max(1, biggest * Math.sqrt(found.mass[i] / (max || 1)));
-    return { i, ...look, radius, x: at.x(x), y: at.y(y), from: [at.x(fromX), at.y(fromY)] };
+    return { index: i, ...look, radius, x: at.x(x), y: at.y(y), from: [at.x(fromX), at.y(fromY)] };
   });
   return points.sort((a, b) => a.radius - b.radius);
 }
@@ -61,13 +61,11 @@ export class Stage {
     Object.assign(this, { reading, store, drawn: [], joints: [] });
     const { canvas } = (this.sheet = new Sheet(host, "Frame with skeleton and sampling points"));
     element("div", { class: "unread", style: `clip-path:${reading.clip.unread}` }, host); // what the model did not see
+    this.lattice = element("div", { class: "lattice" }, host); // where features or patches lie, when that is lit
     this.name = element("b", { class: "dot" }, host);
     canvas.addEventListener("pointermove", (event) => store.preview(this.find(event.offsetX, event.offsetY)));
     canvas.addEventListener("pointerleave", () => store.preview({}));
-    canvas.addEventListener("click", ({ offsetX, offsetY }) => {
-      const { joint } = this.find(offsetX, offsetY); // points and patches are looked at, not pinned: they have no name
-      if (joint != null) store.pin({ joint });
-    });
+    canvas.addEventListener("click", (event) => store.pin(this.find(event.offsetX, event.offsetY)));
   }
 
   // A joint, a point or a patch of the frame that is shown; patches give way to what lies on them.
@@ -77,23 +75,22 @@ export class Stage {
     const [joint] = this.joints.filter((one) => near(one, 8)).sort((a, b) => apart(a) - apart(b));
     if (joint) return { joint: joint.index };
     const point = this.drawn.findLast((one) => one.opacity > 0.15 && near(one, 4));
-    if (point) return { point: point.i };
+    if (point) return { point: point.index };
     const [px, py] = [(x - this.at.x0) / this.at.scale - 0.5, (y - this.at.y0) / this.at.scale - 0.5];
     const { looks, clip } = this.reading;
     const inside = looks && px >= 0 && py >= 0 && px < clip.width && py < clip.height;
     return inside ? { patch: this.reading.patchAt(px, py, this.store.view().frame) } : {};
   }
-
   render(state, theme, images) {
     if (!this.sheet.begin(theme) || !images) return;
     const { context, width, height } = this.sheet;
     const at = (this.at = fit(this.reading.clip, 0, 0, width, height));
     context.drawImage(images[state.frame], at.x0, at.y0, at.width, at.height);
+    mark(this.lattice, "style", this.reading.lattice[state.lit] ?? "display:none");
     this.points(context, state, at);
     this.skeleton(context, state, at);
     drawLook(context, this.reading, state, state.frame, at, theme.accent, 7);
   }
-
   points(context, state, at) {
     const biggest = Math.max(6, Math.min(at.width, at.height) * 0.028) * Math.min(1, (64 / state.count) ** 0.3);
     this.drawn = pointsOn(this.reading, state, state.frame, at, biggest, this.reading.most("pointMass", state));
@@ -110,17 +107,16 @@ export class Stage {
       stroke(context, CASING, 2, hair);
       stroke(context, WHITE, 0.8, hair);
     }
-    for (const { i, x, y, radius, opacity, colour, clamped } of this.drawn) {
-      const lit = i === state.point;
+    for (const { index, x, y, radius, opacity, colour, clamped } of this.drawn) {
+      const lit = index === state.point;
       context.globalAlpha = lit ? opacity : dim * opacity;
       disc(context, x, y, radius, colour, CASING);
       Object.assign(context, { strokeStyle: WHITE, lineWidth: 1.2 });
       if (clamped) context.strokeRect(x - radius - 2.5, y - radius - 2.5, 2 * radius + 5, 2 * radius + 5);
-      if (lit) disc(context, x, y, radius + 4, null, WHITE, 2);
+      if (lit || state.lit === "point") disc(context, x, y, radius + (lit ? 4 : 2), null, WHITE, lit ? 2 : 1.2);
     }
     context.globalAlpha = 1;
   }
-
   skeleton(context, state, at) {
     this.joints = [];
     const { skeleton, M, J, clip } = this.reading;
@@ -151,14 +147,14 @@ export class Stage {
       const inside = (j) => j.score > 0 || (j.px > 0 && j.py > 0 && j.px < clip.width && j.py < clip.height);
       this.joints.push(...joints.filter(inside).sort((a, b) => a.radius - b.radius));
     }
-    for (const joint of this.joints) this.joint(context, joint, joint.index === state.joint);
+    const all = ["joint", "skeleton"].includes(state.lit);
+    for (const joint of this.joints) this.joint(context, joint, all || joint.index === state.joint);
     const lit = this.joints.find(({ index }) => index === state.joint);
     this.name.hidden = !lit;
     if (lit) mark(this.name, "style", `left:${lit.x}px;top:${lit.y}px;--away:${lit.radius + 8}px`);
-    if (lit) say(this.name, this.reading.jointName(lit.index));
+    if (lit) say(this.name, this.reading.called("joint", lit.index));
     this.name.classList.toggle("before", lit?.x > at.x0 + 0.5 * at.width);
   }
-
   joint(context, { x, y, score, value, radius, ghost }, lit) {
     const ring = radius + 2.2;
     const colour = value == null ? "#e8eaee" : viridis(value);
@@ -176,21 +172,24 @@ export class Stage {
 // All frames in a row with their points, and below each the mass that the query gives it.
 export class Strip {
   constructor(host, reading) {
-    Object.assign(this, { reading, alone: reading.lanes.length === 1 });
-    this.sheet = new Sheet(host, "Film strip");
+    Object.assign(this, { reading, alone: reading.lanes.length === 1, sheet: new Sheet(host, "Film strip") });
     const slider = { class: "columns", role: "slider", tabindex: 0, "aria-label": "Frame", "aria-valuemin": 1 };
     this.slider = element("div", { ...slider, "aria-valuemax": reading.T }, host);
     this.columns = frameColumns(this.slider, reading.T);
+    for (const column of this.columns) for (const _ of reading.lanes) element("i", {}, column);
   }
 
+  // A row of bars for each lane, all on one scale.
+  bars(lane, row, state) {
+    const found = lane.frameMass(lane.now(state));
+    const share = (values, t) => Math.min(1, values[t] / (lane.most("frameMass", state) || 1));
+    const style = (t) => (found ? `--mass:${share(found.mass, t)};--base:${share(found.uniform, t)}` : "--on:0");
+    this.columns.forEach((column, t) => mark(column.children[row], "style", style(t)));
+  }
   render(state, theme, images) {
     const { reading, sheet, alone } = this;
     const { clip, T } = reading;
-    const found = alone ? reading.frameMass(state) : null;
-    this.columns.forEach((column, t) => {
-      const [mass, base] = found ? [found.mass[t] / found.max, found.uniform[t] / found.max] : [0, 0];
-      mark(column, "style", `--mass:${mass};--base:${Math.min(1, base)};--on:${found ? 1 : 0}`);
-    });
+    reading.lanes.forEach((lane, row) => this.bars(lane, row, state));
     mark(this.slider, "aria-valuenow", state.frame + 1);
     mark(this.slider, "aria-valuetext", `frame ${state.frame + 1} of ${T}, ${clip.seconds[state.frame].toFixed(2)} s`);
     const { width, height } = sheet.canvas.getBoundingClientRect();

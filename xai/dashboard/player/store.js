@@ -1,5 +1,11 @@
 // One highlight state and one clock. Views read `view()`; they never talk to each other.
 
+// A joint takes the place of a point or patch that would hide it, a point that of a patch.
+function alone(values) {
+  if (values.joint != null) return { point: null, patch: null, ...values };
+  return values.point == null ? values : { patch: null, ...values };
+}
+
 export class Store {
   constructor(start, tell) {
     Object.assign(this, { start, tell, chosen: { ...start }, hover: {}, pinned: new Set(), playing: false });
@@ -10,19 +16,18 @@ export class Store {
     const { frame } = this.playing ? this.chosen : { ...this.chosen, ...this.hover };
     return { ...this.chosen, ...this.hover, frame };
   }
-
-  preview(values) {
+  preview(given) {
+    const values = alone(given);
     if (JSON.stringify(values) === JSON.stringify(this.hover)) return;
     this.hover = values;
     this.tell();
   }
-
-  choose(values) {
+  choose(given) {
+    const values = alone(given);
     Object.assign(this.chosen, values);
     for (const name of Object.keys(values)) delete this.hover[name];
     this.tell();
   }
-
   pin(values) {
     for (const name of Object.keys(values)) this.pinned.add(name);
     this.playing &&= values.frame == null;
@@ -42,7 +47,8 @@ export class Store {
   // What Esc frees and the chips show: pins, and choices that differ from the start.
   held() {
     const moved = (name) => this.chosen[name] !== this.start[name];
-    return [...this.pinned, ...["layer", "head", "query", "label"].filter(moved)];
+    const pinned = [...this.pinned].filter((name) => this.chosen[name] != null);
+    return [...pinned, ...["layer", "head", "query", "label", "lit"].filter(moved)];
   }
 }
 
@@ -52,22 +58,18 @@ export class Clock {
     const length = seconds.map((second, i) => 1000 * (seconds[i + 1] - second) || usual); // in milliseconds
     Object.assign(this, { store, length, frames: seconds.length, speed: 1 });
   }
-
   seek(frame) {
     this.store.pinned.delete("frame");
     this.store.choose({ frame: (frame + this.frames) % this.frames });
   }
-
   go(frame) {
     this.play(false);
     this.seek(frame);
   }
-
   faster(by) {
     this.speed = Math.max(0.25, Math.min(1, this.speed * by));
     this.store.tell();
   }
-
   play(playing) {
     clearTimeout(this.timer);
     this.store.playing = playing;
