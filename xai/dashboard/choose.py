@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
+from xai.dashboard.held import held_upload
 from xai.dashboard.library import BundledCheckpoint, BundledClip, Library
 from xai.dashboard.limits import limits
 
@@ -100,29 +101,16 @@ def choose_clip(library: Library) -> ClipChoice:
 
 def _upload(place: Any) -> ClipChoice:
     with place.popover("Video and joints", width="stretch"):
-        video = st.file_uploader(
-            "Video", ["mp4", "mov", "webm", "mkv", "avi", "gif", "webp"], key="video",
-            max_upload_size=limits().upload_mb,
-        )  # fmt: skip
-        joints = st.file_uploader(
-            "Joints of every frame (optional)", ["npz", "json", "mat"], key="joints",
-            max_upload_size=limits().upload_mb,
-            help="`.npz` with joints [T, M, J, 2] in pixels, COCO keypoints `.json`, or JHMDB `joint_positions.mat`.",
+        video = held_upload("Video", ["mp4", "mov", "webm", "mkv", "avi", "gif", "webp"], "video")
+        joints = held_upload(
+            "Joints of every frame (optional)", ["npz", "json", "mat"], "joints",
+            "`.npz` with joints [T, M, J, 2] in pixels, COCO keypoints `.json`, or JHMDB `joint_positions.mat`.",
         )  # fmt: skip
         st.caption(
             f"At most {limits().frames} frames and {limits().seconds} s. Files stay in memory for this session and are "
             "not stored."
         )
-    if video is None:
-        return ClipChoice()
-    from xai.dashboard import live
-
-    return ClipChoice(
-        upload=(
-            live.Upload(video.name, video.getvalue()),
-            live.Upload(joints.name, joints.getvalue()) if joints else None,
-        )
-    )
+    return ClipChoice() if video is None else ClipChoice(upload=(video, joints))
 
 
 def choose_checkpoint(library: Library) -> BundledCheckpoint | Any:
@@ -131,15 +119,10 @@ def choose_checkpoint(library: Library) -> BundledCheckpoint | Any:
     key = str(st.selectbox("Checkpoint", keys, key="checkpoint", bind="query-params"))
     if key != OWN:
         return library.checkpoint(key)
-    file = st.file_uploader(
-        "Checkpoint", ["safetensors"], key="own_checkpoint", max_upload_size=limits().upload_mb,
-        help="A `.safetensors` file written by `python -m training train`. Pickles can run code and are refused.",
+    return held_upload(
+        "Checkpoint", ["safetensors"], "own_checkpoint",
+        "A `.safetensors` file written by `python -m training train`. Pickles can run code and are refused.",
     )  # fmt: skip
-    if file is None:
-        return None
-    from xai.dashboard import live
-
-    return live.Upload(file.name, file.getvalue())
 
 
 def open_checkpoint(chosen: Any) -> Recognizer:
