@@ -35,10 +35,10 @@ class ClipChoice:
 
     def open(self) -> Clip:
         """The clip itself. Raises ClipError in one sentence."""
+        if self.bundled:
+            return bundled_clip(self.bundled.path)
         from xai.dashboard import live
 
-        if self.bundled:
-            return live.bundled_clip(self.bundled.path)
         if self.jhmdb:
             return live.jhmdb_clip(*self.jhmdb)
         if self.data:
@@ -48,6 +48,14 @@ class ClipChoice:
         if self.own:
             return self.own
         return live.uploaded_clip(*self.upload)
+
+
+def bundled_clip(path: Path) -> Clip:
+    """A clip that ships, read without torch."""
+    from training.clip_file import load_clip
+    from xai.dashboard.kept import kept
+
+    return kept().get(("clip", str(path)), lambda: load_clip(path))
 
 
 def jhmdb_folder() -> Path | None:

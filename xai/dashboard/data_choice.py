@@ -6,12 +6,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-from urllib.parse import urlencode
+from typing import TYPE_CHECKING, Any, NoReturn
+from urllib.parse import parse_qsl, urlencode
 
 import streamlit as st
 
-from xai.dashboard.choose import OWN, ClipChoice
+from xai.dashboard.choose import OWN, PAGES, ClipChoice
 from xai.dashboard.data_sets import offers, splits_of
 
 if TYPE_CHECKING:
@@ -75,3 +75,17 @@ def member_query(split: Split, position: int, checkpoint: str | None = None) -> 
 def member_link(page: str, query: dict[str, str]) -> str:
     """A link relative to any page; `page` is its path, empty for the first one."""
     return f"./{page}?{urlencode(query)}"
+
+
+def choose_link(link: str) -> None:
+    """Make the choices of a link of `member_link` those of this session. For a callback: before the page is drawn.
+
+    A page may not write choices of its own into the address, so they are made here, and the address follows them.
+    """
+    for name, value in parse_qsl(link.partition("?")[2]):
+        st.session_state[name] = int(value) if name == "number" else value
+
+
+def open_link(link: str) -> NoReturn:
+    """Go to the page of a link whose choices were made."""
+    st.switch_page(f"{PAGES}/{link.partition('?')[0].removeprefix('./') or 'explore'}.py")

@@ -8,7 +8,7 @@ from typing import Any
 import streamlit as st
 
 from xai.dashboard import data_live
-from xai.dashboard.data_choice import member_link, member_query
+from xai.dashboard.data_choice import choose_link, member_link, member_query, open_link
 from xai.dashboard.data_grid import Tile, data_grid
 from xai.dashboard.data_matrix import cell_of, matrix_figure
 from xai.dashboard.data_predictions import Predicted, forget
@@ -172,7 +172,9 @@ def _make(split: Split, shown: Sequence[int], panel: str) -> bool:
 @st.fragment
 def _sheet(split: Split, shown: Sequence[int], tile: Callable[[int, Thumbnail | None], Tile], panel: str) -> None:
     waiting = _make(split, shown, panel)
-    data_grid([tile(position, data_live.thumbnail(split, position)) for position in shown], f"{panel} grid", waiting)
+    tiles = [tile(position, data_live.thumbnail(split, position)) for position in shown]
+    if (opened := data_grid(tiles, f"{panel} grid", waiting, lambda tile: choose_link(tile.link))) is not None:
+        open_link(opened.link)
 
 
 def shape_of(split: Split, picture: Thumbnail | None) -> dict[str, Any]:

@@ -19,11 +19,11 @@ import streamlit as st
 
 from model import CheckpointError, checkpoint_hash, read_card
 from training.clip import Clip
-from training.clip_file import load_clip, read_clip
+from training.clip_file import read_clip
 from training.datasets.jhmdb import Jhmdb
 from training.recognizer import Recognizer
 from xai.dashboard.changed import ByName, Changed, change, changed_payload
-from xai.dashboard.choose import jhmdb_folder
+from xai.dashboard.choose import bundled_clip, jhmdb_folder
 from xai.dashboard.kept import kept
 from xai.dashboard.library import open_library
 from xai.dashboard.limits import limits
@@ -47,10 +47,6 @@ def _recognizer(path: str, digest: str) -> Recognizer:
 def recognizer(path: Path) -> Recognizer:
     """The network of a checkpoint file, loaded once for everyone."""
     return _recognizer(str(path), checkpoint_hash(path))
-
-
-def bundled_clip(path: Path) -> Clip:
-    return kept().get(("clip", str(path)), lambda: load_clip(path))
 
 
 def evidence(network: Recognizer, clip: Clip) -> Evidence:
@@ -126,7 +122,7 @@ def numbers(network: Recognizer, clip: Clip) -> bytes:
 def _jhmdb() -> Jhmdb:
     folder = jhmdb_folder()
     assert folder is not None
-    return Jhmdb(folder, masks=False)
+    return Jhmdb(folder)
 
 
 def jhmdb_names() -> list[str]:
