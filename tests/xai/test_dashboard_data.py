@@ -542,7 +542,7 @@ def test_a_click_names_a_tile_of_the_sheet_and_nothing_else() -> None:
 def test_a_clip_opens_in_the_session_and_a_checkpoint_of_ones_own_stays(monkeypatch: pytest.MonkeyPatch) -> None:
     state: dict[str, object] = {"checkpoint": "upload", "basket": "full"}
     gone: list[str] = []
-    monkeypatch.setattr(st, "switch_page", gone.append)
+    monkeypatch.setattr(st, "switch_page", lambda page, query_params: gone.append(page))
     monkeypatch.setattr(st, "session_state", state)
     split = six()
     link = member_link("", member_query(split, 1, "upload"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -63,6 +64,15 @@ def jhmdb_folder() -> Path | None:
     folder = os.environ.get("KINESCOPE_DATA")
     path = Path(folder) / "jhmdb" if folder else None
     return path if path and (path / "joint_positions").is_dir() else None
+
+
+def within(key: str, options: Sequence[Any]) -> None:
+    """Forget a choice that does not exist (any more); of several, those that do not."""
+    chosen = st.session_state.get(key)
+    if isinstance(chosen, list):
+        st.session_state[key] = [each for each in chosen if each in options]
+    elif key in st.session_state and chosen not in options:
+        del st.session_state[key]
 
 
 def mine(*clip: Clip | None) -> Clip | None:

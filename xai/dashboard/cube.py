@@ -6,6 +6,7 @@ from typing import Any
 
 import streamlit as st
 
+from xai.dashboard.choose import within
 from xai.dashboard.kept import kept
 
 
@@ -20,8 +21,11 @@ def show_cube(payload: dict[str, Any]) -> None:
         st.info("This variant searches no tokens, so there are no sampling points to draw.")
         return
     left, right = st.columns(2)
-    layer = left.segmented_control("Layer", list(range(1, arrays.layers + 1)), default=arrays.layers, key="cube_layer")
-    query = right.segmented_control("Query", list(arrays.queries), default=arrays.queries[0], key="cube_query")
+    layers, queries = list(range(1, arrays.layers + 1)), list(arrays.queries)
+    within("cube_layer", [None, *layers])
+    within("cube_query", [None, *queries])
+    layer = left.segmented_control("Layer", layers, default=layers[-1], key="cube_layer", bind="query-params")
+    query = right.segmented_control("Query", queries, default=queries[0], key="cube_query", bind="query-params")
     place = (layer or arrays.layers) - 1, arrays.queries.index(query or arrays.queries[0])
     figure = kept().get(("cube", payload["id"], *place), lambda: cube_figure(**arrays.of(*place)))
     st.plotly_chart(figure, key="cube", config={"displaylogo": False})

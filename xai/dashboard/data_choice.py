@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl, urlencode
 
 import streamlit as st
 
-from xai.dashboard.choose import OWN, PAGES, ClipChoice
+from xai.dashboard.choose import OWN, PAGES, ClipChoice, within
 from xai.dashboard.data_sets import offers, splits_of
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def choose_split(set_place: Any, split_place: Any, keys: tuple[str, str] = ("set
     except ValueError as error:
         st.error(str(error))
         return None
-    _within(keys[0], titles)
+    within(keys[0], titles)
     title = str(
         set_place.selectbox(
             "Data set", titles, key=keys[0], bind="query-params",
@@ -36,19 +36,13 @@ def choose_split(set_place: Any, split_place: Any, keys: tuple[str, str] = ("set
     )  # fmt: skip
     try:
         names = splits_of(data_live.dataset(title))
-        _within(keys[1], names)
+        within(keys[1], names)
         name = split_place.selectbox("Split", names, key=keys[1], bind="query-params")
         with st.spinner("Opening the data set"):
             return data_live.split(title, str(name))
     except ValueError as error:
         st.error(str(error))
         return None
-
-
-def _within(key: str, options: list[str]) -> None:
-    """Forget a choice that does not exist (any more)."""
-    if key in st.session_state and st.session_state[key] not in options:
-        del st.session_state[key]
 
 
 def choose_member(place: Any) -> ClipChoice:
@@ -88,4 +82,7 @@ def choose_link(link: str) -> None:
 
 def open_link(link: str) -> NoReturn:
     """Go to the page of a link whose choices were made."""
-    st.switch_page(f"{PAGES}/{link.partition('?')[0].removeprefix('./') or 'explore'}.py")
+    page = link.partition("?")[0].removeprefix("./") or "explore"
+    st.switch_page(
+        f"{PAGES}/{page}.py", query_params={}
+    )  # without any it would refuse while choices are in the address

@@ -112,7 +112,14 @@ def filters(verdicts: Verdicts) -> Wanted:
     least, most, order = 0.0, 1.0, ORDERS[0]
     if known.any():
         least, most = next(places).slider(
-            "Probability of the answer", 0.0, 1.0, (0.0, 1.0), 0.01, key="sure", on_change=_first_sheet
+            "Probability of the answer",
+            0.0,
+            1.0,
+            (0.0, 1.0),
+            0.01,
+            key="sure",
+            bind="query-params",
+            on_change=_first_sheet,
         )
         order = str(next(places).selectbox("Order", ORDERS, key="order", bind="query-params", on_change=_first_sheet))
     return Wanted(label, predicted, outcome, least, most, kind, order)

@@ -78,7 +78,10 @@ def page() -> None:
     left, right = st.columns([2, 1], vertical_alignment="bottom")
     with left:
         clip = choose_clip(library)
-    family = right.selectbox("Trained on", families, index=families.index("gym") if "gym" in families else 0)
+    family = right.selectbox(
+        "Trained on", families, index=families.index("gym") if "gym" in families else 0, key="family",
+        bind="query-params",
+    )  # fmt: skip
     lanes = [c for mode in ORDER for c in library.checkpoints if c.token_mode == mode and c.key.split("-")[0] == family]
     st.caption(
         "The paper compares three ways to let RGB and pose meet: no modal tokens, one shared token, or a CLS, an RGB "

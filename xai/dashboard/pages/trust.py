@@ -82,7 +82,7 @@ def page() -> None:
     if checkpoint is None or clip == ClipChoice():
         st.info("Upload what is missing, a clip or a checkpoint, to ask two methods about it.")
         return
-    if not st.toggle("Compare two methods", key="compare", bind="query-params"):
+    if not st.toggle("Compare two methods", value=True, key="compare", bind="query-params"):
         st.caption("Two answers to one question, each with its base rate, its known cause and its measure of trust.")
         return
     opened = open_pair(clip, checkpoint)
