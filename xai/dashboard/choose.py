@@ -75,6 +75,13 @@ def within(key: str, options: Sequence[Any]) -> None:
         del st.session_state[key]
 
 
+def chosen_among(key: str, options: Sequence[Any]) -> None:
+    """`within`, and the choice made again if there is one: the address names it, also where another page made it."""
+    within(key, options)
+    if key in st.session_state:
+        st.session_state[key] = st.session_state[key]
+
+
 def mine(*clip: Clip | None) -> Clip | None:
     """The clip that was made on My clip, held in this session only; with an argument, remember that one (or None)."""
     if clip:
@@ -89,6 +96,7 @@ def choose_clip(library: Library) -> ClipChoice:
         ["Gym"] * bool(library.clips) + ["JHMDB"] * bool(jhmdb_folder()) + ["Data", "Upload"] + ["Mine"] * bool(mine())
     )
     left, right = st.columns([1, 2], vertical_alignment="bottom")
+    chosen_among("source", sources)
     source = left.selectbox(
         "Source", sources, key="source", bind="query-params",
         help="Gym clips are drawn so that what decides is known. Upload takes your own video and joints.",
@@ -134,6 +142,7 @@ def _upload(place: Any) -> ClipChoice:
 def choose_checkpoint(library: Library) -> BundledCheckpoint | Any:
     """The checkpoint selector: a bundled one, or an `Upload`, or None while nothing was uploaded."""
     keys = [checkpoint.key for checkpoint in library.checkpoints] + [OWN]
+    chosen_among("checkpoint", keys)
     key = str(st.selectbox("Checkpoint", keys, key="checkpoint", bind="query-params"))
     if key != OWN:
         return library.checkpoint(key)

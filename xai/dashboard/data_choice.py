@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl, urlencode
 
 import streamlit as st
 
-from xai.dashboard.choose import OWN, PAGES, ClipChoice, within
+from xai.dashboard.choose import OWN, PAGES, ClipChoice, chosen_among
 from xai.dashboard.data_sets import offers, splits_of
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def choose_split(set_place: Any, split_place: Any, keys: tuple[str, str] = ("set
     except ValueError as error:
         st.error(str(error))
         return None
-    within(keys[0], titles)
+    chosen_among(keys[0], titles)
     title = str(
         set_place.selectbox(
             "Data set", titles, key=keys[0], bind="query-params",
@@ -36,7 +36,7 @@ def choose_split(set_place: Any, split_place: Any, keys: tuple[str, str] = ("set
     )  # fmt: skip
     try:
         names = splits_of(data_live.dataset(title))
-        within(keys[1], names)
+        chosen_among(keys[1], names)
         name = split_place.selectbox("Split", names, key=keys[1], bind="query-params")
         with st.spinner("Opening the data set"):
             return data_live.split(title, str(name))
