@@ -22,7 +22,7 @@ from tests.xai.test_dashboard import ROOT, run_app
 from training.clip import Clip
 from xai.dashboard.add_here import read
 from xai.dashboard.basket import BESIDE, KEY, MOST, Basket, Item, first_figure, seen_from
-from xai.dashboard.basket_spec import GymClip, basket_of, drawn_from, request_of
+from xai.dashboard.basket_spec import BOARD, GymClip, basket_of, drawn_from, request_of
 from xai.dashboard.choose import ClipChoice
 from xai.dashboard.exporting import Opened, Served, animate, card_of, files, preview, report
 from xai.dashboard.jobs import Cancelled
@@ -33,7 +33,21 @@ from xai.dashboard.player import Place
 from xai.evidence import gather_evidence
 from xai.figures.compose import compose
 from xai.figures.latex import escaped, include
-from xai.figures.panel_kinds import Cube, Film, Joints, Ledger, Map, Order, Trust, Variants, Without
+from xai.figures.panel_kinds import (
+    Agreement,
+    Confusion,
+    Cube,
+    Film,
+    Joints,
+    LeaderBoard,
+    Ledger,
+    Map,
+    Order,
+    Trust,
+    Variants,
+    WhoReads,
+    Without,
+)
 from xai.figures.spec import FigureError
 from xai.methods import explain
 from xai.removal import from_json, predict_with
@@ -116,6 +130,10 @@ def test_every_kind_of_panel_comes_back_from_its_spec() -> None:
         Item(Variants(), BOW, (NONE, CROSS)),
         Item(Order(), KICK, (CROSS,)),
         Item(Without(taken), BOW, (CROSS,)),
+        Item(WhoReads(layer=1), KICK, (NONE,)),
+        Item(Confusion(("a", "no"), ("a", "no"), ((3, 0), (1, 2)), "Gym"), None, (CROSS,)),
+        Item(Agreement(("x", "y"), ((0.0, 0.5), (0.5, 0.0)), ((0.0, 0.1), (0.1, 0.0))), None, (NONE, CROSS)),
+        Item(LeaderBoard(BOARD), None, ()),
         width="slide", text=14.0, theme="dark", scale="per clip", dpi=150, caption="All of it: 100 %",
     )  # fmt: skip
     request = request_of(found)
@@ -124,6 +142,16 @@ def test_every_kind_of_panel_comes_back_from_its_spec() -> None:
     assert spec.clips["wave right hand"].endswith("wave-right-hand.npz")  # the background travels under its name
     assert request_of(again).text == request.text
     assert spec.height == 7.5
+
+
+def test_a_figure_of_panels_without_a_clip() -> None:
+    found = basket(Item(Confusion(("a",), ("a",), ((3,),), "Gym"), None, (CROSS,)))
+    assert found.items[0].title == "confusion matrix, Gym, gym-cross"
+    back, _ = basket_of(request_of(found).text, "spec.yaml", LIBRARY, Basket())
+    assert back.items == found.items
+    alone = basket(Item(LeaderBoard(BOARD, "mass"), None, ()))
+    back, _ = basket_of(request_of(alone).text, "spec.yaml", LIBRARY, Basket())
+    assert back.items == alone.items
 
 
 def test_a_clip_of_ones_own_is_found_again_only_in_its_session() -> None:
@@ -462,6 +490,7 @@ def test_what_a_page_has_measured_is_not_measured_again() -> None:
     ("page", "query", "labels"),
     [
         ("explore", {"clip": "kick left"}, {"Add to figure"}),
+        ("lessons", {"lesson": "4-three-tokens", "step": "2"}, set()),
         ("tokens", {}, {"Add to figure"}),
         ("break_it", {"clip": "kick left", "without": '[{"kind":"limbs","limbs":["left leg"]}]'}, {"Add to figure"}),
         ("trust", {"clip": "kick left", "compare": "true", "method_left": "ledger", "method_right": "ledger"},

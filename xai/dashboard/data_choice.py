@@ -6,10 +6,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import parse_qsl, urlencode
 
 import streamlit as st
+from streamlit.errors import StreamlitAPIException
 
 from xai.dashboard.choose import OWN, PAGES, ClipChoice, chosen_among
 from xai.dashboard.data_sets import offers, splits_of
@@ -80,9 +82,13 @@ def choose_link(link: str) -> None:
         st.session_state[name] = int(value) if name == "number" else value
 
 
-def open_link(link: str) -> NoReturn:
-    """Go to the page of a link whose choices were made."""
-    page = link.partition("?")[0].removeprefix("./") or "explore"
-    st.switch_page(
-        f"{PAGES}/{page}.py", query_params={}
-    )  # without any it would refuse while choices are in the address
+def open_link(link: str, here: str) -> NoReturn:
+    """Go to the page of a link whose choices were made; `here` is the page on which it was clicked."""
+    page, _, query = link.removeprefix("./").partition("?")
+    if page == here:
+        for name, value in parse_qsl(query):
+            with suppress(StreamlitAPIException):  # a choice that is on this page already writes itself
+                st.query_params[name] = value
+        st.rerun()
+    # Without any parameters it would refuse while choices of this page are in the address.
+    st.switch_page(f"{PAGES}/{page or 'explore'}.py", query_params={})

@@ -8,6 +8,7 @@ from typing import Any
 import streamlit as st
 
 from xai.dashboard import data_live
+from xai.dashboard.basket import add_of_data
 from xai.dashboard.data_choice import choose_link, member_link, member_query, open_link
 from xai.dashboard.data_grid import Tile, data_grid
 from xai.dashboard.data_matrix import cell_of, matrix_figure
@@ -18,6 +19,7 @@ from xai.dashboard.data_sets import Split
 from xai.dashboard.data_thumbnails import Thumbnail, address
 from xai.dashboard.methods_panel import visitor
 from xai.dashboard.shown import plain
+from xai.figures.panel_kinds import Confusion as Panel
 
 ANY = "any"
 PAGE = 24
@@ -63,7 +65,7 @@ def accuracy(verdicts: Verdicts, damaged: dict[int, str]) -> None:
                 st.markdown(f"And {count - 50} more.")
 
 
-def matrix(verdicts: Verdicts) -> None:
+def matrix(verdicts: Verdicts, network: Network) -> None:
     """The confusion matrix; a click shows the clips of a cell."""
     confusion = Confusion.of(verdicts)
     if not confusion.counts.any():
@@ -84,6 +86,10 @@ def matrix(verdicts: Verdicts) -> None:
         f"Clips by what they are (rows) and what they are said to be (columns); colour by share of the row{judged}. "
         f"Click a cell for its clips, and again for all.{shown}"
     )
+    counts = tuple(tuple(int(count) for count in row) for row in confusion.counts)
+    of = f"{network.name} on {verdicts.split.title}"
+    panel = Panel(confusion.rows, confusion.columns, counts, of)
+    add_of_data("confusion matrix", lambda: panel, [network.chosen])
 
 
 def _cell_clicked() -> None:
@@ -181,7 +187,7 @@ def _sheet(split: Split, shown: Sequence[int], tile: Callable[[int, Thumbnail | 
     waiting = _make(split, shown, panel)
     tiles = [tile(position, data_live.thumbnail(split, position)) for position in shown]
     if (opened := data_grid(tiles, f"{panel} grid", waiting, lambda tile: choose_link(tile.link))) is not None:
-        open_link(opened.link)
+        open_link(opened.link, panel)
 
 
 def shape_of(split: Split, picture: Thumbnail | None) -> dict[str, Any]:

@@ -23,8 +23,9 @@ import numpy as np
 from training.clip import Clip
 from training.clip_file import save_clip
 from training.recognizer import Recognizer
-from xai.dashboard.basket_spec import FOLDER, Request, is_own
+from xai.dashboard.basket_spec import BOARD, FOLDER, Request, is_own
 from xai.dashboard.kept import Kept
+from xai.dashboard.library import ASSETS
 from xai.evidence import Evidence, gather_evidence
 from xai.explanation import Explanation
 from xai.figures import animation
@@ -108,6 +109,11 @@ class Served(Sources):
 
     def open_recognizer(self, file: str) -> Recognizer:
         return self._opened.networks[file]
+
+    def scores(self, file: str) -> Path:
+        if file != BOARD:
+            raise ValueError(f"only {BOARD} can be drawn here, the leader-board that ships.")
+        return ASSETS / Path(BOARD).name
 
     def evidence(self, checkpoint: str | None, clip: str | None = None) -> Evidence:
         network, seen = self.recognizer(checkpoint), self.clip(clip)
