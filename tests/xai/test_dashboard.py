@@ -20,7 +20,7 @@ from xai.figures.player import FORMAT_VERSION, player_payload
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def run_app(page: str = "app.py", **query: str) -> AppTest:
+def run_app(page: str = "app.py", **query: str | list[str]) -> AppTest:
     app = AppTest.from_file(str(ROOT / page), default_timeout=60)
     for name, value in query.items():
         app.query_params[name] = value

@@ -182,7 +182,7 @@ def test_things_of_the_same_name_are_told_apart() -> None:
         ("checkpoint: gym-cross.safetensors\nclip: 'gym:bow:-1'\npanels: [film]", "line 2: there is no clip"),
         (
             "checkpoint: gym-cross.safetensors\nclip: bow.npz\npanels: [leader board: {scores: /etc/passwd}]",
-            "xai figure",
+            "only assets/leader_board.json",
         ),
         ("checkpoint: gym-cross.safetensors\nclip: bow.npz\njoints: /etc/hosts\npanels: [film]", "line 3: joints"),
         ("clip: bow.npz\npanels: [film]", "no checkpoint"),
@@ -490,7 +490,6 @@ def test_what_a_page_has_measured_is_not_measured_again() -> None:
     ("page", "query", "labels"),
     [
         ("explore", {"clip": "kick left"}, {"Add to figure"}),
-        ("lessons", {"lesson": "4-three-tokens", "step": "2"}, set()),
         ("tokens", {}, {"Add to figure"}),
         ("break_it", {"clip": "kick left", "without": '[{"kind":"limbs","limbs":["left leg"]}]'}, {"Add to figure"}),
         ("trust", {"clip": "kick left", "compare": "true", "method_left": "ledger", "method_right": "ledger"},
@@ -510,3 +509,12 @@ def test_every_view_has_its_button(page: str, query: dict[str, str], labels: set
         assert len(app.session_state[KEY].items) == count + 1
         assert app.toast, "nothing was said"
     request_of(app.session_state[KEY])
+
+
+def test_a_lesson_has_its_buttons() -> None:
+    app = run_app("xai/dashboard/pages/lessons.py", lesson="1-tokens")
+    assert not app.exception, app.exception
+    said = [json.loads(each.proto.json or "{}") for each in app.get("bidi_component")]
+    assert {"panels": ["film strip", "joint curves", "ledger"]} in said
+    presented = run_app("xai/dashboard/pages/lessons.py", lesson="1-tokens", present="1")
+    assert not any("panels" in json.loads(each.proto.json or "{}") for each in presented.get("bidi_component"))

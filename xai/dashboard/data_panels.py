@@ -149,11 +149,15 @@ def clips(
     positions: Sequence[int],
     tile: Callable[[int, Thumbnail | None], Tile],
     panel: str,
+    key: str = "sheet",
 ) -> None:
-    """One sheet of clips. Pictures are made for what is on it, and come as they are made."""
+    """One sheet of clips. Pictures are made for what is on it, and come as they are made.
+
+    `panel` begins with the name of the page; `key` names the sheet in the address.
+    """
     sheets = max(1, -(-len(positions) // PAGE))
-    if "sheet" in st.session_state:
-        st.session_state["sheet"] = min(max(1, int(st.session_state["sheet"] or 1)), sheets)
+    if key in st.session_state:
+        st.session_state[key] = min(max(1, int(st.session_state[key] or 1)), sheets)
     if not positions:
         st.info("No clip passes these filters; take one away.")
         return
@@ -162,7 +166,7 @@ def clips(
     left.markdown(f"**{count}**")
     sheet = 1
     if sheets > 1:
-        sheet = right.pagination(sheets, key="sheet", bind="query-params")
+        sheet = right.pagination(sheets, key=key, bind="query-params")
     shown = list(positions[(sheet - 1) * PAGE : sheet * PAGE])
     _sheet(split, shown, tile, panel)
 
@@ -187,7 +191,7 @@ def _sheet(split: Split, shown: Sequence[int], tile: Callable[[int, Thumbnail | 
     waiting = _make(split, shown, panel)
     tiles = [tile(position, data_live.thumbnail(split, position)) for position in shown]
     if (opened := data_grid(tiles, f"{panel} grid", waiting, lambda tile: choose_link(tile.link))) is not None:
-        open_link(opened.link, panel)
+        open_link(opened.link, panel.partition(" ")[0])
 
 
 def shape_of(split: Split, picture: Thumbnail | None) -> dict[str, Any]:
