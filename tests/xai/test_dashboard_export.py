@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import threading
 import time
 import zipfile
 from dataclasses import dataclass, replace
@@ -30,6 +29,7 @@ from xai.dashboard.kept import Kept
 from xai.dashboard.library import open_library
 from xai.dashboard.live import Upload
 from xai.dashboard.player import Place
+from xai.dashboard.turnstile import Turnstile
 from xai.evidence import gather_evidence
 from xai.figures.compose import compose
 from xai.figures.latex import escaped, include
@@ -224,7 +224,7 @@ def opened(found: Basket, kept: Kept | None = None) -> Opened:
     request = request_of(found)
     clips = {text: choice.open() for text, choice in request.clips.items()}
     networks = dict.fromkeys(request.checkpoints, NETWORK)
-    return Opened(request, clips, networks, kept or Kept(50, 1 << 28), threading.Semaphore(1))
+    return Opened(request, clips, networks, kept or Kept(50, 1 << 28), Turnstile(1))
 
 
 def small(*options: object, **looks: object) -> Basket:
@@ -512,9 +512,9 @@ def test_every_view_has_its_button(page: str, query: dict[str, str], labels: set
 
 
 def test_a_lesson_has_its_buttons() -> None:
-    app = run_app("xai/dashboard/pages/lessons.py", lesson="1-tokens")
+    app = run_app("xai/dashboard/pages/lessons.py", lesson="tokens")
     assert not app.exception, app.exception
     said = [json.loads(each.proto.json or "{}") for each in app.get("bidi_component")]
     assert {"panels": ["film strip", "joint curves", "ledger"]} in said
-    presented = run_app("xai/dashboard/pages/lessons.py", lesson="1-tokens", present="1")
+    presented = run_app("xai/dashboard/pages/lessons.py", lesson="tokens", present="1")
     assert not any("panels" in json.loads(each.proto.json or "{}") for each in presented.get("bidi_component"))

@@ -10,8 +10,9 @@ import streamlit as st
 from training.track_joints import Tracked, Tracker
 from xai.dashboard.basket import add_own
 from xai.dashboard.choose import PAGES, ClipChoice, choose_checkpoint, mine
-from xai.dashboard.draft import MOST_PLACED, Draft
+from xai.dashboard.draft import Draft
 from xai.dashboard.library import open_library
+from xai.dashboard.limits import limits
 from xai.dashboard.my_clip_parts import DRAFT, bring, cut, keep, layout_of, open_file
 from xai.dashboard.placing import Placed, Scene, placed, placing, placing_film
 from xai.dashboard.shown import plain
@@ -52,10 +53,10 @@ def place(draft: Draft) -> tuple[Draft, Tracked]:
     """The skeleton on the frames. Gives back the draft with what was placed, and the joints of every frame."""
     from xai.dashboard import own_clip
 
-    if len(draft) > MOST_PLACED:
+    if len(draft) > (most := limits().placed_frames):
         st.warning(
-            f"Joints are placed on at most {MOST_PLACED} frames, and this cut has {len(draft)}: move its ends closer "
-            "together, or bring joints from a file."
+            f"Joints are placed on at most {most} frames, and this cut has {len(draft)}: move its ends closer, or bring "
+            "joints from a file."
         )
         return draft, draft.joints()
     film, pictures = own_clip.film_of(draft)
