@@ -126,6 +126,11 @@ def bring(draft: Draft, checkpoint: Any) -> Draft:
 
     model = own_clip.pose_model_path()
     ways = WAYS if model else WAYS[:2]
+    if model is None:
+        st.caption(
+            f"Joints can also be estimated: name an RTMPose network, a local ONNX file, in {own_clip.POSE_MODEL} "
+            "before the server starts."
+        )
     left, right = st.columns([2, 5], vertical_alignment="bottom", gap="large")
     way = left.segmented_control(
         "Joints", ways, key="my way", default=ways[0], required=True, width="stretch", persist_state="session"

@@ -55,8 +55,8 @@ def place(draft: Draft) -> tuple[Draft, Tracked]:
 
     if len(draft) > (most := limits().placed_frames):
         st.warning(
-            f"Joints are placed on at most {most} frames, and this cut has {len(draft)}: move its ends closer, or bring "
-            "joints from a file."
+            f"Joints are placed on at most {most} frames, and this cut has {len(draft)}: move its ends closer, or "
+            "bring joints from a file."
         )
         return draft, draft.joints()
     film, pictures = own_clip.film_of(draft)
