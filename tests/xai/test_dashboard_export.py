@@ -34,6 +34,7 @@ from xai.evidence import gather_evidence
 from xai.figures.compose import compose
 from xai.figures.latex import escaped, include
 from xai.figures.panel_kinds import (
+    Ablation,
     Agreement,
     Confusion,
     Cube,
@@ -134,6 +135,7 @@ def test_every_kind_of_panel_comes_back_from_its_spec() -> None:
         Item(Confusion(("a", "no"), ("a", "no"), ((3, 0), (1, 2)), "Gym"), None, (CROSS,)),
         Item(Agreement(("x", "y"), ((0.0, 0.5), (0.5, 0.0)), ((0.0, 0.1), (0.1, 0.0))), None, (NONE, CROSS)),
         Item(LeaderBoard(BOARD), None, ()),
+        Item(Ablation(("none", "cross"), ((0.5, 0.6), (0.8,)), "Table 5"), None, ()),
         width="slide", text=14.0, theme="dark", scale="per clip", dpi=150, caption="All of it: 100 %",
     )  # fmt: skip
     request = request_of(found)

@@ -44,6 +44,8 @@ SPECS = {
     "counts: [[9, 1, 0], [0, 10, 0], [2, 0, 120]], of: gym-cross on Gym}, film]",
     "agreement": "panels: [agreement: {names: [none, cross], same: [[0.0, 0.9], [0.9, 0.0]], "
     "chance: [[0.0, 0.1], [0.1, 0.0]]}, ledger]",
+    "ablation": "width: column\npanels: [ablation: {rows: [without deformable, all three], accuracies: [[0.5, 0.6], "
+    "[0.8]], of: Table 4}, ledger]",
     "narrow variants": "width: column\ncheckpoints: {none: a, cross: c}\npanels: [variants: {classes: 3}]",
 }
 

@@ -31,7 +31,8 @@ MOST, BESIDE = 24, 3
 NAMES = {
     "film": "film strip", "joints": "joint curves", "ledger": "ledger", "cube": "space and time",
     "variants": "variants", "map": "map", "trust": "trust curves", "without": "break it", "order": "order test",
-    "flow": "who reads whom", "confusion": "confusion matrix", "agreement": "agreement", "leader board": "leader-board",
+    "flow": "who reads whom", "confusion": "confusion matrix", "agreement": "agreement", "ablation": "ablation",
+    "leader board": "leader-board",
 }  # fmt: skip
 Width = Literal["column", "wide column", "page", "slide"]
 INCHES: Mapping[str, float | str] = {"column": 3.25, "wide column": 3.5, "page": 6.75, "slide": "slide"}

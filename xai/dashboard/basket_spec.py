@@ -183,7 +183,7 @@ def _item(spec: FigureSpec, panel: Panel, networks: Mapping[str, Any], clips: Ma
         raise FigureError(
             f"{spec.file}, line {panel.line}: only {BOARD} can be drawn here, the leader-board that ships."
         )
-    if panel.kind == "leader board":
+    if panel.kind in ("leader board", "ablation"):  # numbers that no single checkpoint made
         return Item(options, None, (), panel.caption or "", panel.letter or "", beside)
     named = getattr(options, "checkpoints", None) or (getattr(options, "checkpoint", None),)
     if panel.kind in SEVERAL and not options.checkpoints:

@@ -77,6 +77,8 @@ class Limits:
     """Clips and answers that are kept for who asks the same."""
     cache_mb: int = 768
     """Megabytes that they take together; what was not asked for longest goes first."""
+    drafts_mb: int = 1024
+    """Megabytes of the videos that are open on My clip, of all visitors; who comes later is asked to wait."""
     networks: int = 6
     """Networks that are held; uploaded ones are counted apart."""
     thumbnails: int = 1500

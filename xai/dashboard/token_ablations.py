@@ -16,10 +16,12 @@ from typing import Any
 import plotly.graph_objects as go
 import streamlit as st
 
+from xai.dashboard.basket import add_of_data
 from xai.dashboard.choose import within
 from xai.dashboard.colours import ACCENT, GREY
 from xai.dashboard.library import ASSETS
 from xai.dashboard.token_answers import parted_clips
+from xai.figures.panel_kinds import Ablation
 
 COMMAND = "python -m training ablate --base gym-cross --out assets/ablations --seeds 3"
 FOLDER = ASSETS / "ablations"
@@ -157,6 +159,8 @@ def ablations_panel() -> None:
     caveat = " With one seed there is no interval: a difference may be chance." if min(seeds) == 1 else ""
     st.caption(f"{titles[table][1]} Accuracy at the last epoch; nothing is picked.{caveat}")
     names = [row.name for row in rows]
+    panel = Ablation(tuple(names), tuple(row.accuracies for row in rows), titles[table][0])
+    add_of_data("ablation", lambda: panel, [])
     within("rows", names)
     chosen = st.multiselect(
         "Clips on which these rows part", names, key="rows", bind="query-params",

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 
 from training.recognizer import Recognizer
 from xai.figures import grids, leader_board, panel_kinds
+from xai.figures.ablation import ablation
 from xai.figures.block import block
 from xai.figures.curves import joints, ledger, trust
 from xai.figures.enlarge import enlarge
@@ -249,8 +250,13 @@ def _agreement(area: Area, options: panel_kinds.Agreement, sources: Sources) -> 
     return grids.agreement(area, options)
 
 
+def _ablation(area: Area, options: panel_kinds.Ablation, sources: Sources) -> Drawn:
+    return ablation(area, options)
+
+
 DRAW: Mapping[str, Callable[[Area, Any, Sources], Drawn]] = {
     "film": _film, "joints": _joints, "ledger": _ledger, "variants": _variants, "map": _map, "trust": _trust,
     "cube": _cube, "without": _without, "order": _order, "flow": _flow,
-    "confusion": _confusion, "agreement": _agreement, "leader board": _leader_board,
+    "confusion": _confusion, "agreement": _agreement, "ablation": _ablation,
+    "leader board": _leader_board,
 }  # fmt: skip

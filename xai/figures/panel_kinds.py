@@ -170,6 +170,16 @@ class Agreement:
 
 
 @dataclass(frozen=True)
+class Ablation:
+    """Accuracy of networks that were trained with something changed. The numbers are in the spec."""
+
+    rows: tuple[str, ...] = field()
+    accuracies: tuple[tuple[float, ...], ...] = field()
+    """Of each row, seed by seed."""
+    of: str | None = None
+
+
+@dataclass(frozen=True)
 class LeaderBoard:
     """Methods of the known-cause benchmark beside what a map gets that knows nothing."""
 
@@ -182,5 +192,6 @@ class LeaderBoard:
 KINDS: Mapping[str, type[Any]] = {
     "film": Film, "joints": Joints, "ledger": Ledger, "variants": Variants, "map": Map, "trust": Trust,
     "cube": Cube, "without": Without, "order": Order, "flow": WhoReads,
-    "confusion": Confusion, "agreement": Agreement, "leader board": LeaderBoard,
+    "confusion": Confusion, "agreement": Agreement, "ablation": Ablation,
+    "leader board": LeaderBoard,
 }  # fmt: skip
