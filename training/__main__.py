@@ -156,10 +156,10 @@ def _train(options: argparse.Namespace) -> int:
 
 def _ablate(options: argparse.Namespace) -> int:
     import model
-    from training.ablate import TABLES, ablate, write_tables
+    from training.ablate import TABLES, Answers, ablate, write_answers, write_tables
     from training.engine import Run
-    from training.evaluate import evaluate
-    from training.sources import training_data
+    from training.evaluate import evaluate, predict
+    from training.sources import training_data, validation_positions
     from training.transforms import Normalisation
 
     if unknown := sorted(set(options.table) - set(TABLES)):
@@ -178,10 +178,22 @@ def _ablate(options: argparse.Namespace) -> int:
         normalisation = Normalisation(card.mean, card.std)
         return evaluate(network, data, size=card.size, frames=frames, normalisation=normalisation).top1
 
+    def answer(config: TrainConfig, checkpoint: Path) -> Answers | None:
+        network, card = model.load(checkpoint)
+        data, places = training_data(config.data)[1], validation_positions(config.data)
+        if len(places) != len(data):  # a pack leaves damaged clips out
+            return None
+        normalisation = Normalisation(card.mean, card.std)
+        found = predict(network, data, size=card.size, frames=card.frames, normalisation=normalisation)
+        said = tuple(found.logits.argmax(1).tolist())
+        target = tuple(data.targets[i] for i in found.index)
+        return Answers(config.data.source, data.labels, tuple(places[i] for i in found.index), target, said)
+
     done = []
     try:
-        for result in ablate(tables, options.base, options.set, options.seeds, options.out, train, test):
+        for result in ablate(tables, options.base, options.set, options.seeds, options.out, train, test, answer):
             done.append(result)
+            write_answers(options.out, done)
             write_tables(options.out, done, " ".join([options.base, *options.set]))
     except KeyboardInterrupt:
         print("Stopped; the same command goes on.")

@@ -5,6 +5,7 @@
 A row is the base recipe with a few changes. Every run lies in OUT/<table>/<row>/<seed>, goes on where it was when it
 was stopped, and is not run again when it is done; the table is written after each, so it can be read while others still
 run. All rows of a table have the same clips, budget and seeds. The base may be made cheaper with --set, for all alike.
+What each run says of every validation clip is kept beside it, so that rows can be compared clip by clip.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from typing import Any
 from training.checkpointing import read_log, write_atomically
 from training.config import TrainConfig, resolve
 
+ANSWERS = "answers.json"
 Changes = tuple[str, ...]
 """`a.b=c` as of --set."""
 
@@ -165,6 +167,23 @@ def markdown(table: Table, results: Sequence[Result], base: str) -> str:
     return "\n".join(lines) + "\n"
 
 
+@dataclass(frozen=True)
+class Answers:
+    """What one network says of the validation clips."""
+
+    source: str
+    """The data set, as the configuration names it."""
+    labels: tuple[str, ...]
+    positions: tuple[int, ...]
+    """Of the clips in the split `val` of the source."""
+    target: tuple[int, ...]
+    """Their classes in `labels`."""
+    said: tuple[int, ...]
+    """The class that the network gives to each."""
+
+
+Answer = Callable[[TrainConfig, Path], Answers | None]
+"""(configuration, checkpoint): what it says of the validation clips; None if it is not known which clips they are."""
 Train = Callable[[TrainConfig, Path, bool], None]
 """(configuration, folder, whether to go on): trains one run to its end."""
 Test = Callable[[TrainConfig, Path, Mapping[str, int]], float]
@@ -186,20 +205,52 @@ def tested(config: TrainConfig, folder: Path, table: Table, result: Result, test
     yield Result("as in training", result.seed, result.accuracy, result.seconds)
 
 
+def answered(config: TrainConfig, folder: Path, answer: Answer) -> None:
+    """Keep what a finished run says of the validation clips, unless it is kept."""
+    path = folder / ANSWERS
+    if not path.is_file() and (found := answer(config, folder / "last.safetensors")) is not None:
+        write_atomically(path, json.dumps(vars(found)).encode())
+
+
 def ablate(
-    tables: Sequence[str], base: str, shared: Sequence[str], seeds: int, out: Path, train: Train, test: Test
-) -> Iterator[tuple[str, Result]]:
+    tables: Sequence[str], base: str, shared: Sequence[str], seeds: int, out: Path, train: Train, test: Test,
+    answer: Answer | None = None,
+) -> Iterator[tuple[str, Result]]:  # fmt: skip
     """Train what is missing, seed by seed so that all rows grow alike, and yield (table, result) of every run."""
     for seed in range(seeds):
         for name in tables:
             for row, changes in TABLES[name].rows.items():
-                folder = out / name / row.replace(" ", "-").replace(",", "") / str(seed)
+                folder = folder_of(out, name, row, seed)
                 config, result = configured(base, shared, changes, seed), result_of(folder, row, seed)
                 if result is None:
                     train(config, folder, (folder / "last.pt").is_file())
                     result = result_of(folder, row, seed)
                 if result is not None:
+                    if answer is not None:
+                        answered(config, folder, answer)
                     yield from ((name, each) for each in tested(config, folder, TABLES[name], result, test))
+
+
+def folder_of(out: Path, table: str, row: str, seed: int) -> Path:
+    """Where a run lies."""
+    return out / table / row.replace(" ", "-").replace(",", "") / str(seed)
+
+
+def write_answers(out: Path, results: Sequence[tuple[str, Result]]) -> None:
+    """`answers.json`: what every run that is done says, clip by clip; without runs on other clips than the first."""
+    head: dict[str, Any] | None = None
+    runs = []
+    for name, result in results:
+        path = folder_of(out, name, result.row, result.seed) / ANSWERS
+        if not path.is_file():
+            continue
+        found = json.loads(path.read_text(encoding="utf-8"))
+        said = found.pop("said")
+        head = head or found
+        if found == head:
+            runs.append({"table": name, "row": result.row, "seed": result.seed, "said": said})
+    if head is not None:
+        write_atomically(out / ANSWERS, (json.dumps({**head, "runs": runs}) + "\n").encode())
 
 
 def write_tables(out: Path, results: Sequence[tuple[str, Result]], base: str) -> None:

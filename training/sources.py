@@ -130,6 +130,13 @@ def training_data(
     return repeated(train, config.repeat), val
 
 
+def validation_positions(config: DataConfig) -> tuple[int, ...]:
+    """Where the validation clips of a configuration are in the split `val` of its source, packed or not."""
+    whole = split_of(open_source(config.source), "val")
+    place = {index: position for position, index in enumerate(whole.clips.indices)}
+    return tuple(place[index] for index in _chosen(whole, config, "val").clips.indices)
+
+
 def repeated(data: ClipSet, times: Mapping[str, int]) -> ClipSet:
     """The clips of some labels several times over: once all in their order, then the repeated ones in theirs."""
     if unknown := sorted(set(times) - set(data.labels)):

@@ -6,7 +6,8 @@
 
 A list of removals is applied in its order, each to what the ones before it left. Places are pixels (x, y) of the
 ORIGINAL clip and frames are its numbers, wherever a frame stands after the time order changed; frames that the network
-does not read change nothing. What happens to pixels and joints is in xai/edits.py, the passes are in xai/rerun.py.
+does not read change nothing, and how many it reads is settled first (`Thin`). What happens to pixels and joints is in
+xai/edits.py, the passes are in xai/rerun.py.
 """
 
 from __future__ import annotations
@@ -22,7 +23,6 @@ import numpy as np
 
 from training.clip import Clip
 from training.recognizer import Prediction, Recognizer
-from training.view import segment_middles
 from xai import edits
 from xai.edits import Cover, FrameHow, JointHow
 from xai.question import Question
@@ -31,6 +31,8 @@ from xai.rerun import NOTHING, Exchange, Rerun
 
 LARGEST_TEXT = 1 << 16
 MOST_REMOVALS = 64
+MOST_FRAMES = 24
+"""That are read of a clip: twice as many as the paper trains on."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,18 +122,20 @@ class Limbs(Removal):
 
 @dataclass(frozen=True)
 class People(Removal):
-    """All joints of these people, as if nobody had been detected; their pixels stay."""
+    """All joints of these people: as if nobody had been detected, or at rest; their pixels stay."""
 
     kind: ClassVar[str] = "people"
     people: Numbers
     frames: Numbers | None = None
+    how: JointHow = "unseen"
 
     @property
     def in_words(self) -> str:
-        return f"{people_in_words(self.people)} without joints{when(self.frames)}"
+        words = "without joints" if self.how == "unseen" else _JOINT_WORDS[self.how]
+        return f"{people_in_words(self.people)} {words}{when(self.frames)}"
 
     def apply(self, shown: Shown) -> Shown:
-        return _without_joints(shown, list(range(len(shown.clip.layout))), self.people, self.frames, "unseen")
+        return _without_joints(shown, list(range(len(shown.clip.layout))), self.people, self.frames, self.how)
 
 
 @dataclass(frozen=True)
@@ -311,23 +315,28 @@ class TimeOrder(Removal):
 
 @dataclass(frozen=True)
 class Thin(Removal):
-    """Only `count` evenly spaced frames of those that the network reads."""
+    """The network reads `count` frames of the whole clip, evenly spaced, in place of as many as it was trained on.
+
+    Which frames are read is settled before anything is done to them, wherever in the list this stands; of several the
+    last one counts. A clip that has fewer is read whole.
+    """
 
     kind: ClassVar[str] = "thin"
     count: int
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.count < 1:
-            raise ValueError("At least one frame must stay; thin out to a count of 1 or more.")
+        if not 1 <= self.count <= MOST_FRAMES:
+            raise ValueError(
+                f"The network can be shown 1 to {MOST_FRAMES} frames of a clip; {self.count} were asked for."
+            )
 
     @property
     def in_words(self) -> str:
-        return f"only {self.count} frame{'s' * (self.count > 1)}"
+        return f"{self.count} frame{'s' * (self.count > 1)} read"
 
     def apply(self, shown: Shown) -> Shown:
-        order = segment_middles(len(shown.index), min(self.count, len(shown.index)))
-        return _reordered(shown, order, shown.clip.time[order])
+        return shown  # `shown_with` has chosen the frames
 
 
 KINDS: dict[str, type[Removal]] = {
@@ -341,6 +350,8 @@ KINDS: dict[str, type[Removal]] = {
 def shown_with(rerun: Rerun, removals: Sequence[Removal], others: Mapping[str, Clip] | None = None) -> Shown:
     """What `removals` leave of a clip. Raises ValueError in one sentence for what clip or network do not have."""
     network = rerun.recognizer.network
+    for thin in [removal for removal in removals if isinstance(removal, Thin)][-1:]:
+        rerun = rerun.reading(thin.count)
     shown = Shown(rerun.seen, rerun.index, network.config, network.slots, others=others or {})
     for removal in removals:
         shown = removal.apply(shown)

@@ -105,16 +105,31 @@ class Rerun:
     """[T] int: their numbers in the clip they were taken from."""
     view: View
     """How the network sees `seen`."""
+    clip: Clip
+    """The whole clip."""
 
     @classmethod
     def of(cls, recognizer: Recognizer, clip: Clip, view: View | None = None) -> Rerun:
         view = view or recognizer.view(clip)
         index = np.asarray(view.frame_index)
-        return cls(recognizer, clip.take(index), index, replace(view, frame_index=np.arange(len(index))))
+        return cls(recognizer, clip.take(index), index, replace(view, frame_index=np.arange(len(index))), clip)
 
     @classmethod
     def of_question(cls, question: Question) -> Rerun:
         return cls.of(question.recognizer, question.clip, question.view)
+
+    def reading(self, frames: int) -> Rerun:
+        """The same, reading so many frames of the whole clip, evenly spaced: at most all that it has."""
+        index = self.recognizer.view(self.clip, min(frames, len(self.clip))).frame_index
+        return Rerun.of(self.recognizer, self.clip, replace(self.view, frame_index=index))
+
+    @property
+    def nbytes(self) -> int:
+        """What all of it takes, with `tensors` and `features`, which are computed when they are first needed."""
+        height, width = self.view.size
+        features = getattr(self.recognizer.network.config, "width", 0) * len(self.seen) * height * width  # F_a: 4 B / 4
+        read = 4 * 3 * len(self.seen) * height * width
+        return features + features // 4 + read + self.seen.frames.nbytes + self.clip.frames.nbytes
 
     @cached_property
     def tensors(self) -> tuple[Tensor, Tensor, Tensor]:

@@ -73,9 +73,12 @@ def test_from_nothing_predicted_to_one_clip_in_explore(app: str, open_page: Open
     expect(page.locator(".clips .title")).to_have_text(["kick right"])
     expect(page).to_have_url(re.compile("labelled=kick"))
 
+    page.evaluate("window.sameDocument = true")
     page.locator(".clips a").click()
     expect(page.locator(".player")).to_be_visible()
+    assert page.evaluate("window.sameDocument"), "the application was loaded anew, so the session is another"
     expect(page).to_have_url(re.compile("source=Data"))
+    expect(page).to_have_url(re.compile("set=Three"))
     expect(page).to_have_url(re.compile("number=2"))
     expect(page.get_by_role("spinbutton", name="Clip of 3")).to_have_value("2")
 
@@ -100,7 +103,9 @@ def test_a_clip_on_which_variants_part_opens_in_the_lanes(app: str, open_page: O
     expect(page.get_by_role("button", name="Cancel")).to_have_count(0)
     first = page.locator(".clips li").first
     number = first.get_attribute("data-number")
+    page.evaluate("window.sameDocument = true")
     first.locator("a").click()
-    expect(page).to_have_url(re.compile(f"number={number}"))
+    expect(page).to_have_url(re.compile("set=Three"))
+    assert page.evaluate("window.sameDocument"), "the application was loaded anew, so the session is another"
     expect(page.get_by_role("spinbutton", name="Clip of 3")).to_have_value(str(number))
     expect(page.locator(".player .lane h2")).to_have_count(3)

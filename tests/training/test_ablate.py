@@ -9,8 +9,20 @@ import pytest
 
 import model
 from training.__main__ import main
-from training.ablate import TABLES, Result, ablate, configured, markdown, result_of, spread_of, write_tables
-from training.config import TrainConfig
+from training.ablate import (
+    TABLES,
+    Answers,
+    Result,
+    ablate,
+    configured,
+    markdown,
+    result_of,
+    spread_of,
+    write_answers,
+    write_tables,
+)  # fmt: skip
+from training.config import DataConfig, TrainConfig
+from training.sources import open_source, split_of, training_data, validation_positions
 
 
 @pytest.mark.parametrize("table", list(TABLES))
@@ -75,6 +87,49 @@ def test_what_is_done_is_not_run_again(tmp_path: Path) -> None:
     assert "| cross | 45.0 ± 63.5 % | 2 | 1.0 |" in text
     assert "| 2 frames | 20.0 ± 0.0 % | 2 | 1.0 |" in text
     assert len(json.loads((tmp_path / "results.json").read_text())) == len(results)
+
+
+def test_what_each_run_says_is_kept_clip_by_clip(tmp_path: Path) -> None:
+    asked: list[str] = []
+
+    def train(config: TrainConfig, folder: Path, resume: bool) -> None:
+        fake_run(folder, 0.5)
+
+    def answer(config: TrainConfig, checkpoint: Path) -> Answers:
+        asked.append(checkpoint.parent.relative_to(tmp_path).as_posix())
+        source = "elsewhere" if config.model.token_mode == "single" and config.run.seed else "gym"
+        return Answers(source, ("a", "b"), (0, 4), (0, 1), (0, len(asked) % 2))
+
+    def run() -> list[tuple[str, Result]]:
+        return list(ablate(["tokens"], "gym-cross", [], 2, tmp_path, train, lambda *_: 0.0, answer))
+
+    results = run()
+    assert len(asked) == 6
+    assert run() == results
+    assert len(asked) == 6  # kept, not asked again
+    write_answers(tmp_path, results)
+    found = json.loads((tmp_path / "answers.json").read_text())
+    assert (found["source"], found["labels"], found["positions"], found["target"]) == (
+        "gym",
+        ["a", "b"],
+        [0, 4],
+        [0, 1],
+    )
+    assert [(run["row"], run["seed"]) for run in found["runs"]] == [
+        ("none", 0), ("single", 0), ("cross", 0), ("none", 1), ("cross", 1),
+    ]  # fmt: skip
+    assert [run["said"] for run in found["runs"][:2]] == [[0, 1], [0, 0]]
+
+
+def test_positions_are_those_of_the_whole_split() -> None:
+    config = DataConfig(
+        source="gym?train=36&val=72&size=32&frames=4", val_clips=4, labels=("bow", "look up"), pack=False
+    )
+    places, val = validation_positions(config), training_data(config)[1]
+    whole = split_of(open_source(config.source), "val")
+    assert len(places) == len(val) == 4
+    assert [whole.labels[whole.targets[place]] for place in places] == [val.labels[t] for t in val.targets]
+    assert [whole.clips[place].fingerprint for place in places] == [val.clips[i].fingerprint for i in range(4)]
 
 
 def test_spread_by_hand() -> None:

@@ -11,14 +11,16 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from tests.xai.clips import noise_clip, random_recognizer
 from xai.dashboard.library import ASSETS, open_library
 from xai.evidence import gather_evidence
+from xai.figures.cube import cube_arrays, cube_figure
 from xai.figures.player import FORMAT_VERSION, player_payload
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def run_app(page: str = "app.py", **query: str) -> AppTest:
+def run_app(page: str = "app.py", **query: str | list[str]) -> AppTest:
     app = AppTest.from_file(str(ROOT / page), default_timeout=60)
     for name, value in query.items():
         app.query_params[name] = value
@@ -108,6 +110,20 @@ def test_a_pickle_as_checkpoint_is_refused() -> None:
     app.get("file_uploader")[0].set_value(("x.safetensors", pickle.dumps([1]), "application/octet-stream")).run()
     assert not app.exception
     assert "not a safetensors file" in app.error[0].value
+
+
+def test_the_cube_draws_places_where_they_are() -> None:
+    evidence = gather_evidence(random_recognizer(), noise_clip())
+    arrays = cube_arrays(player_payload(evidence))
+    assert arrays is not None
+    given = arrays.of(1, 0)
+    figure = cube_figure(**given, keep=1)
+    heaviest = int(given["mass"].argmax())
+    t, x, y = evidence.sampling_points.companions["place"][1, heaviest]
+    dots = figure.data[-1]
+    assert (dots.x[0], dots.y[0], dots.z[0]) == pytest.approx((x, t, y), abs=0.02)
+    without = gather_evidence(random_recognizer(deformable="off"), noise_clip())
+    assert cube_arrays(player_payload(without)) is None
 
 
 def test_traces_are_plain_gzipped_json() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -11,10 +12,12 @@ from streamlit.testing.v1 import AppTest
 
 from tests.xai.clips import noise_clip, random_recognizer
 from tests.xai.test_dashboard import run_app
+from training.clip_file import load_clip
 from xai.dashboard.break_controls import Scene
 from xai.dashboard.breaking import Answer, History, answer_html, ledger_html, sentence, stage
 from xai.dashboard.changed import ByName, change, changed_payload, in_words
 from xai.dashboard.film import Film
+from xai.dashboard.film_points import Points
 from xai.dashboard.library import open_library
 from xai.dashboard.shown import plain
 from xai.evidence import gather_evidence
@@ -93,7 +96,7 @@ def test_words_count_as_the_page_does() -> None:
         in_words(Joints(("neck",), frames=(1,)), index) == "neck not detected in frames that the network does not read"
     )
     assert in_words(Offsets((0, 1)), index) == "no offsets in block 1 and 2"
-    assert in_words(Thin(2), index) == "only 2 frames"
+    assert in_words(Thin(2), index) == "2 frames read"
     changed = change(Rerun.of(random_recognizer(), noise_clip()), (TimeOrder("reverse"),), {})
     assert changed.numbers == (5, 4, 3, 2, 1)
     assert changed.words == ("backwards",)
@@ -148,9 +151,13 @@ def test_joints_that_were_taken_away_are_ringed_in_their_own_frame() -> None:
     clip = noise_clip()
     rerun = Rerun.of(random_recognizer(), clip)
     untouched = Film.of_clip(rerun.seen)
-    for order in (TimeOrder("reverse"), Thin(2)):
+    for order in (TimeOrder("reverse"), Thin(2), Thin(8)):
         changed = change(rerun, (Joints(("neck",)), order), {})
-        same = untouched.take([number - 1 for number in changed.numbers])
+        same = Film.of_clip(changed.before, changed.numbers)
+        if not changed.other_frames:
+            again = untouched.take([number - 1 for number in changed.numbers])
+            assert again.numbers == same.numbers
+            assert (again.frames == same.frames).all()
         now = Film.of_clip(changed.shown.clip, changed.numbers)
         assert same.numbers == now.numbers
         assert same.joints == pytest.approx(now.joints)
@@ -161,11 +168,34 @@ def test_the_scene_offers_what_clip_and_network_have() -> None:
     library = open_library()
     payload = library.payload("gym-none", "hand-over")
     assert payload is not None
-    scene = Scene.of(payload, True, ("bow",))
+    scene = Scene.of(payload, clip := load_clip(library.clip("hand-over").path), ("bow",))
+    assert (scene.mask, scene.length) == (True, len(clip))
+    assert not Scene.of(payload, replace(clip, person_mask=None), ()).mask
     assert scene.people == (0, 1)
     assert scene.tokens == ("patches", "joints")
     assert scene.frames(1, 12) is None
     assert scene.frames(2, 3) == list(scene.numbers[1:3])
+
+
+def test_points_lie_where_the_pass_read_and_the_film_shows_them() -> None:
+    recognizer, clip = random_recognizer(), noise_clip()
+    evidence = gather_evidence(recognizer, clip)
+    assert evidence.sampling_points is not None
+    untouched = change(Rerun.of(recognizer, clip), (), {}).points
+    stored = Points.of_payload(player_payload(evidence))
+    assert len(untouched) == len(stored) == recognizer.network.config.layers
+    for mine, its in zip(untouched, stored, strict=True):
+        assert mine.place == pytest.approx(its.place, abs=0.02)
+        assert mine.mass == pytest.approx(its.mass, abs=1e-3)
+    still = change(Rerun.of(recognizer, clip), (Offsets(),), {}).points[-1]
+    assert still.place == pytest.approx(still.reference, abs=1e-4)
+    one = Points(np.array([[2.2, 30.0, 20.0]]), np.array([[2.0, 30.0, 20.0]]), np.ones(1))
+    film = Film.of_clip(clip)
+    images = [np.zeros_like(frame) for frame in film.frames]
+    one.draw(images, film, clip.size[1])
+    assert [bool(image.any()) for image in images[:4]] == [False, False, True, False]
+    assert images[2][20, 30].any()
+    assert change(Rerun.of(random_recognizer(deformable="off"), clip), (), {}).points == ()
 
 
 # ---- The page -------------------------------------------------------------------------------------------------------
@@ -272,3 +302,25 @@ def test_every_kind_of_removal_has_a_button_that_makes_it() -> None:
         "joints", "people", "frames", "region", "ground", "background", "modality", "tokens", "offsets", "order",
         "thin",
     }  # fmt: skip
+
+
+def test_more_frames_than_usual_are_read_and_the_link_says_where_the_page_stands() -> None:
+    app = open_page(clip="kick left", without='[{"kind":"thin","count":16}]', at="15", points="1")
+    assert not app.error
+    assert app.slider(key="at").value == 15
+    assert app.slider(key="at").max == 16
+    assert any("which has 16" in caption.value for caption in app.caption)
+    order = [element.label for element in app.selectbox]
+    assert "What adds up to the logit of" in order
+    app = open_page(clip="kick left", at="99")
+    assert 1 <= app.slider(key="at").value <= 12
+
+
+def test_a_clip_of_a_data_set_can_have_its_background_exchanged() -> None:
+    app = open_page(source="Data", set="Gym", split="test", number="1")
+    app.session_state["what"] = "Background"
+    app.run()
+    assert not app.info
+    press(app, "Paste it behind the people")
+    assert not app.error
+    assert [each["kind"] for each in link(app)] == ["background"]

@@ -13,6 +13,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from model import checkpoint_hash
@@ -24,7 +25,8 @@ from training.errors import ClipError
 from training.pack import write_pack
 from training.skeleton import JHMDB
 from xai.dashboard import data_live
-from xai.dashboard.data_choice import member_link, member_query
+from xai.dashboard.data_choice import choose_link, member_link, member_query, open_link
+from xai.dashboard.data_grid import Tile, clicked
 from xai.dashboard.data_matrix import cell_of, matrix_figure
 from xai.dashboard.data_panels import explore_tile
 from xai.dashboard.data_predictions import CACHE, Predicted, content_hash, file_name, find, forget, predict_some, prune
@@ -525,3 +527,31 @@ def test_predictions_that_ship_fit_what_ships() -> None:
         found = Predicted.read(path, len(gym))
         assert found is not None
         assert found.done == len(gym)
+
+
+# ---- Opening a clip -------------------------------------------------------------------------------------------------
+
+
+def test_a_click_names_a_tile_of_the_sheet_and_nothing_else() -> None:
+    tiles = [Tile(3, "./?number=3", "a"), Tile(4, "./?number=4", "b")]
+    assert clicked(tiles, 4) is tiles[1]
+    for other in (None, 5, "4", True, {"number": 4}):
+        assert clicked(tiles, other) is None
+
+
+def test_a_clip_opens_in_the_session_and_a_checkpoint_of_ones_own_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    state: dict[str, object] = {"checkpoint": "upload", "basket": "full"}
+    gone: list[str] = []
+    monkeypatch.setattr(st, "switch_page", lambda page, query_params: gone.append(page))
+    monkeypatch.setattr(st, "session_state", state)
+    split = six()
+    link = member_link("", member_query(split, 1, "upload"))
+    choose_link(link)
+    open_link(link, "data")
+    where = {"source": "Data", "set": "Six", "split": "test", "basket": "full"}
+    assert state == where | {"number": 2, "checkpoint": "upload"}
+    link = member_link("tokens", member_query(split, 2, "gym-cross"))
+    choose_link(link)
+    open_link(link, "data")
+    assert state == where | {"number": 3, "checkpoint": "gym-cross"}
+    assert gone == ["xai/dashboard/pages/explore.py", "xai/dashboard/pages/tokens.py"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import threading
 import time
 import zipfile
 from dataclasses import dataclass, replace
@@ -22,7 +21,7 @@ from tests.xai.test_dashboard import ROOT, run_app
 from training.clip import Clip
 from xai.dashboard.add_here import read
 from xai.dashboard.basket import BESIDE, KEY, MOST, Basket, Item, first_figure, seen_from
-from xai.dashboard.basket_spec import GymClip, basket_of, drawn_from, request_of
+from xai.dashboard.basket_spec import BOARD, GymClip, basket_of, drawn_from, request_of
 from xai.dashboard.choose import ClipChoice
 from xai.dashboard.exporting import Opened, Served, animate, card_of, files, preview, report
 from xai.dashboard.jobs import Cancelled
@@ -30,10 +29,26 @@ from xai.dashboard.kept import Kept
 from xai.dashboard.library import open_library
 from xai.dashboard.live import Upload
 from xai.dashboard.player import Place
+from xai.dashboard.turnstile import Turnstile
 from xai.evidence import gather_evidence
 from xai.figures.compose import compose
 from xai.figures.latex import escaped, include
-from xai.figures.panel_kinds import Cube, Film, Joints, Ledger, Map, Order, Trust, Variants, Without
+from xai.figures.panel_kinds import (
+    Ablation,
+    Agreement,
+    Confusion,
+    Cube,
+    Film,
+    Joints,
+    LeaderBoard,
+    Ledger,
+    Map,
+    Order,
+    Trust,
+    Variants,
+    WhoReads,
+    Without,
+)
 from xai.figures.spec import FigureError
 from xai.methods import explain
 from xai.removal import from_json, predict_with
@@ -117,6 +132,11 @@ def test_every_kind_of_panel_comes_back_from_its_spec() -> None:
         Item(Variants(), BOW, (NONE, CROSS)),
         Item(Order(), KICK, (CROSS,)),
         Item(Without(taken), BOW, (CROSS,)),
+        Item(WhoReads(layer=1), KICK, (NONE,)),
+        Item(Confusion(("a", "no"), ("a", "no"), ((3, 0), (1, 2)), "Gym"), None, (CROSS,)),
+        Item(Agreement(("x", "y"), ((0.0, 0.5), (0.5, 0.0)), ((0.0, 0.1), (0.1, 0.0))), None, (NONE, CROSS)),
+        Item(LeaderBoard(BOARD), None, ()),
+        Item(Ablation(("none", "cross"), ((0.5, 0.6), (0.8,)), "Table 5"), None, ()),
         width="slide", text=14.0, theme="dark", scale="per clip", dpi=150, caption="All of it: 100 %",
     )  # fmt: skip
     request = request_of(found)
@@ -125,6 +145,16 @@ def test_every_kind_of_panel_comes_back_from_its_spec() -> None:
     assert spec.clips["wave right hand"].endswith("wave-right-hand.npz")  # the background travels under its name
     assert request_of(again).text == request.text
     assert spec.height == 7.5
+
+
+def test_a_figure_of_panels_without_a_clip() -> None:
+    found = basket(Item(Confusion(("a",), ("a",), ((3,),), "Gym"), None, (CROSS,)))
+    assert found.items[0].title == "confusion matrix, Gym, gym-cross"
+    back, _ = basket_of(request_of(found).text, "spec.yaml", LIBRARY, Basket())
+    assert back.items == found.items
+    alone = basket(Item(LeaderBoard(BOARD, "mass"), None, ()))
+    back, _ = basket_of(request_of(alone).text, "spec.yaml", LIBRARY, Basket())
+    assert back.items == alone.items
 
 
 def test_a_clip_of_ones_own_is_found_again_only_in_its_session() -> None:
@@ -155,7 +185,7 @@ def test_things_of_the_same_name_are_told_apart() -> None:
         ("checkpoint: gym-cross.safetensors\nclip: 'gym:bow:-1'\npanels: [film]", "line 2: there is no clip"),
         (
             "checkpoint: gym-cross.safetensors\nclip: bow.npz\npanels: [leader board: {scores: /etc/passwd}]",
-            "xai figure",
+            "only assets/leader_board.json",
         ),
         ("checkpoint: gym-cross.safetensors\nclip: bow.npz\njoints: /etc/hosts\npanels: [film]", "line 3: joints"),
         ("clip: bow.npz\npanels: [film]", "no checkpoint"),
@@ -197,7 +227,7 @@ def opened(found: Basket, kept: Kept | None = None) -> Opened:
     request = request_of(found)
     clips = {text: choice.open() for text, choice in request.clips.items()}
     networks = dict.fromkeys(request.checkpoints, NETWORK)
-    return Opened(request, clips, networks, kept or Kept(50, 1 << 28), threading.Semaphore(1))
+    return Opened(request, clips, networks, kept or Kept(50, 1 << 28), Turnstile(1))
 
 
 def small(*options: object, **looks: object) -> Basket:
@@ -479,3 +509,12 @@ def test_every_view_has_its_button(page: str, query: dict[str, str], labels: set
         assert len(app.session_state[KEY].items) == count + 1
         assert app.toast, "nothing was said"
     request_of(app.session_state[KEY])
+
+
+def test_a_lesson_has_its_buttons() -> None:
+    app = run_app("xai/dashboard/pages/lessons.py", lesson="tokens")
+    assert not app.exception, app.exception
+    said = [json.loads(each.proto.json or "{}") for each in app.get("bidi_component")]
+    assert {"panels": ["film strip", "joint curves", "ledger"]} in said
+    presented = run_app("xai/dashboard/pages/lessons.py", lesson="tokens", present="1")
+    assert not any("panels" in json.loads(each.proto.json or "{}") for each in presented.get("bidi_component"))

@@ -8,6 +8,8 @@ import time
 import pytest
 
 from xai.dashboard.jobs import Jobs, Progress
+from xai.dashboard.kept import Kept
+from xai.dashboard.turnstile import Turnstile
 
 SOON = 20.0
 
@@ -150,3 +152,81 @@ def test_long_jobs_run_beside_each_other_where_the_server_allows() -> None:
     for gate in gates:
         gate.open.set()
     until(lambda: all(jobs.standing(name).state == "done" for name in "abc"))  # type: ignore[union-attr]
+
+
+def test_results_are_bounded_by_their_bytes_and_what_is_gone_is_computed_again() -> None:
+    store, runs = Kept(100, 5_000), []
+
+    def work(progress: Progress) -> bytes:
+        runs.append(1)
+        return bytes(2_000)
+
+    jobs = Jobs(store=store)
+    for key in "abc":
+        jobs.ask(key, work, "who")
+        jobs.wait(key, SOON)
+    assert [jobs.standing(key) is not None for key in "abc"] == [False, True, True]
+    assert store.bytes <= 5_000
+    jobs.ask("c", work, "who")
+    assert len(runs) == 3
+    jobs.ask("a", work, "who")
+    jobs.wait("a", SOON)
+    assert len(runs) == 4
+    assert jobs.standing("a").result == bytes(2_000)  # type: ignore[union-attr]
+
+
+# ---- The turnstile --------------------------------------------------------------------------------------------------
+
+
+def test_the_turnstile_lets_in_who_came_first_and_says_how_many_wait() -> None:
+    turnstile, done, said = Turnstile(1), [], []
+
+    def go(name: str) -> None:
+        with turnstile.told(lambda ahead: said.append((name, ahead))):
+            done.append(name)
+
+    with turnstile:
+        threads = []
+        for place, name in enumerate("ab"):
+            threads.append(threading.Thread(target=go, args=(name,)))
+            threads[-1].start()
+            until(lambda name=name, place=place: (name, place) in said)
+        assert done == []
+    for thread in threads:
+        thread.join(SOON)
+    assert done == ["a", "b"]
+
+
+def test_who_gives_up_at_the_turnstile_leaves_the_queue_to_others() -> None:
+    turnstile = Turnstile(1)
+
+    def leave(ahead: int) -> None:
+        raise KeyboardInterrupt
+
+    with turnstile, pytest.raises(KeyboardInterrupt), turnstile.told(leave):
+        pass
+    said: list[int] = []
+    with turnstile.told(said.append):
+        assert said == []  # nobody is in the way
+
+
+def test_who_waits_for_somebody_who_gave_up_computes_it() -> None:
+    kept, begun, found = Kept(4, 1 << 20), threading.Event(), []
+
+    def leaves() -> str:
+        begun.set()
+        time.sleep(0.1)
+        raise KeyboardInterrupt
+
+    def first() -> None:
+        with pytest.raises(KeyboardInterrupt):
+            kept.get("x", leaves)
+
+    threads = [threading.Thread(target=first)]
+    threads[0].start()
+    begun.wait(SOON)
+    threads.append(threading.Thread(target=lambda: found.append(kept.get("x", lambda: "made"))))
+    threads[1].start()
+    for thread in threads:
+        thread.join(SOON)
+    assert found == ["made"]

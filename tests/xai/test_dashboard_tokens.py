@@ -17,6 +17,7 @@ from xai.dashboard import token_ablations
 from xai.dashboard.data_scores import Share, Verdicts
 from xai.dashboard.token_ablations import ablation_figure, read_runs, rows_of
 from xai.dashboard.token_agreement import agreement_figure, pairs_of, part_tile
+from xai.dashboard.token_answers import read_answers, row_tile
 from xai.dashboard.token_flow import PAD, Flow, flow_figure, table
 from xai.evidence import gather_evidence
 from xai.figures.player import player_payload
@@ -136,3 +137,62 @@ def test_the_page_shows_what_there_is(tiny: Path, monkeypatch: pytest.MonkeyPatc
     assert app.selectbox(key="table").value == "tokens"
     assert any("a difference may be chance" in caption.value for caption in app.caption)
     assert len(app.get("plotly_chart")) == 4
+
+
+# ---- Rows clip by clip ----------------------------------------------------------------------------------------------
+
+
+def kept_answers(folder: Path, **changes: object) -> None:
+    said = {"none": [0, 1, 1], "cross": [0, 0, 1], "single": [1, 1, 0]}
+    found = {
+        "source": "gym", "labels": ["a", "b"], "positions": [4, 0, 7], "target": [0, 0, 1],
+        "runs": [{"table": "tokens", "row": row, "seed": 0, "said": said[row]} for row in said]
+        + [{"table": "tokens", "row": "none", "seed": 1, "said": [1, 1, 1]}],
+    }  # fmt: skip
+    (folder / "answers.json").write_text(json.dumps(found | changes), encoding="utf-8")
+
+
+def test_rows_part_on_the_clips_that_they_name_differently(tmp_path: Path) -> None:
+    assert read_answers(tmp_path, "tokens") is None
+    kept_answers(tmp_path)
+    found = read_answers(tmp_path, "tokens")
+    assert found is not None
+    assert read_answers(tmp_path, "blocks") is None
+    assert found.parted(["none", "cross"]) == [1]
+    assert found.parted(["none", "cross", "single"]) == [0, 1, 2]
+    assert found.parted(["none"]) == [1]  # what it gets wrong, of seed 0
+    assert found.parted([]) == found.parted(["nobody"]) == []
+    assert found.split() is None  # the gym has no clips a and b
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"runs": 7}, {"positions": [1]}, {"target": [0, 0, 2]}, {"positions": [-1, 0, 1]}, {"labels": None}]
+)
+def test_a_file_that_holds_no_answers_is_a_sentence(tmp_path: Path, wrong: dict[str, object]) -> None:
+    kept_answers(tmp_path, **wrong)
+    with pytest.raises(ValueError, match=r"^answers\.json is not what"):
+        read_answers(tmp_path, "tokens")
+
+
+def test_a_row_opens_its_clips_where_the_server_has_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from training.datasets.gym import Gym
+
+    gym = Gym()
+    target = [gym.label(gym.splits["val"][p]) for p in (4, 0, 7)]
+    other = [(t + 1) % len(gym.labels) for t in target]
+    runs = [{"table": "tokens", "row": r, "seed": 0, "said": s} for r, s in (("none", other), ("cross", target))]
+    kept_answers(tmp_path, labels=list(gym.labels), target=target, runs=runs, source="gym?val=360")
+    found = read_answers(tmp_path, "tokens")
+    assert found is not None
+    split = found.split()
+    assert split is not None
+    tile = row_tile(found, ["none", "cross"], split)(0, None)
+    label = gym.labels[target[1]]
+    assert (tile.number, tile.title, tile.lines[1]) == (1, label, f"cross: {label}")
+    assert tile.link == "./tokens?source=Data&set=Gym&split=val&number=1"
+    write_tables(tmp_path, [("tokens", Result(row, 0, 0.5, 60.0)) for row in ("none", "cross")], "gym-cross")
+    monkeypatch.setattr(token_ablations, "FOLDER", tmp_path)
+    app = run_app(PAGE, ablations="true", rows=["none", "cross"])
+    assert not app.exception, app.exception
+    assert any("They part on 3 of 3 validation clips" in each.value for each in app.markdown)
+    assert any("3 of 540 clips" in each.value for each in app.markdown)

@@ -64,6 +64,19 @@ def test_the_image_is_slim_pinned_and_runs_as_nobody_in_particular() -> None:
     assert order.index("USER") > max(i for i, word in enumerate(order) if word in ("COPY", "RUN"))
 
 
+def test_torch_is_the_build_for_cpus_unless_another_is_asked_for() -> None:
+    default = next(rest for rest in rest_of("ARG") if rest.startswith("TORCH_INDEX="))
+    assert default.partition("=")[2].strip('"').endswith("/cpu")
+    first, *rest = [rest for rest in rest_of("RUN") if "pip install" in rest]
+    assert first.endswith(" torch")
+    for index, option in (("", ""), ("https://example.org/cpu", "--extra-index-url https://example.org/cpu")):
+        given = os.environ | {"TORCH_INDEX": index}
+        command = ["sh", "-c", first.replace("pip install", "echo")]
+        said = subprocess.run(command, env=given, capture_output=True, text=True, check=True).stdout
+        assert said.startswith(f"{option} --constraint" if option else "--constraint")
+    assert '".[app,pose]"' in rest[-1]
+
+
 def test_health_is_asked_of_the_port_that_is_served() -> None:
     (health,) = rest_of("HEALTHCHECK")
     command = json.loads(health[health.index("[") :])
@@ -115,6 +128,13 @@ def test_compose_builds_the_same_image_and_hardens_it() -> None:
         values = {name: re.sub(r"\$\{\w+:-(.*)\}", r"\1", text) for name, text in service["environment"].items()}
         assert Limits.of(values) == Limits()
         assert values["PORT"] == environment()["PORT"]
+        assert {"KINESCOPE_SETS", "KINESCOPE_POSE_MODEL"} <= set(service["environment"])
+        assert service["environment"]["KINESCOPE_CACHE"] == environment()["KINESCOPE_CACHE"]
+        assert f"cache:{environment()['KINESCOPE_CACHE']}" in service["volumes"]
+    assert "cache" in compose()["volumes"]
+    assert (services["cpu"]["image"], services["gpu"]["image"]) == ("kinescope:cpu", "kinescope:gpu")
+    assert "args" not in services["cpu"]["build"]
+    assert services["gpu"]["build"]["args"] == {"TORCH_INDEX": ""}
     assert "profiles" not in services["cpu"]
     assert services["gpu"]["profiles"] == ["gpu"]
     (device,) = services["gpu"]["deploy"]["resources"]["reservations"]["devices"]

@@ -39,6 +39,13 @@ SPECS = {
     "variants": "checkpoints: {none: a, single: b, cross: c}\npanels: [variants]",
     "slide": "width: slide\ntext: 14\ntheme: dark\npanels: [film, [joints, ledger]]",
     "large text": "width: column\ntext: 9\npanels: [film: {letter: xii}, joints]",
+    "who reads": "width: column\npanels: [flow, flow: {layer: 1}]",
+    "confusion": "panels: [confusion: {rows: [kick left, kick right, bow], columns: [kick left, kick right, bow], "
+    "counts: [[9, 1, 0], [0, 10, 0], [2, 0, 120]], of: gym-cross on Gym}, film]",
+    "agreement": "panels: [agreement: {names: [none, cross], same: [[0.0, 0.9], [0.9, 0.0]], "
+    "chance: [[0.0, 0.1], [0.1, 0.0]]}, ledger]",
+    "ablation": "width: column\npanels: [ablation: {rows: [without deformable, all three], accuracies: [[0.5, 0.6], "
+    "[0.8]], of: Table 4}, ledger]",
     "narrow variants": "width: column\ncheckpoints: {none: a, cross: c}\npanels: [variants: {classes: 3}]",
 }
 
@@ -191,3 +198,28 @@ def test_words_are_wrapped_to_their_width() -> None:
 )
 def test_numbers_are_short(value: float, text: str) -> None:
     assert number(value) == text
+
+
+def test_grids_show_the_numbers_they_were_given() -> None:
+    spec = parse_spec(SPECS["who reads"])
+    sources = Drawings(spec)
+    (_, _, last), (_, _, first) = compose(spec, sources).panels
+    flow = sources.evidence(None).token_flow
+    for drawn, layer in ((first, 0), (last, len(flow.values) - 1)):
+        for table in drawn.tables:
+            names = [{"patches": "patch", "points": "point", "joints": "joint"}.get(n, n) for n in table.axes["reader"]]
+            a = list(flow.axes[1].labels).index(table.name)
+            rows = [list(flow.axes[2].labels).index(name) for name in names]
+            found = table.values["attention mass"].sum(axis=1)
+            assert found == pytest.approx(np.nansum(flow.values[layer, a, rows], axis=1), abs=1e-5)
+    spec = parse_spec(SPECS["confusion"])
+    drawn = compose(spec, Drawings(spec)).panels[0][2]
+    assert "139 of 142 on the diagonal" in drawn.caption
+    assert drawn.tables[0].values["clips"].tolist() == [[9, 1, 0], [0, 10, 0], [2, 0, 120]]
+
+
+@pytest.mark.parametrize("counts", ["[[1, 2]]", "[[1], [2]]", "[]"])
+def test_a_grid_whose_numbers_do_not_fit_its_names_is_refused(counts: str) -> None:
+    spec = parse_spec(f"panels: [confusion: {{rows: [a, b], columns: [a, b], counts: {counts}}}]", "fig")
+    with pytest.raises(FigureError, match="line 1: counts must have 2 rows of 2 numbers"):
+        compose(spec, Drawings(spec))

@@ -232,7 +232,8 @@ def test_a_lesson_from_first_to_last_step() -> None:
     for number, step in enumerate(steps, start=1):
         assert not app.exception
         assert any(step.title in each.value for each in app.markdown)
-        assert len(app.get("bidi_component")) == 1 + (step.focus in FOCUS) + (step.question is not None)
+        beside = (step.focus in FOCUS) + (step.question is not None) + (len(step.checkpoints(open_library())) == 1)
+        assert len(app.get("bidi_component")) == 1 + beside
         if step.question:
             app.radio[0].set_value(0).run()
             button(app, "reveal")

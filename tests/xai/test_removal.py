@@ -350,7 +350,7 @@ def test_in_words() -> None:
         "no offsets in layer 1",
         "backwards",
         "shuffled in time (seed 3)",
-        "only 2 frames",
+        "2 frames read",
     ]
     assert Tokens(("cls", "pose"), where="head").in_words == "cls and pose token at zero at the head"
 
@@ -365,7 +365,7 @@ place, side = st.floats(-1e4, 1e4), st.floats(0.001, 1e4)
 removals = st.lists(
     st.builds(Joints, names, some, some, hows)
     | st.builds(Limbs, names, some, some, hows)
-    | st.builds(People, numbers, some)
+    | st.builds(People, numbers, some, hows)
     | st.builds(Frames, numbers, st.sampled_from(("hold", "interpolate")))
     | st.builds(Region, place, place, side, side, some, st.sampled_from(("blur", "inpaint", "mean")))
     | st.builds(Ground, st.sampled_from(("person", "background")), st.sampled_from(("blur", "mean")), some)
@@ -374,7 +374,7 @@ removals = st.lists(
     | st.builds(Tokens, names, some, st.sampled_from(("everywhere", "head")))
     | st.builds(Offsets, some)
     | st.builds(TimeOrder, st.sampled_from(("reverse", "shuffle")), st.integers(0, 1 << 20))
-    | st.builds(Thin, st.integers(1, 100)),
+    | st.builds(Thin, st.integers(1, 24)),
     max_size=8,
 ).map(tuple)
 
@@ -436,3 +436,35 @@ def test_a_rerun_or_a_clip_is_needed() -> None:
     recognizer: Recognizer = random_recognizer()
     with pytest.raises(ValueError, match="no clip"):
         predict_with(recognizer, None, [])
+
+
+# ---- How many frames are read ---------------------------------------------------------------------------------------
+
+
+def test_frames_are_read_from_the_whole_clip_and_also_more_than_usual() -> None:
+    recognizer, clip = random_recognizer(frames=4), noise_clip(20)
+    for count in (1, 3, 4, 16):
+        shown = shown_with(Rerun.of(recognizer, clip), [Thin(count)])
+        np.testing.assert_array_equal(shown.index, recognizer.view(clip, count).frame_index)
+        assert same(predict_with(recognizer, clip, [Thin(count)]), recognizer(clip, recognizer.view(clip, count)))
+    assert len(shown_with(Rerun.of(recognizer, noise_clip(5)), [Thin(24)]).index) == 5
+    with pytest.raises(ValueError, match="1 to 24 frames"):
+        Thin(25)
+
+
+def test_which_frames_are_read_is_settled_first_and_the_last_word_counts() -> None:
+    rerun = Rerun.of(random_recognizer(frames=4), noise_clip(20))
+    first = shown_with(rerun, [Thin(2), TimeOrder("reverse")])
+    last = shown_with(rerun, [Thin(9), TimeOrder("reverse"), Thin(2)])
+    np.testing.assert_array_equal(first.index, [15, 5])
+    np.testing.assert_array_equal(last.index, first.index)
+    np.testing.assert_array_equal(last.clip.frames, first.clip.frames)
+
+
+def test_people_can_be_held_at_rest() -> None:
+    rerun = Rerun.of(random_recognizer(frames=4), noise_clip(8, people=2))
+    held = shown_with(rerun, [People((1,), how="mean")]).clip
+    assert (held.joints[:, 1] == held.joints[:1, 1]).all()
+    np.testing.assert_array_equal(held.joints[:, 0], rerun.seen.joints[:, 0])
+    np.testing.assert_array_equal(held.score, rerun.seen.score)
+    assert People((1,), how="mean").in_words == "person 2 held at its mean place"

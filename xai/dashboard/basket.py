@@ -18,7 +18,7 @@ from xai.dashboard.add_here import add_here
 from xai.dashboard.library import BundledCheckpoint, open_library
 from xai.dashboard.player import Place
 from xai.dashboard.shown import plain
-from xai.figures.panel_kinds import KINDS, Cube, Film, Joints, Ledger, Map, Order, Trust, Variants, Without
+from xai.figures.panel_kinds import KINDS, Cube, Film, Joints, Ledger, Map, Order, Trust, Variants, WhoReads, Without
 
 if TYPE_CHECKING:
     from training.clip import Clip
@@ -31,6 +31,8 @@ MOST, BESIDE = 24, 3
 NAMES = {
     "film": "film strip", "joints": "joint curves", "ledger": "ledger", "cube": "space and time",
     "variants": "variants", "map": "map", "trust": "trust curves", "without": "break it", "order": "order test",
+    "flow": "who reads whom", "confusion": "confusion matrix", "agreement": "agreement", "ablation": "ablation",
+    "leader board": "leader-board",
 }  # fmt: skip
 Width = Literal["column", "wide column", "page", "slide"]
 INCHES: Mapping[str, float | str] = {"column": 3.25, "wide column": 3.5, "page": 6.75, "slide": "slide"}
@@ -42,7 +44,7 @@ class Item:
 
     options: Any
     clip: Any
-    """How the clip was chosen; it has `open()`."""
+    """How the clip was chosen; it has `open()`. None for a panel of no single clip."""
     checkpoints: tuple[Any, ...]
     caption: str = ""
     """Said in place of the panel's own."""
@@ -66,7 +68,8 @@ class Item:
         looks += [f"head {head}" for head in [getattr(options, "head", None)] if head]
         looks += [text for text in [getattr(options, "query", None), getattr(options, "label", None)] if text]
         networks = ", ".join(name_of(each) for each in self.checkpoints)
-        return ", ".join([said, *looks, clip_name(self.clip), networks])
+        looks += [text for text in [getattr(options, "of", None)] if text]
+        return ", ".join(filter(None, [said, *looks, clip_name(self.clip), networks]))
 
 
 @dataclass(frozen=True)
@@ -143,7 +146,9 @@ def name_of(checkpoint: Any) -> str:
 
 
 def clip_name(clip: Any) -> str:
-    """What a person calls the clip that a choice stands for."""
+    """What a person calls the clip that a choice stands for; "" for none."""
+    if clip is None:
+        return ""
     if getattr(clip, "bundled", None):
         return str(clip.bundled.name)
     if getattr(clip, "jhmdb", None):
@@ -234,6 +239,21 @@ def add_broken(clip: Any, checkpoint: Any, removals: Sequence[Mapping[str, Any]]
     """Break it: the answer without something beside the untouched one."""
     given = tuple(dict(each) for each in removals)
     add_to_figure({"break it": lambda: Without(given)}, clip, [checkpoint], "broken")
+
+
+def add_flow(clip: Any, checkpoint: Any, layer: int) -> None:
+    """Under a diagram of who reads whom: that block of that network; `layer` counts from 1."""
+    add_to_figure({"who reads whom": lambda: WhoReads(layer=layer)}, clip, [checkpoint], f"flow {checkpoint.key}")
+
+
+def add_of_data(name: str, panel: Callable[[], Any], checkpoints: Sequence[Any]) -> None:
+    """Under what was counted over a data set, or over many: a panel of no single clip."""
+    add_to_figure({name: panel}, None, checkpoints, name)
+
+
+def add_own(clip: Any, checkpoint: Any) -> None:
+    """My clip: what the chosen network read of it, as on Explore."""
+    add_to_figure({"film strip": Film, "joint curves": Joints, "ledger": Ledger}, clip, [checkpoint], "own")
 
 
 def opened_pair(clip: Any, checkpoint: Any, opened: tuple[Recognizer, Clip]) -> None:

@@ -25,7 +25,9 @@ FOLDER = "kinescope-figure"
 """What the bundle unpacks to."""
 CLIPS = f"{FOLDER}-clips"
 """Beside it: clips that are nobody else's."""
-SEVERAL = ("variants", "order")
+BOARD = "assets/leader_board.json"
+"""The one leader-board that a spec may name here."""
+SEVERAL = ("variants", "order", "agreement")
 """Panels of more than one checkpoint."""
 
 
@@ -68,11 +70,11 @@ def request_of(basket: Basket) -> Request:
 
     def panel(item: Item) -> Panel:
         options: dict[str, Any] = {}
-        if len(clips) > 1:
+        if len(clips) > 1 and item.clip is not None:
             options["clip"] = called(item.clip)
         if item.kind in SEVERAL:
             options["checkpoints"] = tuple(called(each) for each in item.checkpoints)
-        elif len(networks) > 1:
+        elif len(networks) > 1 and item.checkpoints:
             options["checkpoint"] = called(item.checkpoints[0])
         return Panel(item.kind, replace(item.options, **options), 1, item.caption or None, item.letter or None)
 
@@ -105,7 +107,7 @@ def _clips(items: Iterable[Item]) -> list[Any]:
         removals = getattr(item.options, "removals", ())
         pasted = {each.get("clip") for each in removals if each.get("kind") == "background"}
         others = [ClipChoice(bundled=each) for each in open_library().clips if each.name in pasted]
-        found += [clip for clip in [item.clip, *others] if clip not in found]
+        found += [clip for clip in [item.clip, *others] if clip is not None and clip not in found]
     return found
 
 
@@ -154,8 +156,10 @@ def basket_of(text: str, file: str, library: Library, before: Basket) -> tuple[B
     known = request_of(before) if before.items else Request("", {}, {})
     networks = {name: _checkpoint(spec, path, library, known) for name, path in spec.checkpoints.items()}
     clips = {name: _clip(spec, given, library, known) for name, given in spec.clips.items()}
-    if not networks or not clips:
-        missing = "checkpoint" if not networks else "clip"
+    kinds = [panel.options for row in spec.rows for panel in row]
+    for missing, there in (("checkpoint", networks), ("clip", clips)):
+        if there or not any(hasattr(each, missing) for each in kinds):
+            continue
         raise spec.at(missing, f"the spec names no {missing}; give the key {missing}.")
     items = []
     for row in spec.rows:
@@ -175,18 +179,24 @@ def basket_of(text: str, file: str, library: Library, before: Basket) -> tuple[B
 
 def _item(spec: FigureSpec, panel: Panel, networks: Mapping[str, Any], clips: Mapping[str, Any], beside: bool) -> Item:
     options = panel.options
-    if panel.kind == "leader board":
-        raise FigureError(f"{spec.file}, line {panel.line}: a leader board is drawn by `python -m xai figure` only.")
+    if panel.kind == "leader board" and options.scores != BOARD:
+        raise FigureError(
+            f"{spec.file}, line {panel.line}: only {BOARD} can be drawn here, the leader-board that ships."
+        )
+    if panel.kind in ("leader board", "ablation"):  # numbers that no single checkpoint made
+        return Item(options, None, (), panel.caption or "", panel.letter or "", beside)
     named = getattr(options, "checkpoints", None) or (getattr(options, "checkpoint", None),)
     if panel.kind in SEVERAL and not options.checkpoints:
         named = tuple(networks)
-    for name, there, what in [*((n, networks, "checkpoint") for n in named), (options.clip, clips, "clip")]:
+    of = getattr(options, "clip", None)
+    for name, there, what in [*((n, networks, "checkpoint") for n in named), (of, clips, "clip")]:
         if name is not None and name not in there:
             raise FigureError(f"{spec.file}, line {panel.line}: there is no {what} {name!r} among {', '.join(there)}.")
-    first = next(iter(networks.values()))
-    chosen = tuple(first if name is None else networks[name] for name in named)
+    chosen = tuple(next(iter(networks.values())) if name is None else networks[name] for name in named)
     empty = {each.name: each.default for each in fields(options) if each.name in ("clip", "checkpoint", "checkpoints")}
-    clip = next(iter(clips.values())) if options.clip is None else clips[options.clip]
+    clip = None
+    if hasattr(options, "clip"):
+        clip = next(iter(clips.values())) if of is None else clips[of]
     return Item(replace(options, **empty), clip, chosen, panel.caption or "", panel.letter or "", beside)
 
 
@@ -229,8 +239,8 @@ def drawn_from(spec: FigureSpec, basket: Basket) -> tuple[tuple[str, Any, str], 
     """What a spec says its figure was drawn from: (name, how it is chosen here, hash)."""
     things: dict[str, Any] = {}
     for item, panel in zip(basket.items, (panel for row in spec.rows for panel in row), strict=False):
-        clip = getattr(panel.options, "clip", None) or next(iter(spec.clips))
+        clip = getattr(panel.options, "clip", None) or next(iter(spec.clips), "")
         named = getattr(panel.options, "checkpoints", None) or (getattr(panel.options, "checkpoint", None),)
-        first = next(iter(spec.checkpoints))
+        first = next(iter(spec.checkpoints), "")
         things |= {clip: item.clip} | {name or first: each for name, each in zip(named, item.checkpoints, strict=False)}
     return tuple((name, things[name], known) for name, known in spec.made_from.items() if name in things)

@@ -7,16 +7,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
 from xai.dashboard.breaking import Rectangle, become, current
 from xai.dashboard.maps import token_name
 
+if TYPE_CHECKING:
+    from training.clip import Clip
+
 KINDS = ("Joints", "Region", "Background", "Frames", "Inside")
 HOW_JOINTS = {"unseen": "not detected", "first": "held where first seen", "mean": "held at the mean place"}
 HOW_PIXELS = {"blur": "blur", "inpaint": "paint over", "mean": "mean colour"}
+MOST_FRAMES = 24
+"""That the network reads of a clip, as in `xai.removal`, which would import torch."""
 HOW_FRAMES = {"hold": "hold the nearest that stays", "interpolate": "mix the neighbours"}
 
 
@@ -38,14 +43,17 @@ class Scene:
     """Is it known where the people are, pixel by pixel?"""
     others: tuple[str, ...]
     """Clips whose background can be pasted."""
+    length: int
+    """Frames of the whole clip."""
 
     @classmethod
-    def of(cls, payload: Mapping[str, Any], mask: bool, others: tuple[str, ...]) -> Scene:
+    def of(cls, payload: Mapping[str, Any], clip: Clip, others: tuple[str, ...]) -> Scene:
         about, skeleton = payload["clip"], payload["skeleton"] or {"names": (), "limbs": (), "people": ()}
         return cls(
             (about["height"], about["width"]), tuple(about["source"]), tuple(skeleton["names"]),
             tuple(skeleton["limbs"]), tuple(skeleton["people"]), tuple(payload["ledger"]["tokens"]),
-            int(payload["model"].get("layers") or 1), payload["points"] is not None, mask, others,
+            int(payload["model"].get("layers") or 1), payload["points"] is not None,
+            clip.person_mask is not None, others, len(clip),
         )  # fmt: skip
 
     def frames(self, first: int, last: int) -> list[int] | None:
@@ -147,7 +155,10 @@ def _joints(scene: Scene, frames: list[int] | None) -> None:
             _button("Take joints away", removal, disabled=not joints, key="take joints")
     with right:
         if people:
-            _button("Take the whole person", {"kind": "people", "people": people, "frames": frames}, key="take people")
+            _button(
+                "Take the whole person" if how == "unseen" else "Hold the whole person",
+                {"kind": "people", "people": people, "frames": about["frames"], "how": about["how"]}, key="take people",
+            )  # fmt: skip
         else:
             _button("Take all joints away", {"kind": "modality", "modality": "pose"}, key="take pose")
 
@@ -178,7 +189,7 @@ def _region(scene: Scene, frames: list[int] | None) -> None:
 
 def _background(scene: Scene, frames: list[int] | None) -> None:
     if not scene.mask:
-        st.info("It is not known which pixels of this clip are people; gym clips know it.")
+        st.info("It is not known which pixels of this clip are people; gym clips know it, and JHMDB clips with masks.")
         return
     how = st.selectbox("Cover them", ["blur", "mean"], format_func=HOW_PIXELS.__getitem__, key="how ground")
     left, right = st.columns(2)
@@ -203,10 +214,14 @@ def _frames(scene: Scene, frames: list[int] | None) -> None:
     with right:
         seed = sum(each.get("order") == "shuffle" for each in current().removals if isinstance(each, dict))
         _button("Shuffle", {"kind": "order", "order": "shuffle", "seed": seed or None})
-    if len(scene.numbers) > 1:
-        st.session_state["thin"] = min(st.session_state.get("thin", 4), len(scene.numbers))
-        count = st.slider("Frames that stay", 1, len(scene.numbers), key="thin")
-        _button(f"Keep only {count}", {"kind": "thin", "count": count}, key="take thin")
+    most = min(MOST_FRAMES, scene.length)
+    if most > 1:
+        st.session_state["thin"] = min(st.session_state.get("thin", 4), most)
+        count = st.slider(
+            "Frames that the network reads", 1, most, key="thin",
+            help=f"Spread evenly over the {scene.length} frames of the clip. It was trained on {len(scene.numbers)}.",
+        )  # fmt: skip
+        _button(f"Read {count} frame{'s' * (count > 1)}", {"kind": "thin", "count": count}, key="take thin")
 
 
 def _inside(scene: Scene, frames: list[int] | None) -> None:

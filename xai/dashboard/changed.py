@@ -8,14 +8,19 @@ from typing import Any
 
 import numpy as np
 
+from model.tap import AttentionTap
 from training.clip import Clip
 from training.recognizer import Prediction, Recognizer
 from training.view import View
+from xai.dashboard.film_points import Points
 from xai.evidence import gather_evidence
+from xai.explanation import MadeBy
 from xai.figures.player import player_payload
-from xai.removal import Removal, Shown, shown_with
+from xai.removal import Removal, Shown, Thin, shown_with
 from xai.removal_words import in_words
 from xai.rerun import NOTHING, Exchange, Rerun, exchanging
+from xai.sampling import sampling_points
+from xai.trace import Trace
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,14 +32,26 @@ class Changed:
     prediction: Prediction
     index: np.ndarray
     """[T] int: the frames of the clip that the network reads when nothing is taken away."""
+    before: Clip
+    """The frames of `shown`, in its order, with nothing taken away."""
+    points: tuple[Points, ...] = ()
+    """Of every block; empty for a network that searches no tokens."""
 
     @property
     def words(self) -> tuple[str, ...]:
         return tuple(in_words(removal, self.index) for removal in self.removals)
 
     @property
+    def other_frames(self) -> bool:
+        """Does the network read other frames of the clip than those that it reads when nothing is taken away?"""
+        return any(isinstance(removal, Thin) for removal in self.removals)
+
+    @property
     def numbers(self) -> tuple[int, ...]:
-        """What stands under each frame that is shown now: its place in the untouched film, from 1."""
+        """What stands under each frame that is shown now, from 1: its place in the untouched film; or in the clip,
+        where the network reads other frames of it."""
+        if self.other_frames:
+            return tuple(int(number) + 1 for number in self.shown.index)
         return tuple(int(np.flatnonzero(self.index == number)[0]) + 1 for number in self.shown.index)
 
 
@@ -57,8 +74,29 @@ class Without(Recognizer):
 def change(rerun: Rerun, removals: Sequence[Removal], others: Mapping[str, Clip]) -> Changed:
     """Take `removals` away and classify again. Raises ValueError in one sentence for what there is not to take."""
     shown = shown_with(rerun, removals, others)
-    prediction = rerun.predict(shown.clip, shown.index, shown.exchange)
-    return Changed(tuple(removals), shown, prediction, rerun.index)
+    with PointsOnly() as trace:
+        prediction = rerun.predict(shown.clip, shown.index, shown.exchange)
+    before = rerun.clip.take(shown.index)
+    return Changed(tuple(removals), shown, prediction, rerun.index, before, points_of(trace, rerun))
+
+
+class PointsOnly(Trace):
+    """Listens to the token search alone, which costs next to nothing beside the pass."""
+
+    def _record(self, name: str, value: Any) -> None:
+        if not isinstance(value, AttentionTap) or name.endswith(".deformable.attention"):
+            super()._record(name, value)
+
+
+def points_of(trace: Trace, rerun: Rerun) -> tuple[Points, ...]:
+    """The points of every block, weighed by the mean over heads and queries, as the player does."""
+    nobody = MadeBy("", "", "")
+    found = sampling_points(trace, rerun.view, rerun.recognizer.network.config.layers, nobody)
+    if found is None:
+        return ()
+    place, reference = found.companions["place"], found.companions["reference"]
+    mass = found.values.mean(axis=(1, 2, 3))
+    return tuple(Points(*each) for each in zip(place, reference, mass, strict=True))
 
 
 def changed_payload(rerun: Rerun, changed: Changed) -> dict[str, Any]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
+from xai.dashboard.held import held_upload
 from xai.dashboard.library import BundledCheckpoint, BundledClip, Library
 from xai.dashboard.limits import limits
 
@@ -34,10 +36,10 @@ class ClipChoice:
 
     def open(self) -> Clip:
         """The clip itself. Raises ClipError in one sentence."""
+        if self.bundled:
+            return bundled_clip(self.bundled.path)
         from xai.dashboard import live
 
-        if self.bundled:
-            return live.bundled_clip(self.bundled.path)
         if self.jhmdb:
             return live.jhmdb_clip(*self.jhmdb)
         if self.data:
@@ -49,11 +51,35 @@ class ClipChoice:
         return live.uploaded_clip(*self.upload)
 
 
+def bundled_clip(path: Path) -> Clip:
+    """A clip that ships, read without torch."""
+    from training.clip_file import load_clip
+    from xai.dashboard.kept import kept
+
+    return kept().get(("clip", str(path)), lambda: load_clip(path))
+
+
 def jhmdb_folder() -> Path | None:
     """The JHMDB folder of this server, named by KINESCOPE_DATA (a folder with jhmdb/ in it)."""
     folder = os.environ.get("KINESCOPE_DATA")
     path = Path(folder) / "jhmdb" if folder else None
     return path if path and (path / "joint_positions").is_dir() else None
+
+
+def within(key: str, options: Sequence[Any]) -> None:
+    """Forget a choice that does not exist (any more); of several, those that do not."""
+    chosen = st.session_state.get(key)
+    if isinstance(chosen, list):
+        st.session_state[key] = [each for each in chosen if each in options]
+    elif key in st.session_state and chosen not in options:
+        del st.session_state[key]
+
+
+def chosen_among(key: str, options: Sequence[Any]) -> None:
+    """`within`, and the choice made again if there is one: the address names it, also where another page made it."""
+    within(key, options)
+    if key in st.session_state:
+        st.session_state[key] = st.session_state[key]
 
 
 def mine(*clip: Clip | None) -> Clip | None:
@@ -70,6 +96,7 @@ def choose_clip(library: Library) -> ClipChoice:
         ["Gym"] * bool(library.clips) + ["JHMDB"] * bool(jhmdb_folder()) + ["Data", "Upload"] + ["Mine"] * bool(mine())
     )
     left, right = st.columns([1, 2], vertical_alignment="bottom")
+    chosen_among("source", sources)
     source = left.selectbox(
         "Source", sources, key="source", bind="query-params",
         help="Gym clips are drawn so that what decides is known. Upload takes your own video and joints.",
@@ -100,46 +127,29 @@ def choose_clip(library: Library) -> ClipChoice:
 
 def _upload(place: Any) -> ClipChoice:
     with place.popover("Video and joints", width="stretch"):
-        video = st.file_uploader(
-            "Video", ["mp4", "mov", "webm", "mkv", "avi", "gif", "webp"], key="video",
-            max_upload_size=limits().upload_mb,
-        )  # fmt: skip
-        joints = st.file_uploader(
-            "Joints of every frame (optional)", ["npz", "json", "mat"], key="joints",
-            max_upload_size=limits().upload_mb,
-            help="`.npz` with joints [T, M, J, 2] in pixels, COCO keypoints `.json`, or JHMDB `joint_positions.mat`.",
+        video = held_upload("Video", ["mp4", "mov", "webm", "mkv", "avi", "gif", "webp"], "video")
+        joints = held_upload(
+            "Joints of every frame (optional)", ["npz", "json", "mat"], "joints",
+            "`.npz` with joints [T, M, J, 2] in pixels, COCO keypoints `.json`, or JHMDB `joint_positions.mat`.",
         )  # fmt: skip
         st.caption(
             f"At most {limits().frames} frames and {limits().seconds} s. Files stay in memory for this session and are "
             "not stored."
         )
-    if video is None:
-        return ClipChoice()
-    from xai.dashboard import live
-
-    return ClipChoice(
-        upload=(
-            live.Upload(video.name, video.getvalue()),
-            live.Upload(joints.name, joints.getvalue()) if joints else None,
-        )
-    )
+    return ClipChoice() if video is None else ClipChoice(upload=(video, joints))
 
 
 def choose_checkpoint(library: Library) -> BundledCheckpoint | Any:
     """The checkpoint selector: a bundled one, or an `Upload`, or None while nothing was uploaded."""
     keys = [checkpoint.key for checkpoint in library.checkpoints] + [OWN]
+    chosen_among("checkpoint", keys)
     key = str(st.selectbox("Checkpoint", keys, key="checkpoint", bind="query-params"))
     if key != OWN:
         return library.checkpoint(key)
-    file = st.file_uploader(
-        "Checkpoint", ["safetensors"], key="own_checkpoint", max_upload_size=limits().upload_mb,
-        help="A `.safetensors` file written by `python -m training train`. Pickles can run code and are refused.",
+    return held_upload(
+        "Checkpoint", ["safetensors"], "own_checkpoint",
+        "A `.safetensors` file written by `python -m training train`. Pickles can run code and are refused.",
     )  # fmt: skip
-    if file is None:
-        return None
-    from xai.dashboard import live
-
-    return live.Upload(file.name, file.getvalue())
 
 
 def open_checkpoint(chosen: Any) -> Recognizer:

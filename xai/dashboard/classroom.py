@@ -20,12 +20,11 @@ from dataclasses import dataclass, field, replace
 
 import streamlit as st
 
+from xai.dashboard.limits import limits
 from xai.lessons import Lesson
 
 LETTERS = "BCDFGHJKLMNPQRSTVWXZ"
 """Without vowels there are no words, without digits no mix-ups."""
-ROOMS = 64
-VOTERS = 400
 LIFETIME = 3 * 3600.0
 
 
@@ -56,8 +55,8 @@ class Classroom:
 
     def __init__(
         self,
-        rooms: int = ROOMS,
-        voters: int = VOTERS,
+        rooms: int = limits().rooms,
+        voters: int = limits().voters,
         lifetime: float = LIFETIME,
         clock: Callable[[], float] = time.monotonic,
         draw: random.Random | None = None,

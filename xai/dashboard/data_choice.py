@@ -6,12 +6,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-from urllib.parse import urlencode
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, NoReturn
+from urllib.parse import parse_qsl, urlencode
 
 import streamlit as st
+from streamlit.errors import StreamlitAPIException
 
-from xai.dashboard.choose import OWN, ClipChoice
+from xai.dashboard.choose import OWN, PAGES, ClipChoice, chosen_among
 from xai.dashboard.data_sets import offers, splits_of
 
 if TYPE_CHECKING:
@@ -27,7 +29,7 @@ def choose_split(set_place: Any, split_place: Any, keys: tuple[str, str] = ("set
     except ValueError as error:
         st.error(str(error))
         return None
-    _within(keys[0], titles)
+    chosen_among(keys[0], titles)
     title = str(
         set_place.selectbox(
             "Data set", titles, key=keys[0], bind="query-params",
@@ -36,19 +38,13 @@ def choose_split(set_place: Any, split_place: Any, keys: tuple[str, str] = ("set
     )  # fmt: skip
     try:
         names = splits_of(data_live.dataset(title))
-        _within(keys[1], names)
+        chosen_among(keys[1], names)
         name = split_place.selectbox("Split", names, key=keys[1], bind="query-params")
         with st.spinner("Opening the data set"):
             return data_live.split(title, str(name))
     except ValueError as error:
         st.error(str(error))
         return None
-
-
-def _within(key: str, options: list[str]) -> None:
-    """Forget a choice that does not exist (any more)."""
-    if key in st.session_state and st.session_state[key] not in options:
-        del st.session_state[key]
 
 
 def choose_member(place: Any) -> ClipChoice:
@@ -75,3 +71,24 @@ def member_query(split: Split, position: int, checkpoint: str | None = None) -> 
 def member_link(page: str, query: dict[str, str]) -> str:
     """A link relative to any page; `page` is its path, empty for the first one."""
     return f"./{page}?{urlencode(query)}"
+
+
+def choose_link(link: str) -> None:
+    """Make the choices of a link of `member_link` those of this session. For a callback: before the page is drawn.
+
+    A page may not write choices of its own into the address, so they are made here, and the address follows them.
+    """
+    for name, value in parse_qsl(link.partition("?")[2]):
+        st.session_state[name] = int(value) if name == "number" else value
+
+
+def open_link(link: str, here: str) -> NoReturn:
+    """Go to the page of a link whose choices were made; `here` is the page on which it was clicked."""
+    page, _, query = link.removeprefix("./").partition("?")
+    if page == here:
+        for name, value in parse_qsl(query):
+            with suppress(StreamlitAPIException):  # a choice that is on this page already writes itself
+                st.query_params[name] = value
+        st.rerun()
+    # Without any parameters it would refuse while choices of this page are in the address.
+    st.switch_page(f"{PAGES}/{page or 'explore'}.py", query_params={})

@@ -18,7 +18,7 @@ from training.datasets import Dataset
 from training.errors import ClipError
 from xai.dashboard.data_predictions import Predicted, find, predict_some
 from xai.dashboard.data_sets import Offer, Split, offers
-from xai.dashboard.data_thumbnails import KEPT, KEPT_BYTES, Thumbnail
+from xai.dashboard.data_thumbnails import Thumbnail
 from xai.dashboard.jobs import Jobs, Progress
 from xai.dashboard.kept import Kept
 from xai.dashboard.limits import limits
@@ -33,12 +33,12 @@ STRETCH = 15.0
 @st.cache_resource(show_spinner=False)
 def data_jobs() -> Jobs:
     """The queue of work on whole data sets: one worker predicts, the other makes thumbnails."""
-    return Jobs(32, queue=limits().queue, long=1)
+    return Jobs(limits().data_results, queue=limits().queue, long=1)
 
 
 @st.cache_resource(show_spinner=False)
 def _thumbnails() -> Kept:
-    return Kept(KEPT, KEPT_BYTES)
+    return Kept(limits().thumbnails, limits().thumbnails_mb << 20)
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)

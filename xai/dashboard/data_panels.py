@@ -8,7 +8,8 @@ from typing import Any
 import streamlit as st
 
 from xai.dashboard import data_live
-from xai.dashboard.data_choice import member_link, member_query
+from xai.dashboard.basket import add_of_data
+from xai.dashboard.data_choice import choose_link, member_link, member_query, open_link
 from xai.dashboard.data_grid import Tile, data_grid
 from xai.dashboard.data_matrix import cell_of, matrix_figure
 from xai.dashboard.data_predictions import Predicted, forget
@@ -18,6 +19,7 @@ from xai.dashboard.data_sets import Split
 from xai.dashboard.data_thumbnails import Thumbnail, address
 from xai.dashboard.methods_panel import visitor
 from xai.dashboard.shown import plain
+from xai.figures.panel_kinds import Confusion as Panel
 
 ANY = "any"
 PAGE = 24
@@ -63,7 +65,7 @@ def accuracy(verdicts: Verdicts, damaged: dict[int, str]) -> None:
                 st.markdown(f"And {count - 50} more.")
 
 
-def matrix(verdicts: Verdicts) -> None:
+def matrix(verdicts: Verdicts, network: Network) -> None:
     """The confusion matrix; a click shows the clips of a cell."""
     confusion = Confusion.of(verdicts)
     if not confusion.counts.any():
@@ -84,6 +86,10 @@ def matrix(verdicts: Verdicts) -> None:
         f"Clips by what they are (rows) and what they are said to be (columns); colour by share of the row{judged}. "
         f"Click a cell for its clips, and again for all.{shown}"
     )
+    counts = tuple(tuple(int(count) for count in row) for row in confusion.counts)
+    of = f"{network.name} on {verdicts.split.title}"
+    panel = Panel(confusion.rows, confusion.columns, counts, of)
+    add_of_data("confusion matrix", lambda: panel, [network.chosen])
 
 
 def _cell_clicked() -> None:
@@ -112,7 +118,14 @@ def filters(verdicts: Verdicts) -> Wanted:
     least, most, order = 0.0, 1.0, ORDERS[0]
     if known.any():
         least, most = next(places).slider(
-            "Probability of the answer", 0.0, 1.0, (0.0, 1.0), 0.01, key="sure", on_change=_first_sheet
+            "Probability of the answer",
+            0.0,
+            1.0,
+            (0.0, 1.0),
+            0.01,
+            key="sure",
+            bind="query-params",
+            on_change=_first_sheet,
         )
         order = str(next(places).selectbox("Order", ORDERS, key="order", bind="query-params", on_change=_first_sheet))
     return Wanted(label, predicted, outcome, least, most, kind, order)
@@ -136,11 +149,15 @@ def clips(
     positions: Sequence[int],
     tile: Callable[[int, Thumbnail | None], Tile],
     panel: str,
+    key: str = "sheet",
 ) -> None:
-    """One sheet of clips. Pictures are made for what is on it, and come as they are made."""
+    """One sheet of clips. Pictures are made for what is on it, and come as they are made.
+
+    `panel` begins with the name of the page; `key` names the sheet in the address.
+    """
     sheets = max(1, -(-len(positions) // PAGE))
-    if "sheet" in st.session_state:
-        st.session_state["sheet"] = min(max(1, int(st.session_state["sheet"] or 1)), sheets)
+    if key in st.session_state:
+        st.session_state[key] = min(max(1, int(st.session_state[key] or 1)), sheets)
     if not positions:
         st.info("No clip passes these filters; take one away.")
         return
@@ -149,7 +166,7 @@ def clips(
     left.markdown(f"**{count}**")
     sheet = 1
     if sheets > 1:
-        sheet = right.pagination(sheets, key="sheet", bind="query-params")
+        sheet = right.pagination(sheets, key=key, bind="query-params")
     shown = list(positions[(sheet - 1) * PAGE : sheet * PAGE])
     _sheet(split, shown, tile, panel)
 
@@ -172,7 +189,9 @@ def _make(split: Split, shown: Sequence[int], panel: str) -> bool:
 @st.fragment
 def _sheet(split: Split, shown: Sequence[int], tile: Callable[[int, Thumbnail | None], Tile], panel: str) -> None:
     waiting = _make(split, shown, panel)
-    data_grid([tile(position, data_live.thumbnail(split, position)) for position in shown], f"{panel} grid", waiting)
+    tiles = [tile(position, data_live.thumbnail(split, position)) for position in shown]
+    if (opened := data_grid(tiles, f"{panel} grid", waiting, lambda tile: choose_link(tile.link))) is not None:
+        open_link(opened.link, panel.partition(" ")[0])
 
 
 def shape_of(split: Split, picture: Thumbnail | None) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from training.errors import ClipError
 from training.npz import read_npz, write_npz
 from xai.dashboard.data_sets import Split, in_turn
 from xai.dashboard.library import ASSETS
+from xai.dashboard.limits import limits
 
 if TYPE_CHECKING:
     from training.recognizer import Recognizer
@@ -36,7 +37,6 @@ SAVE_EVERY = 5.0
 HOPELESS = 5
 """So many clips that all fail, and none that does not: then it is not the clips."""
 LARGEST = 256 << 20
-KEPT_FILES = 200
 
 
 def content_hash(path: Path) -> str:
@@ -151,7 +151,7 @@ def find(data: str, checkpoint: str, shipped: Path = ASSETS / "predictions") -> 
     return own if own.is_file() or not (shipped / own.name).is_file() else shipped / own.name
 
 
-def prune(folder: Path, keep: int = KEPT_FILES) -> None:
+def prune(folder: Path, keep: int = limits().prediction_files) -> None:
     """Uploaded checkpoints leave files behind; the oldest go."""
     files = sorted(folder.glob("*.npz"), key=lambda path: path.stat().st_mtime, reverse=True)
     for path in files[keep:]:

@@ -60,7 +60,7 @@ def offers(environment: Mapping[str, str] | None = None) -> tuple[Offer, ...]:
     """The data sets of this server. Raises ValueError in one sentence if the operator's list cannot be read."""
     found = [Offer("Gym", "gym")]
     if folder := jhmdb_folder():
-        found.append(Offer("JHMDB", f"jhmdb:{folder}?masks=0"))
+        found.append(Offer("JHMDB", f"jhmdb:{folder}"))
     text = (os.environ if environment is None else environment).get(VARIABLE, "")
     for entry in filter(None, map(str.strip, text.split(";"))):
         title, equals, source = (part.strip() for part in entry.partition("="))

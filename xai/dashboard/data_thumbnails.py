@@ -19,7 +19,6 @@ SIDE = 128
 """Pixels of the long side at most."""
 FRAMES = 8
 QUALITY = 50
-KEPT, KEPT_BYTES = 1500, 32 << 20
 SHORTEST = 0.04
 """Seconds a frame stays at least."""
 

@@ -20,12 +20,11 @@ from training.clip_file import seen as inside
 from training.joints_file import Joints
 from training.skeleton import SkeletonLayout, layout_named
 from training.track_joints import Tracked, Tracker
+from xai.dashboard.limits import limits
 from xai.dashboard.placing import Key
 
 BY_HAND = "placed by hand"
 """Source of a clip whose joints were placed and tracked; those with score 1 are on key frames."""
-MOST_PLACED = 150
-"""Frames of a cut that joints are placed on: they are all sent to the browser."""
 MOST_PEOPLE = 2
 
 
@@ -177,7 +176,7 @@ def start(clip: Clip, original: tuple[int, int], layout: str, digest: str) -> Dr
     length = len(clip)
     bare = replace(clip, cause=None)
     if not clip.score.any():
-        return Draft(bare, original, (0, min(length, MOST_PLACED) - 1), layout_named(layout), digest)
+        return Draft(bare, original, (0, min(length, limits().placed_frames) - 1), layout_named(layout), digest)
     people = max(1, min(clip.people, MOST_PEOPLE))
     draft = Draft(bare, original, (0, length - 1), clip.layout, digest, people, brought=clip.source or "a saved clip")
     keys = _placed_before(clip)

@@ -11,6 +11,7 @@ from xai.dashboard.basket import Item
 from xai.dashboard.choose import open_checkpoint
 from xai.dashboard.jobs import Progress, shared_jobs
 from xai.dashboard.methods_panel import Ask, followed, map_key, quick
+from xai.dashboard.turnstile import turnstile
 from xai.figures.panel_kinds import Map, Trust
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ def opened(request: Request) -> Opened:
 
         clips = {text: choice.open() for text, choice in request.clips.items()}
         networks = {text: open_checkpoint(choice) for text, choice in request.checkpoints.items()}
-        found = Opened(request, clips, networks, live.kept(), live.turnstile())
+        found = Opened(request, clips, networks, live.kept(), turnstile())
     _already_made(found)
     return found
 

@@ -46,10 +46,13 @@ def report(basket: Basket) -> None:
         "and the maps of other methods on the same clock, each with its base rate and its trust."
     )
     subjects: dict[str, Item] = {}
-    for item in basket.items:
+    for item in (each for each in basket.items if each.clip is not None):
         for checkpoint in item.checkpoints:
             title = f"{clip_name(item.clip)}, {name_of(checkpoint)}"
             subjects.setdefault(title, replace(item, checkpoints=(checkpoint,)))
+    if not subjects:
+        st.info("No panel here is of one clip; add one from Explore to report on it.")
+        return
     subject = str(st.selectbox("Clip and checkpoint", list(subjects), key="report of"))
     from xai.figures.panel_kinds import Film
 

@@ -10,7 +10,6 @@ import hashlib
 import io
 import shlex
 import tempfile
-import threading
 import time
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
@@ -23,8 +22,11 @@ import numpy as np
 from training.clip import Clip
 from training.clip_file import save_clip
 from training.recognizer import Recognizer
-from xai.dashboard.basket_spec import FOLDER, Request, is_own
+from xai.dashboard.basket_spec import BOARD, FOLDER, Request, is_own
 from xai.dashboard.kept import Kept
+from xai.dashboard.library import ASSETS
+from xai.dashboard.limits import limits
+from xai.dashboard.turnstile import Turnstile
 from xai.evidence import Evidence, gather_evidence
 from xai.explanation import Explanation
 from xai.figures import animation
@@ -40,8 +42,6 @@ from xai.figures.style import THEMES, Look
 from xai.methods import methods
 
 Progress = Callable[[int, int], None]
-MOST_PIXELS = 60_000_000
-"""Of the PNG."""
 MOST_TIMES = 4
 """A number of a method is at most so many times its default, as on the page that asks methods."""
 MOST_ORDERS = 200
@@ -56,7 +56,7 @@ class Opened:
     """By what the spec says of them, like the networks."""
     networks: Mapping[str, Recognizer]
     kept: Kept
-    turnstile: threading.Semaphore
+    turnstile: Turnstile
 
     @property
     def digest(self) -> str:
@@ -108,6 +108,11 @@ class Served(Sources):
 
     def open_recognizer(self, file: str) -> Recognizer:
         return self._opened.networks[file]
+
+    def scores(self, file: str) -> Path:
+        if file != BOARD:
+            raise ValueError(f"only {BOARD} can be drawn here, the leader-board that ships.")
+        return ASSETS / Path(BOARD).name
 
     def evidence(self, checkpoint: str | None, clip: str | None = None) -> Evidence:
         network, seen = self.recognizer(checkpoint), self.clip(clip)
@@ -165,10 +170,10 @@ def _composed(opened: Opened, progress: Progress) -> tuple[FigureSpec, Served, C
         raise FigureError(_by_letter(spec, str(error))) from error
     width, height = composed.figure.get_size_inches()
     pixels = float(width * height * spec.dpi**2)
-    if pixels > MOST_PIXELS:
+    if pixels > (most := limits().figure_pixels):
         raise FigureError(
-            f"The PNG would have {pixels / 1e6:.0f} million pixels, and {MOST_PIXELS / 1e6:.0f} are the most; choose "
-            "fewer dots per inch or a smaller figure."
+            f"The PNG would have {pixels / 1e6:.0f} million pixels, and {most / 1e6:.0f} are the most; choose fewer "
+            "dots per inch or a smaller figure."
         )
     return spec, sources, composed
 

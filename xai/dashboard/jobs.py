@@ -5,8 +5,9 @@
     jobs.standing(key, who)            # waiting (how many are ahead), running (which part is done), done, failed
 
 A page asks again and again how things stand; whoever stops asking (a closed tab) is forgotten, and a job that nobody
-waits for any more is cancelled at the next report of its progress. Results are kept, the latest `keep` of them; at most
-`queue` jobs wait, and who comes later is told so.
+waits for any more is cancelled at the next report of its progress. The latest `keep` jobs are remembered; what they
+found is kept in `store`, by its bytes, and asked for again when it had to go. At most `queue` jobs wait, and who comes
+later is told so.
 
 There is one worker more than `long`: those take whatever comes first, the one beside them only what is quick, so that
 nobody waits for somebody else's four hundred passes to see the result of one. Work must not call Streamlit.
@@ -24,11 +25,13 @@ from typing import Any, Literal
 
 import streamlit as st
 
+from xai.dashboard.kept import Kept, kept
 from xai.dashboard.limits import limits
 
 Progress = Callable[[int, int], None]
 State = Literal["waiting", "running", "done", "failed"]
-KEEP, QUEUE = 96, 64
+OWN_BYTES = 64 << 20
+"""Of results, where there is no store that is shared."""
 PATIENCE = 90.0
 """Seconds without a question after which somebody who waits is taken to be gone; browsers slow down hidden tabs."""
 _log = logging.getLogger(__name__)
@@ -68,7 +71,6 @@ class _Job:
     lane: bool = False
     """Which worker runs it: the one for quick jobs, or the other."""
     part: float = 0.0
-    result: Any = None
     sentence: str = ""
     seen: dict[str, float] = field(default_factory=dict)
     """When each of those who wait asked last."""
@@ -79,13 +81,15 @@ class Jobs:
 
     def __init__(
         self,
-        keep: int = KEEP,
+        keep: int = limits().results,
         patience: float = PATIENCE,
         clock: Callable[[], float] = time.monotonic,
         *,
-        queue: int = QUEUE,
+        queue: int = limits().queue,
         long: int = 1,
+        store: Kept | None = None,
     ) -> None:
+        self._store = Kept(keep, OWN_BYTES) if store is None else store
         self._keep, self._patience, self._clock, self._most = keep, patience, clock, queue
         self._jobs: OrderedDict[Hashable, _Job] = OrderedDict()
         self._seconds: dict[str, float] = {}
@@ -103,7 +107,7 @@ class Jobs:
         with self._changed:
             self._leave(who, besides=key)
             job = self._jobs.get(key)
-            if job is None or job.state == "failed":
+            if job is None or job.state == "failed" or self._lost(job):
                 full = len(self._queue()) >= self._most
                 job = self._jobs[key] = _Job(key, work, quick, kind)
                 if full:
@@ -121,7 +125,10 @@ class Jobs:
                 job.seen[who] = self._clock()
             if job.state in ("done", "failed"):
                 self._jobs.move_to_end(key)
-            return Standing(job.state, self._ahead(job), job.part, job.result, job.sentence, who in job.seen)
+            result = self._store.peek(("job", key)) if job.state == "done" else (None,)
+            if result is None:  # it had to make room for others
+                return None
+            return Standing(job.state, self._ahead(job), job.part, result[0], job.sentence, who in job.seen)
 
     def wait(self, key: Hashable, seconds: float) -> None:
         """Until the job has ended, or so many seconds."""
@@ -141,6 +148,10 @@ class Jobs:
             return self._seconds.get(kind)
 
     # ---- With the lock held ----------------------------------------------------------------------------------------
+
+    def _lost(self, job: _Job) -> bool:
+        """Was it done, and did its result have to make room for others?"""
+        return job.state == "done" and self._store.peek(("job", job.key)) is None
 
     def _leave(self, who: str, besides: Hashable) -> None:
         for job in list(self._jobs.values()):
@@ -214,7 +225,9 @@ class Jobs:
             _log.exception("A job failed.")
             sentence = f"This could not be computed ({type(error).__name__}); ask for something smaller, or again."
         with self._changed:
-            job.result, job.sentence = result, sentence
+            job.sentence = sentence
+            if not sentence:
+                self._store.put(("job", job.key), (result,))
             self._end(job, "failed" if sentence else "done", self._clock() - start)
             self._changed.notify_all()
 
@@ -222,4 +235,4 @@ class Jobs:
 @st.cache_resource(show_spinner=False)
 def shared_jobs() -> Jobs:
     """The jobs of this server, one queue for all who look at it."""
-    return Jobs(limits().results, queue=limits().queue, long=limits().long_jobs)
+    return Jobs(limits().results, queue=limits().queue, long=limits().long_jobs, store=kept())

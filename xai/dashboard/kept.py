@@ -26,6 +26,10 @@ SMALL = 64
 """Bytes of a number or of the frame around something, roughly."""
 
 
+class GivenUp(Exception):  # noqa: N818  (nothing went wrong)
+    """Who computed it went away before it was there; the next one computes it."""
+
+
 class Kept:
     """Least recently used goes first. Every method may be called from any thread."""
 
@@ -44,22 +48,34 @@ class Kept:
             mine = key not in self._made
             future: Future[Any] = self._made.setdefault(key, Future())
         if not mine:
-            return cast(T, future.result())
+            try:
+                return cast(T, future.result())
+            except GivenUp:
+                return self.get(key, make)
         try:
             value = make()
         except BaseException as error:
             with self._lock:
                 del self._made[key]
-            future.set_exception(error)
+            future.set_exception(error if isinstance(error, Exception) else GivenUp())
             raise
+        self._hold(key, value, made=True)
+        future.set_result(value)
+        return value
+
+    def put(self, key: Hashable, value: Any) -> None:
+        """Keep what was made elsewhere."""
+        self._hold(key, value)
+
+    def _hold(self, key: Hashable, value: Any, made: bool = False) -> None:
         size = size_of(value)
         with self._lock:
-            del self._made[key]
+            if made:
+                del self._made[key]
+            self._held.pop(key, None)
             self._held[key] = value, size
             while self._held and (len(self._held) > self._entries or self._sum() > self._size):
                 self._held.popitem(last=False)
-        future.set_result(value)
-        return value
 
     def peek(self, key: Hashable) -> Any:
         """What is kept under `key`, or None; nothing is made."""
@@ -103,12 +119,12 @@ def size_of(value: object) -> int:
             rest += [*item.keys(), *item.values()]
         elif isinstance(item, list | tuple | set | frozenset):
             rest += item
+        elif isinstance(bytes_held := getattr(item, "nbytes", None), int):  # tensors, and what knows it of itself
+            total += bytes_held
         elif is_dataclass(item):
             rest += [getattr(item, field.name) for field in fields(item)]
         elif callable(plain := getattr(item, "to_plotly_json", None)):
             rest.append(plain())
-        elif isinstance(bytes_held := getattr(item, "nbytes", None), int):  # tensors
-            total += bytes_held
     return total
 
 

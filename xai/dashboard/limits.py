@@ -55,7 +55,19 @@ class Limits:
     queue: int = 64
     """Jobs that wait; who comes later is asked to try again."""
     results: int = 96
-    """Results of jobs that are kept for who asks the same."""
+    """Ended jobs that are remembered; what they found is kept by its bytes, with all that is below."""
+    data_results: int = 32
+    """The same for work on data sets, which is kept on disk."""
+    prediction_files: int = 200
+    """Files of predictions on disk, one a data set and checkpoint; the oldest go."""
+    figure_pixels: int = 60_000_000
+    """Of the PNG of a figure."""
+    placed_frames: int = 150
+    """Frames of a cut on which joints are placed; they are all sent to the browser."""
+    rooms: int = 64
+    """Classes at a time."""
+    voters: int = 400
+    """Who answer in one room."""
 
     input_pixels: int = 1 << 22
     """Frames x height x width that an uploaded network may read of a clip; the paper's reads 600,000."""
@@ -65,8 +77,14 @@ class Limits:
     """Clips and answers that are kept for who asks the same."""
     cache_mb: int = 768
     """Megabytes that they take together; what was not asked for longest goes first."""
+    drafts_mb: int = 1024
+    """Megabytes of the videos that are open on My clip, of all visitors; who comes later is asked to wait."""
     networks: int = 6
     """Networks that are held; uploaded ones are counted apart."""
+    thumbnails: int = 1500
+    """Thumbnails of the clips of data sets."""
+    thumbnails_mb: int = 32
+    """Megabytes that they take together."""
 
     @classmethod
     def of(cls, environment: Mapping[str, str]) -> Self:

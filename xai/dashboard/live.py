@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import re
 import tempfile
-import threading
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -19,24 +18,19 @@ import streamlit as st
 
 from model import CheckpointError, checkpoint_hash, read_card
 from training.clip import Clip
-from training.clip_file import load_clip, read_clip
+from training.clip_file import read_clip
 from training.datasets.jhmdb import Jhmdb
 from training.recognizer import Recognizer
 from xai.dashboard.changed import ByName, Changed, change, changed_payload
-from xai.dashboard.choose import jhmdb_folder
+from xai.dashboard.choose import bundled_clip, jhmdb_folder
 from xai.dashboard.kept import kept
 from xai.dashboard.library import open_library
 from xai.dashboard.limits import limits
+from xai.dashboard.turnstile import our_turn
 from xai.evidence import Evidence, gather_evidence
 from xai.figures.player import player_payload
 from xai.removal import from_json, to_json
 from xai.rerun import Rerun
-
-
-@st.cache_resource(show_spinner=False)
-def turnstile() -> threading.Semaphore:
-    """A few predictions at a time: more would only slow each other down."""
-    return threading.Semaphore(limits().computations)
 
 
 @st.cache_resource(max_entries=limits().networks, show_spinner=False)
@@ -49,15 +43,11 @@ def recognizer(path: Path) -> Recognizer:
     return _recognizer(str(path), checkpoint_hash(path))
 
 
-def bundled_clip(path: Path) -> Clip:
-    return kept().get(("clip", str(path)), lambda: load_clip(path))
-
-
 def evidence(network: Recognizer, clip: Clip) -> Evidence:
     """What a checkpoint did on a clip; computed once for everyone who asks."""
 
     def make() -> Evidence:
-        with turnstile():
+        with our_turn():
             return gather_evidence(network, clip, looks=True)
 
     return kept().get(("evidence", network.checkpoint, clip.fingerprint), make)
@@ -69,14 +59,9 @@ def payload(network: Recognizer, clip: Clip) -> dict[str, Any]:
     return kept().get(key, lambda: player_payload(evidence(network, clip)))
 
 
-@st.cache_resource(max_entries=limits().networks, show_spinner=False)
-def _rerun(checkpoint: str, clip: str, _recognizer: Recognizer, _clip: Clip) -> Rerun:
-    return Rerun.of(_recognizer, _clip)
-
-
 def rerun(network: Recognizer, clip: Clip) -> Rerun:
     """One clip and one network, with what all changes of the clip have in common (F_a and F_b of the untouched one)."""
-    return _rerun(network.checkpoint, clip.fingerprint, network, clip)
+    return kept().get(("rerun", network.checkpoint, clip.fingerprint), lambda: Rerun.of(network, clip))
 
 
 def bundled_clips() -> ByName:
@@ -90,7 +75,7 @@ def changed(network: Recognizer, clip: Clip, removals: str) -> Changed:
     again = rerun(network, clip)
 
     def make() -> Changed:
-        with turnstile():
+        with our_turn():
             return change(again, asked, bundled_clips())
 
     return kept().get(("changed", network.checkpoint, clip.fingerprint, to_json(asked)), make)
@@ -101,7 +86,7 @@ def payload_without(network: Recognizer, clip: Clip, removals: str) -> dict[str,
     again, found = rerun(network, clip), changed(network, clip, removals)
 
     def make() -> dict[str, Any]:
-        with turnstile():
+        with our_turn():
             return changed_payload(again, found)
 
     return kept().get(("payload without", network.checkpoint, clip.fingerprint, to_json(from_json(removals))), make)
@@ -111,22 +96,27 @@ def figure(network: Recognizer, clip: Clip, name: str, kind: str) -> bytes:
     """One of the figures for print, as the bytes of a file."""
     from xai.figures.paper import FIGURES, render
 
-    return render(FIGURES[name](evidence(network, clip)), kind)
+    key = "printed", network.checkpoint, clip.fingerprint, name, kind
+    return kept().get(key, lambda: render(FIGURES[name](evidence(network, clip)), kind))
 
 
 def numbers(network: Recognizer, clip: Clip) -> bytes:
     """The evidence as the bytes of an `.npz`."""
-    with tempfile.TemporaryDirectory(prefix="kinescope-") as folder:
-        path = Path(folder) / "evidence.npz"
-        evidence(network, clip).save(path)
-        return path.read_bytes()
+
+    def make() -> bytes:
+        with tempfile.TemporaryDirectory(prefix="kinescope-") as folder:
+            path = Path(folder) / "evidence.npz"
+            evidence(network, clip).save(path)
+            return path.read_bytes()
+
+    return kept().get(("numbers", network.checkpoint, clip.fingerprint), make)
 
 
 @st.cache_resource(show_spinner=False)
 def _jhmdb() -> Jhmdb:
     folder = jhmdb_folder()
     assert folder is not None
-    return Jhmdb(folder, masks=False)
+    return Jhmdb(folder)
 
 
 def jhmdb_names() -> list[str]:

@@ -7,7 +7,7 @@ from typing import Any
 from training.clip import Clip
 from training.recognizer import Recognizer
 from xai.dashboard.kept import kept
-from xai.dashboard.live import turnstile
+from xai.dashboard.turnstile import our_turn
 from xai.figures.neighbours import neighbours_payload
 from xai.figures.order import order_test as run_order_test
 
@@ -16,7 +16,7 @@ def neighbours(network: Recognizer, clip: Clip) -> dict[str, Any]:
     """What the neighbours view shows. Raises ValueError in one sentence."""
 
     def make() -> dict[str, Any]:
-        with turnstile():
+        with our_turn():
             return neighbours_payload(network, clip)
 
     return kept().get(("neighbours", network.checkpoint, clip.fingerprint), make)
@@ -26,7 +26,7 @@ def order_test(networks: list[Recognizer], clip: Clip) -> dict[str, Any]:
     """Probabilities of the clip's class for the same frames in other orders."""
 
     def make() -> dict[str, Any]:
-        with turnstile():
+        with our_turn():
             return run_order_test(networks, clip)
 
     return kept().get(("order", *(network.checkpoint for network in networks), clip.fingerprint), make)

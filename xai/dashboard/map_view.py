@@ -48,7 +48,7 @@ def show_scale(clip: Clip, panel: str) -> Look:
             "largest one of the clip, so that a weak map looks as strong as any other.",
         )  # fmt: skip
         cause = clip.cause is not None and st.toggle(
-            "Show what decides", key=f"cause{panel}",
+            "Show what decides", key=f"decides{panel}", bind="query-params",
             help="On a gym clip it is known by construction which pixels decide the label; they are outlined.",
         )  # fmt: skip
     return Look(scale == "per clip", bool(cause))

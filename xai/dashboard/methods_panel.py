@@ -170,7 +170,7 @@ def _options(method: Method, panel: str) -> tuple[tuple[str, Any], ...]:
             step: Any = 1 if isinstance(default, int) else default / 5
             value = st.number_input(
                 name.capitalize(), min_value=step, max_value=4 * default, value=default, step=step,
-                key=f"{method.name} {name}{panel}",
+                key=f"{method.name} {name}{panel}".replace(" ", "_"), bind="query-params",
             )  # fmt: skip
             if value != default:
                 chosen.append((name, value))

@@ -10,6 +10,7 @@ import streamlit as st
 from training.skeleton import LAYOUTS, layout_named
 from xai.dashboard.choose import mine
 from xai.dashboard.draft import MOST_PEOPLE, Draft, start
+from xai.dashboard.draft_room import draft_room
 from xai.dashboard.library import BundledCheckpoint
 from xai.dashboard.limits import limits
 from xai.dashboard.methods_panel import followed
@@ -19,6 +20,7 @@ VIDEOS = ["mp4", "mov", "webm", "mkv", "avi", "gif", "webp"]
 JOINTS = ["npz", "json", "mat", "pkl", "pickle"]
 DRAFT = "my clip"
 """Where the draft of a visitor is in their session."""
+ROOM = "room for my clip"
 WAYS = ("By hand", "From a file", "Pose model")
 TITLES = {
     "jhmdb15": "JHMDB, 15 joints", "penn13": "Penn Action, 13 joints", "coco17": "COCO, 17 joints",
@@ -29,7 +31,7 @@ TITLES = {
 def keep(draft: Draft | None) -> None:
     """Make this the draft of the visitor; None forgets everything."""
     if draft is None:
-        for name in (DRAFT, f"{DRAFT} tracker", "my video", "my cut", "my layout", "my people", "my label"):
+        for name in (DRAFT, ROOM, f"{DRAFT} tracker", "my video", "my cut", "my layout", "my people", "my label"):
             st.session_state.pop(name, None)
         mine(None)
     else:
@@ -74,6 +76,10 @@ def open_file(layout: str) -> None:
     try:
         with st.spinner("Reading the frames"):
             clip, original = own_clip.open_own(upload)
+        st.session_state.pop(ROOM, None)
+        st.session_state[ROOM] = draft_room().place(
+            clip.frames.nbytes + clip.frames.nbytes // 2
+        )  # tracking keeps greys
         draft = start(clip, original, layout, upload.digest)
     except ValueError as error:
         st.error(plain(error))
@@ -126,6 +132,11 @@ def bring(draft: Draft, checkpoint: Any) -> Draft:
 
     model = own_clip.pose_model_path()
     ways = WAYS if model else WAYS[:2]
+    if model is None:
+        st.caption(
+            f"Joints can also be estimated: name an RTMPose network, a local ONNX file, in {own_clip.POSE_MODEL} "
+            "before the server starts."
+        )
     left, right = st.columns([2, 5], vertical_alignment="bottom", gap="large")
     way = left.segmented_control(
         "Joints", ways, key="my way", default=ways[0], required=True, width="stretch", persist_state="session"

@@ -6,6 +6,7 @@ are written to a folder of their own while they are read, and removed with it.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import tempfile
 from pathlib import Path
@@ -71,10 +72,16 @@ def _saved(path: Path, name: str) -> tuple[Clip, tuple[int, int]]:
 
 def saved(clip: Clip) -> bytes:
     """The clip as the bytes of a file that `open_own` reads."""
-    with tempfile.TemporaryDirectory(prefix="kinescope-") as folder:
-        path = Path(folder) / "clip.npz"
-        save_clip(path, clip)
-        return path.read_bytes()
+
+    def make() -> bytes:
+        with tempfile.TemporaryDirectory(prefix="kinescope-") as folder:
+            path = Path(folder) / "clip.npz"
+            save_clip(path, clip)
+            return path.read_bytes()
+
+    mask = b"" if clip.person_mask is None else clip.person_mask.tobytes()
+    rest = hashlib.sha256(clip.time.tobytes() + mask).hexdigest()
+    return kept().get(("saved", clip.fingerprint, rest, clip.label, clip.name, clip.source), make)
 
 
 # ---- Pictures -------------------------------------------------------------------------------------------------------

@@ -16,8 +16,12 @@ from typing import Any
 import plotly.graph_objects as go
 import streamlit as st
 
+from xai.dashboard.basket import add_of_data
+from xai.dashboard.choose import within
 from xai.dashboard.colours import ACCENT, GREY
 from xai.dashboard.library import ASSETS
+from xai.dashboard.token_answers import parted_clips
+from xai.figures.panel_kinds import Ablation
 
 COMMAND = "python -m training ablate --base gym-cross --out assets/ablations --seeds 3"
 FOLDER = ASSETS / "ablations"
@@ -147,9 +151,28 @@ def ablations_panel() -> None:
     )
     rows = rows_of(runs, table)
     st.plotly_chart(
-        ablation_figure(rows), key="ablation", config={"displayModeBar": False},
+        ablation_figure(rows), key="ablation", on_select=_row_clicked, selection_mode="points",
+        config={"displayModeBar": False},
         alt=f"{titles[table][0]}: accuracy of each row. " + "; ".join(f"{row.name} {row.words}" for row in rows),
     )  # fmt: skip
     seeds = {len(row.accuracies) for row in rows}
     caveat = " With one seed there is no interval: a difference may be chance." if min(seeds) == 1 else ""
     st.caption(f"{titles[table][1]} Accuracy at the last epoch; nothing is picked.{caveat}")
+    names = [row.name for row in rows]
+    panel = Ablation(tuple(names), tuple(row.accuracies for row in rows), titles[table][0])
+    add_of_data("ablation", lambda: panel, [])
+    within("rows", names)
+    chosen = st.multiselect(
+        "Clips on which these rows part", names, key="rows", bind="query-params",
+        help="A click on a row of the chart chooses it too. Of a single row, the clips that it gets wrong.",
+    )  # fmt: skip
+    parted_clips(FOLDER, table, chosen)
+
+
+def _row_clicked() -> None:
+    """A click on a row of the chart puts it among the chosen ones, or takes it out again."""
+    points = ((st.session_state.get("ablation") or {}).get("selection") or {}).get("points") or []
+    chosen = list(st.session_state.get("rows", []))
+    for name in dict.fromkeys(str(point.get("y")) for point in points):
+        chosen = [each for each in chosen if each != name] if name in chosen else [*chosen, name]
+    st.session_state["rows"] = chosen

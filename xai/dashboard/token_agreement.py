@@ -8,11 +8,13 @@ from typing import Any
 import plotly.graph_objects as go
 import streamlit as st
 
+from xai.dashboard.basket import add_of_data
 from xai.dashboard.colours import ACCENT, rgb
 from xai.dashboard.data_grid import Tile
 from xai.dashboard.data_scores import Agreement, Verdicts, agreement, disagreements
 from xai.dashboard.data_thumbnails import Thumbnail
 from xai.dashboard.library import BundledCheckpoint
+from xai.figures.panel_kinds import Agreement as AgreementPanel
 
 Pairs = dict[tuple[int, int], Agreement]
 
@@ -56,6 +58,15 @@ def agreement_figure(names: Sequence[str], pairs: Pairs) -> go.Figure:
         height=60 + 84 * count, margin={"l": 0, "r": 0, "t": 0, "b": 0}, plot_bgcolor="rgba(0,0,0,0)", dragmode=False
     )
     return figure
+
+
+def agreement_numbers(names: Sequence[str], pairs: Pairs, of: str) -> AgreementPanel:
+    """The same numbers as a panel of a figure."""
+    count = range(len(names))
+    found = {(i, j): pairs.get((min(i, j), max(i, j))) for i in count for j in count}
+    same = tuple(tuple(0.0 if (p := found[i, j]) is None else p.same.value for j in count) for i in count)
+    chance = tuple(tuple(0.0 if (p := found[i, j]) is None else p.by_chance for j in count) for i in count)
+    return AgreementPanel(tuple(names), same, chance, of)
 
 
 def part_tile(
@@ -110,6 +121,8 @@ def agreement_panel(lanes: Sequence[BundledCheckpoint]) -> None:
             "Share of clips with the same answer; by chance: if each gave its answers as often as it does, but to any "
             f"clip. Right, with the 95 % interval: {'; '.join(accuracies) or 'no clip has a label that they know'}."
         )
+        of = f"{split.title}, {max(pair.same.count for pair in pairs.values()):,} clips"
+        add_of_data("agreement", lambda: agreement_numbers(shown, pairs, of), lanes)
         if never := [checkpoint.token_mode for checkpoint in lanes if not checkpoint.card.get("trained_on")]:
             st.caption(f":orange[The weights of {', '.join(never)} were never trained: its answers mean nothing.]")
     with right:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,8 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 
 from training.recognizer import Recognizer
-from xai.figures import leader_board, panel_kinds
+from xai.figures import grids, leader_board, panel_kinds
+from xai.figures.ablation import ablation
 from xai.figures.block import block
 from xai.figures.curves import joints, ledger, trust
 from xai.figures.enlarge import enlarge
@@ -28,7 +28,7 @@ from xai.figures.style import SMALL, STYLE, TEXT, THEMES, Look
 from xai.figures.variants import variants
 from xai.figures.without import without
 from xai.known_cause import TARGETS
-from xai.known_cause_bench import Entry, summarise
+from xai.known_cause_bench import Entry, Row, summarise
 
 BETWEEN, BESIDE = 0.2, 0.28
 """Inches between rows of panels, between panels side by side."""
@@ -198,11 +198,17 @@ def _order(area: Area, options: panel_kinds.Order, sources: Sources) -> Drawn:
 
 def _leader_board(area: Area, options: panel_kinds.LeaderBoard, sources: Sources) -> Drawn:
     try:
-        first, *texts = Path(options.scores).read_text(encoding="utf-8").splitlines()
-        asked = [Entry(**entry) for entry in json.loads(first)["entries"]]
-        rows = summarise([json.loads(text) for text in texts], asked)
+        text = sources.scores(options.scores).read_text(encoding="utf-8")
+        if options.scores.endswith(".json"):
+            known = {entry.name for entry in fields(Row)}
+            each = json.loads(text)["rows"]
+            rows = [Row(**{name: value for name, value in row.items() if name in known}) for row in each]
+        else:
+            first, *texts = text.splitlines()
+            asked = [Entry(**entry) for entry in json.loads(first)["entries"]]
+            rows = summarise([json.loads(text) for text in texts], asked)
     except (ValueError, KeyError, TypeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{options.scores} is no scores.jsonl of a benchmark ({error}).") from error
+        raise ValueError(f"{options.scores} holds no scores of a benchmark ({error}).") from error
     chosen = [row for row in rows if row.measure == options.measure and row.kind == options.kind]
     if not chosen:
         kinds = ", ".join(sorted({row.kind for row in rows}))
@@ -228,7 +234,29 @@ def _leader_board(area: Area, options: panel_kinds.LeaderBoard, sources: Sources
     return Drawn(top + 0.14, caption, (table,))
 
 
+def _flow(area: Area, options: panel_kinds.WhoReads, sources: Sources) -> Drawn:
+    return grids.who_reads(area, sources.evidence(options.checkpoint, options.clip), options.layer)
+
+
+def _confusion(area: Area, options: panel_kinds.Confusion, sources: Sources) -> Drawn:
+    if sources.spec.checkpoints:
+        sources.recognizer(options.checkpoint)  # its card travels with the figure
+    return grids.confusion(area, options)
+
+
+def _agreement(area: Area, options: panel_kinds.Agreement, sources: Sources) -> Drawn:
+    for name in options.checkpoints:
+        sources.recognizer(name)
+    return grids.agreement(area, options)
+
+
+def _ablation(area: Area, options: panel_kinds.Ablation, sources: Sources) -> Drawn:
+    return ablation(area, options)
+
+
 DRAW: Mapping[str, Callable[[Area, Any, Sources], Drawn]] = {
     "film": _film, "joints": _joints, "ledger": _ledger, "variants": _variants, "map": _map, "trust": _trust,
-    "cube": _cube, "without": _without, "order": _order, "leader board": _leader_board,
+    "cube": _cube, "without": _without, "order": _order, "flow": _flow,
+    "confusion": _confusion, "agreement": _agreement, "ablation": _ablation,
+    "leader board": _leader_board,
 }  # fmt: skip

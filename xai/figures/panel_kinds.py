@@ -136,16 +136,62 @@ class Order:
 
 
 @dataclass(frozen=True)
+class WhoReads:
+    """What each kind of token reads in one block, attention by attention."""
+
+    checkpoint: str | None = None
+    clip: str | None = None
+    layer: int | None = None
+    """Counted from 1; the last by default."""
+
+
+@dataclass(frozen=True)
+class Confusion:
+    """Who is taken for whom: clips of each label by what they are said to be. The counts are in the spec."""
+
+    rows: tuple[str, ...] = field()
+    columns: tuple[str, ...] = field()
+    counts: tuple[tuple[int, ...], ...] = field()
+    of: str | None = None
+    """Which network and which data set, in words."""
+    checkpoint: str | None = None
+    """Whose card travels with the figure."""
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How often pairs of networks say the same of the clips of a data set. The shares are in the spec."""
+
+    names: tuple[str, ...] = field()
+    same: tuple[tuple[float, ...], ...] = field()
+    chance: tuple[tuple[float, ...], ...] = field()
+    of: str | None = None
+    checkpoints: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Ablation:
+    """Accuracy of networks that were trained with something changed. The numbers are in the spec."""
+
+    rows: tuple[str, ...] = field()
+    accuracies: tuple[tuple[float, ...], ...] = field()
+    """Of each row, seed by seed."""
+    of: str | None = None
+
+
+@dataclass(frozen=True)
 class LeaderBoard:
     """Methods of the known-cause benchmark beside what a map gets that knows nothing."""
 
     scores: str = field()
-    """`scores.jsonl` of a benchmark."""
+    """`scores.jsonl` of a benchmark, or the `leader_board.json` that is made of it."""
     measure: Literal["rank", "mass", "pointing"] = "rank"
     kind: str = "all"
 
 
 KINDS: Mapping[str, type[Any]] = {
     "film": Film, "joints": Joints, "ledger": Ledger, "variants": Variants, "map": Map, "trust": Trust,
-    "cube": Cube, "without": Without, "order": Order, "leader board": LeaderBoard,
+    "cube": Cube, "without": Without, "order": Order, "flow": WhoReads,
+    "confusion": Confusion, "agreement": Agreement, "ablation": Ablation,
+    "leader board": LeaderBoard,
 }  # fmt: skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
@@ -99,6 +100,10 @@ class Sources:
 
     def open_recognizer(self, file: str) -> Recognizer:
         return Recognizer.load(file, self.device)
+
+    def scores(self, file: str) -> Path:
+        """The file of a leader board."""
+        return Path(file)
 
     def name(self, checkpoint: str | None) -> str:
         """The checkpoint that a panel names; the first by default."""

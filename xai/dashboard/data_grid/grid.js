@@ -51,6 +51,11 @@ export default function mount({ data, parentElement, setTriggerValue }) {
     const item = old.get(String(tile.number)) ?? make("li");
     item.dataset.number = tile.number;
     draw(tile, item);
+    item.firstChild.onclick = (click) => {
+      if (click.button || click.ctrlKey || click.metaKey || click.shiftKey || click.altKey) return; // a tab of its own
+      click.preventDefault();
+      setTriggerValue("open", tile.number);
+    };
     return item;
   });
   list.replaceChildren(...items);

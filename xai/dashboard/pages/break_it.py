@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 import streamlit as st
@@ -22,6 +21,7 @@ from xai.dashboard.breaking import (
 )
 from xai.dashboard.choose import ClipChoice, choose_checkpoint, choose_clip, open_checkpoint
 from xai.dashboard.film import Film, skeleton_pictures, strip_html
+from xai.dashboard.film_points import Points
 from xai.dashboard.kept import kept
 from xai.dashboard.library import open_library
 from xai.dashboard.player import player
@@ -72,18 +72,50 @@ def _drop(number: int) -> None:
     become(current().dropping(number))
 
 
-def films(untouched: Film, now: Film | None, before: Film, names: tuple[str, str]) -> None:
+def films(
+    untouched: Film, now: Film | None, before: Film, points: list[Points | None], width: int, names: tuple[str, ...]
+) -> None:
     """What the network was shown, above what there was. `before`: the untouched frames in the order of `now`.
 
-    `names` says what the films are made of: the payload, and what was taken away.
+    `points` are drawn on the untouched film and on that of now, in pixels of the clip, which is `width` wide. `names`
+    says what the films are made of: the payload, which block, and what was taken away.
     """
+
+    def strip(film: Film, what: str, which: Points | None, ring: Film | None) -> str:
+        images = skeleton_pictures(film, untouched=ring)
+        if which is not None:
+            which.draw(images, film, width)
+        return strip_html(images, film, what)
+
     if now is not None:
         st.markdown("**Now**")
-        draw = partial(strip_html, film=now, what="changed film")
-        st.html(kept().get(("changed film", *names), lambda: draw(skeleton_pictures(now, untouched=before))))
+        st.html(kept().get(("changed film", *names), lambda: strip(now, "changed film", points[1], before)))
         st.markdown("**Untouched**")
-    draw = partial(strip_html, film=untouched, what="film")
-    st.html(kept().get(("film", names[0]), lambda: draw(skeleton_pictures(untouched))))
+    st.html(kept().get(("film", *names[:2]), lambda: strip(untouched, "film", points[0], None)))
+
+
+def choose_frame(count: int, first: int) -> int:
+    """The frame on the stage, from 1; one that another clip or a link left beyond the end is brought back."""
+    if count == 1:
+        return 1
+    if "at" in st.session_state:
+        st.session_state["at"] = min(max(1, int(st.session_state["at"])), count)
+    else:
+        st.session_state["at"] = first
+    return int(st.slider("Frame", 1, count, key="at", bind="query-params", label_visibility="collapsed"))
+
+
+def choose_points(count: int) -> int | None:
+    """The block whose sampling points are drawn on the films, from 0; None for no points."""
+    if not count:
+        return None
+    blocks = ["none", *map(str, range(1, count + 1))]
+    block = st.segmented_control(
+        "Sampling points of block", blocks, default=blocks[-1], required=True, key="points", bind="query-params",
+        help="Where the network read: a dot at the place, larger for more attention mass (mean over heads and "
+        "queries), with a hair to where it was before the offsets. Blue was moved earlier in time, orange later.",
+    )  # fmt: skip
+    return None if block == "none" else int(str(block)) - 1
 
 
 def in_the_player(payload: dict[str, Any], clip: ClipChoice, checkpoint: Any, history: History) -> None:
@@ -124,38 +156,44 @@ def page() -> None:
         if untrained(payload):
             st.markdown(":orange[**These weights were never trained: what their answer depends on explains nothing.**]")
 
-    scene = Scene.of(payload, clip.bundled is not None, tuple(c.name for c in library.clips if c != clip.bundled))
+    found = clip.open()
+    scene = Scene.of(payload, found, tuple(c.name for c in library.clips if c != clip.bundled))
     untouched = Film.of_payload(payload)
     film = Film.of_clip(changed.shown.clip, changed.numbers) if changed else untouched
-    same = untouched.take([number - 1 for number in changed.numbers]) if changed else untouched
+    same = Film.of_clip(changed.before, changed.numbers) if changed else untouched
     show, do, answer = st.columns([4, 4, 4], gap="medium")
     with do:
         kind = controls(scene)
-        frame = f"frame of {payload['id']}"
-        t = st.session_state[frame] = min(st.session_state.get(frame, untouched.telling + 1), len(film))
     with show:
         drawn = rectangle(scene) if kind == "Region" else None
-        figure = stage(film, t - 1, scene.size, same, drawn)
-        st.plotly_chart(
-            figure, key="stage", on_select=lambda: pointed(scene), selection_mode=("points", "box"),
-            config={"displayModeBar": False}, theme=None,
+        picture = st.container()
+        t = choose_frame(len(film), untouched.telling + 1)
+        picture.plotly_chart(
+            stage(film, t - 1, scene.size, same, drawn), key="stage", on_select=lambda: pointed(scene),
+            selection_mode=("points", "box"), config={"displayModeBar": False}, theme=None,
         )  # fmt: skip
-        if len(film) > 1:
-            st.slider("Frame", 1, len(film), key=frame, label_visibility="collapsed")
     with answer:
         st.html(answer_html(before, now))
         what_was_done(history, changed)
+        if now is not None:
+            label = st.selectbox("What adds up to the logit of", list(before.logits), index=0, key="ledger of")
+            st.html(ledger_html(before, now, str(label)))
 
-    films(untouched, film if changed else None, same, (payload["id"], history.now))
+    all_points = Points.of_payload(payload)
+    block = choose_points(len(all_points))
+    if changed and changed.other_frames:
+        st.caption(f"The numbers under the frames of now are those of the clip, which has {scene.length}.")
+    points = [
+        each[block] if block is not None and block < len(each) else None
+        for each in (all_points, changed.points if changed else ())
+    ]
+    films(untouched, film if changed else None, same, points, scene.size[1], (payload["id"], str(block), history.now))
     if now is None:
         return
     add_broken(clip, checkpoint, history.removals)
-    st.subheader("Where the change comes from", anchor=False)
-    table, chart = st.columns([2, 5], gap="large")
-    label = table.selectbox("Logit of", list(before.logits), index=0, key="ledger of")
-    table.html(ledger_html(before, now, str(label)))
-    chart.plotly_chart(ledger_chart(before, now, str(label)), key="ledger", config={"displayModeBar": False})
-    if st.toggle("Watch both in the player", key="watch"):
+    st.subheader("Where the change comes from, frame by frame", anchor=False)
+    st.plotly_chart(ledger_chart(before, now, str(label)), key="ledger", config={"displayModeBar": False})
+    if st.toggle("Watch both in the player", key="watch", bind="query-params"):
         in_the_player(payload, clip, checkpoint, history)
 
 

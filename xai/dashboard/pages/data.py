@@ -33,7 +33,7 @@ def page() -> None:
         accuracy(verdicts, damaged)
         if known and isinstance(chosen, BundledCheckpoint) and not chosen.card.get("trained_on"):
             st.caption(":orange[These weights were never trained: what they say means nothing.]")
-        matrix(verdicts)
+        matrix(verdicts, network)
     with grid:
         positions = filters(verdicts).positions(verdicts)
         changed_clips(verdicts, network, positions, found)

@@ -6,6 +6,8 @@ from typing import Any
 
 import streamlit as st
 
+from xai.dashboard.basket import add_lanes, add_player
+from xai.dashboard.choose import ClipChoice
 from xai.dashboard.classroom import Room, shared_classroom
 from xai.dashboard.lesson_parts import (
     OWN,
@@ -224,6 +226,12 @@ def page() -> None:
     with right:
         # A player for each step: pins and choices of the step before do not linger.
         player(shown, key=f"lesson {lesson.digest} {index}", place=place_of(step.opens, shown[0]), large=presenting)
+        if not presenting:
+            clip = ClipChoice(bundled=library.clip(step.clip))
+            if len(shown) == 1:
+                add_player(shown[0], clip, checkpoints[0], "lesson player")
+            else:
+                add_lanes(clip, checkpoints, "lesson lanes")
         if step.focus:
             spotlight(step.focus, key="spotlight")
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import streamlit as st
 
 from training.track_joints import Tracked, Tracker
-from xai.dashboard.choose import PAGES, choose_checkpoint, mine
-from xai.dashboard.draft import MOST_PLACED, Draft
+from xai.dashboard.basket import add_own
+from xai.dashboard.choose import PAGES, ClipChoice, choose_checkpoint, mine
+from xai.dashboard.draft import Draft
 from xai.dashboard.library import open_library
+from xai.dashboard.limits import limits
 from xai.dashboard.my_clip_parts import DRAFT, bring, cut, keep, layout_of, open_file
 from xai.dashboard.placing import Placed, Scene, placed, placing, placing_film
 from xai.dashboard.shown import plain
@@ -50,10 +53,10 @@ def place(draft: Draft) -> tuple[Draft, Tracked]:
     """The skeleton on the frames. Gives back the draft with what was placed, and the joints of every frame."""
     from xai.dashboard import own_clip
 
-    if len(draft) > MOST_PLACED:
+    if len(draft) > (most := limits().placed_frames):
         st.warning(
-            f"Joints are placed on at most {MOST_PLACED} frames, and this cut has {len(draft)}: move its ends closer "
-            "together, or bring joints from a file."
+            f"Joints are placed on at most {most} frames, and this cut has {len(draft)}: move its ends closer, or "
+            "bring joints from a file."
         )
         return draft, draft.joints()
     film, pictures = own_clip.film_of(draft)
@@ -72,7 +75,7 @@ def place(draft: Draft) -> tuple[Draft, Tracked]:
     return draft, found
 
 
-def finish(draft: Draft, found: Tracked) -> None:
+def finish(draft: Draft, found: Tracked, checkpoint: Any) -> None:
     """What the clip is good for: the other pages, and a file."""
     from xai.dashboard import own_clip
 
@@ -92,6 +95,8 @@ def finish(draft: Draft, found: Tracked) -> None:
         "Save clip and joints", lambda: own_clip.saved(clip), f"{name}.npz", key="my save", on_click="ignore",
         width="stretch", help="One `.npz` with frames, joints, confidence and times; open it here again any time.",
     )  # fmt: skip
+    if checkpoint is not None:
+        add_own(ClipChoice(own=clip), checkpoint)
     if not found.score.any():
         st.caption("Without joints the network sees the pictures only.")
 
@@ -126,7 +131,7 @@ def page() -> None:
     draft = bring(draft, checkpoint)
     draft, found = place(draft)
     keep(draft)
-    finish(draft, found)
+    finish(draft, found, checkpoint)
 
 
 page()

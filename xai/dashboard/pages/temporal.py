@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from xai.dashboard.basket import add_lanes
-from xai.dashboard.choose import ClipChoice, choose_clip
+from xai.dashboard.choose import ClipChoice, choose_clip, within
 from xai.dashboard.lanes import lane_payloads
 from xai.dashboard.library import BundledCheckpoint, open_library
 from xai.dashboard.neighbours import neighbours
@@ -19,7 +19,10 @@ def heads(checkpoints: list[BundledCheckpoint], clip: ClipChoice) -> None:
     """What the heads of one network read around each patch."""
     st.subheader("What each head reads", anchor=False)
     names = {checkpoint.name: checkpoint for checkpoint in checkpoints}
-    name = st.segmented_control("Network", list(names), default=list(names)[-1], key="neighbours_of")
+    within("neighbours_of", [None, *names])
+    name = st.segmented_control(
+        "Network", list(names), default=list(names)[-1], key="neighbours_of", bind="query-params"
+    )
     from xai.dashboard import live, live_temporal
 
     try:
@@ -72,7 +75,9 @@ def page() -> None:
         return
     names = [checkpoint.name for checkpoint in checkpoints]
     with right:
-        chosen = st.multiselect("Networks", names, default=names[:3], max_selections=3, key="framewise")
+        chosen = st.multiselect(
+            "Networks", names, default=names[:3], max_selections=3, key="framewise", bind="query-params"
+        )
     st.caption(
         "A frame-wise ViT reads every frame alone and averages the answers. TokenShift moves channels of the class "
         "token between neighbouring frames; MSCA lets some heads read the previous or the next frame. All have the "

@@ -10,7 +10,7 @@ from typing import Any
 
 import streamlit as st
 
-from xai.dashboard.basket import add_lanes
+from xai.dashboard.basket import add_flow, add_lanes
 from xai.dashboard.choose import ClipChoice, choose_clip
 from xai.dashboard.kept import kept
 from xai.dashboard.lanes import lane_payloads
@@ -25,7 +25,7 @@ ORDER = ("none", "single", "cross")
 
 
 @st.fragment
-def who_reads_whom(lanes: list[BundledCheckpoint], payloads: list[dict[str, Any]]) -> None:
+def who_reads_whom(lanes: list[BundledCheckpoint], payloads: list[dict[str, Any]], clip: ClipChoice) -> None:
     """What each kind of token reads, variant beside variant, in one block."""
     st.subheader("Who reads whom", anchor=False)
     found = [(lane, Flow.of(payload), payload) for lane, payload in zip(lanes, payloads, strict=True)]
@@ -49,6 +49,7 @@ def who_reads_whom(lanes: list[BundledCheckpoint], payloads: list[dict[str, Any]
                 drawn, key=f"flow {lane.token_mode}", config={"displayModeBar": False},
                 alt=f"What each kind of token reads in block {block} of {lane.name}; the table below has the numbers.",
             )  # fmt: skip
+            add_flow(clip, lane, layer + 1)
     st.caption(
         "Left: who reads, in the colour of the bands; right: what is read. A band is as wide as the attention mass "
         "(raw, mean over heads and tokens) that one token of the left kind gives to all of the right kind, so the "
@@ -78,7 +79,10 @@ def page() -> None:
     left, right = st.columns([2, 1], vertical_alignment="bottom")
     with left:
         clip = choose_clip(library)
-    family = right.selectbox("Trained on", families, index=families.index("gym") if "gym" in families else 0)
+    family = right.selectbox(
+        "Trained on", families, index=families.index("gym") if "gym" in families else 0, key="family",
+        bind="query-params",
+    )  # fmt: skip
     lanes = [c for mode in ORDER for c in library.checkpoints if c.token_mode == mode and c.key.split("-")[0] == family]
     st.caption(
         "The paper compares three ways to let RGB and pose meet: no modal tokens, one shared token, or a CLS, an RGB "
@@ -92,7 +96,7 @@ def page() -> None:
     elif (payloads := lane_payloads(library, lanes, clip)) is not None:
         player(payloads, key="lanes")
         add_lanes(clip, lanes, "lanes")
-        who_reads_whom(lanes, payloads)
+        who_reads_whom(lanes, payloads, clip)
     agreement_panel(lanes)
     ablations_panel()
 

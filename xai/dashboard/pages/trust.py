@@ -6,11 +6,14 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from xai.dashboard.basket import add_of_data
+from xai.dashboard.basket_spec import BOARD
 from xai.dashboard.choose import ClipChoice, choose_checkpoint, choose_clip
 from xai.dashboard.leader_board import MEASURES, Board, board_figure
 from xai.dashboard.library import ASSETS, open_library
 from xai.dashboard.methods_panel import answered, choose_ask, open_pair
 from xai.dashboard.shown import plain
+from xai.figures.panel_kinds import LeaderBoard
 
 if TYPE_CHECKING:
     from training.clip import Clip
@@ -45,6 +48,8 @@ def board() -> None:
         st.info("Nothing was measured for this choice; choose another measure or kind.")
         return
     st.plotly_chart(board_figure(rows, str(measure)), key="board", config={"displayModeBar": False})
+    panel = LeaderBoard(BOARD, str(measure), str(kind))  # type: ignore[arg-type]
+    add_of_data("leader-board", lambda: panel, [])
     st.caption(
         "On gym clips it is known by construction which joints, frames and pixels decide the label. Blue: the 95 % "
         "interval lies above what a map that knows nothing gets on the same clips; grey: it does not. "
@@ -82,7 +87,7 @@ def page() -> None:
     if checkpoint is None or clip == ClipChoice():
         st.info("Upload what is missing, a clip or a checkpoint, to ask two methods about it.")
         return
-    if not st.toggle("Compare two methods", key="compare", bind="query-params"):
+    if not st.toggle("Compare two methods", value=True, key="compare", bind="query-params"):
         st.caption("Two answers to one question, each with its base rate, its known cause and its measure of trust.")
         return
     opened = open_pair(clip, checkpoint)

@@ -1,0 +1,50 @@
+"""Uploads that outlive their page: a file widget forgets its file when somebody goes to another page.
+
+What was uploaded is held in its session under the key of its widget, until another file comes, the file is taken out of
+the widget, or it is forgotten with the button beside its name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from xai.dashboard.limits import limits
+
+if TYPE_CHECKING:
+    from xai.dashboard.live import Upload
+
+
+def held_upload(title: str, types: Sequence[str], key: str, help: str | None = None) -> Upload | None:
+    """The widget, and below it the file of before while the widget shows none."""
+    file = st.file_uploader(
+        title, types, key=key, help=help, max_upload_size=limits().upload_mb, on_change=_changed, args=(key,)
+    )
+    if file is not None:
+        from xai.dashboard.live import Upload
+
+        st.session_state[_place(key)] = Upload(file.name, file.getvalue())
+    held: Upload | None = st.session_state.get(_place(key))
+    if held is not None and file is None:
+        with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+            from xai.dashboard.shown import plain
+
+            st.caption(f"Still open: {plain(held.name)}", width="content")
+            st.button("Forget it", key=f"forget {key}", type="tertiary", on_click=_forget, args=(key,))
+    return held
+
+
+def _place(key: str) -> str:
+    return f"held {key}"
+
+
+def _changed(key: str) -> None:
+    """Only who takes a file out of the widget leaves it empty; going to another page calls nothing."""
+    if st.session_state.get(key) is None:
+        _forget(key)
+
+
+def _forget(key: str) -> None:
+    st.session_state.pop(_place(key), None)
