@@ -114,6 +114,8 @@ class ModelConfig(Settings):
     offset_mode: OffsetMode = "volume"
     """Unit of `offset_range`: half the volume, cells of the reference grid, or tokens of F_b."""
     offset_range: float = 1.0
+    offset_time_range: float | None = None
+    """Range along time, where it shall differ from that in space."""
 
     # Stride attentions (Algorithms A1 and A2)
     joint_window: int = 4
@@ -140,6 +142,8 @@ class ModelConfig(Settings):
             raise ValueError(f"size is {self.size}; it must be a multiple of 8, the stride of F_b.")
         if self.pose_distances and not self.pose_geometry:
             raise ValueError("pose_distances adds to what pose_geometry says; it needs pose_geometry.")
+        if self.offset_time_range is not None and not 0 <= self.offset_time_range <= 64:
+            raise ValueError(f"offset_time_range is {self.offset_time_range}; it must lie between 0 and 64.")
         for name in ("joint", "temporal"):
             stride, window = getattr(self, f"{name}_stride"), getattr(self, f"{name}_window")
             if stride is not None and not 1 <= stride <= window:

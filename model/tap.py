@@ -137,6 +137,15 @@ def points_tap(layer: int) -> str:
     return f"blocks.{layer}.deformable.points"
 
 
+def modal_tap(layer: int, after: str) -> str:
+    """Name of the tap of the modal tokens [B, K, T, d] as one sub-block of a layer leaves them; exchangeable.
+
+    `after`: "deformable" or "joint" (the tokens that took part, in the order of `roles`), or "project" (all of them).
+    What leaves the last sub-block enters the next layer: `tokens_tap(layer + 1, "modal")`.
+    """
+    return f"blocks.{layer}.{after}.modal"
+
+
 FEATURES_A = "backbone.features_a"
 FEATURES_B = "backbone.features_b"
 """F_a [B, C_a, T, H/2, W/2] and F_b [B, C_b, T, H/8, W/8]; exchangeable."""

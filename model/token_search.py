@@ -1,6 +1,7 @@
 """3D token search (3DTS, Algorithm A3): where in space and time to read the keys from.
 
-    offsets   = tanh(conv1x1x1(GELU(LN(conv_k(Z))))) * range        one field, shared by all queries and heads
+    offsets   = tanh(conv1x1x1(GELU(LN(conv_k(Z))))) * range        one field, shared by all queries and heads,
+                                                                         so that a key has one place to be drawn at
     reference = a regular grid of T~ x H~ x W~ points over the whole volume
     position  = clamp(reference + offsets, -1, 1)
     Z~        = Z read at position, trilinearly
@@ -67,7 +68,9 @@ class TokenSearch(nn.Module):
         super().__init__()
         d = config.dim
         self.layer = layer
-        self.kernel, self.mode, self.range = config.offset_kernel, config.offset_mode, config.offset_range
+        self.kernel, self.mode, space = config.offset_kernel, config.offset_mode, config.offset_range
+        time = space if config.offset_time_range is None else config.offset_time_range
+        self.range = time, space, space
         self.groups = d if config.offset_conv == "depthwise" else 1
         self.norm_input = nn.LayerNorm(d)
         self.conv = nn.Conv3d(d, d, self.kernel, groups=self.groups)
@@ -85,11 +88,11 @@ class TokenSearch(nn.Module):
         weight = self.conv.weight[:, :, crop[0], crop[1], crop[2]]
         y = F.conv3d(z, weight, self.conv.bias, groups=self.groups)
         y = F.gelu(self.norm(rearrange(y, "b d t h w -> b t h w d")))
-        bounded = torch.tanh(self.offset(y))
+        bounded = torch.tanh(self.offset(y)) * z.new_tensor(self.range)
         if self.mode == "volume":
-            return bounded * self.range
+            return bounded
         cells = y.shape[1:4] if self.mode == "cells" else volume
-        return bounded * self.range * 2 / torch.tensor(cells, device=z.device, dtype=z.dtype)
+        return bounded * 2 / z.new_tensor(cells)
 
     def forward(self, z: Tensor, height: int, width: int) -> Tensor:
         with torch.autocast(z.device.type, enabled=False):

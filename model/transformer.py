@@ -27,7 +27,18 @@ from model.backbone import Backbone
 from model.config import ModelConfig
 from model.cross_modal import CrossProjection, ModalTokens
 from model.stride import JointStrideAttention, TemporalStrideAttention
-from model.tap import FEATURES_A, FEATURES_B, HEAD_TOKENS, ROLE_KIND, Kind, TokenIds, attention_tap, tap, tokens_tap
+from model.tap import (
+    FEATURES_A,
+    FEATURES_B,
+    HEAD_TOKENS,
+    ROLE_KIND,
+    Kind,
+    TokenIds,
+    attention_tap,
+    modal_tap,
+    tap,
+    tokens_tap,
+)
 from model.temporal_mixing import FramewiseModalAttention
 from model.token_search import TokenSearch, Volume
 from model.tokenizer import Tokenizer
@@ -66,6 +77,7 @@ class Layer(nn.Module):
 
     def __init__(self, config: ModelConfig, layer: int, modal: ModalTokens) -> None:
         super().__init__()
+        self.layer = layer
         rate = config.drop_path * layer / max(1, config.layers - 1)
         self.deformable = DeformableAttention(config, layer, rate) if config.deformable != "off" else None
         self.joint = JointStrideAttention(config, layer, rate) if config.joint != "off" else None
@@ -83,16 +95,18 @@ class Layer(nn.Module):
         if self.deformable is not None:
             chosen = self.with_patches
             patches, read = self.deformable(patches, modal[:, chosen], volume, [self.roles[i] for i in chosen])
+            read = tap(modal_tap(self.layer, "deformable"), read)
             tokens = _replace(tokens, chosen, read)
         after_patches = tokens[self.crossing] if self.crossing is not None else None
         if self.joint is not None:
             chosen = self.with_pose
             given = torch.stack([tokens[i] for i in chosen], 1) if chosen else modal[:, chosen]
             pose, read = self.joint(pose, given, visible, [self.roles[i] for i in chosen])
+            read = tap(modal_tap(self.layer, "joint"), read)
             tokens = _replace(tokens, chosen, read)
         if self.project is not None and self.crossing is not None and after_patches is not None:
             tokens[self.crossing] = self.project(after_patches, tokens[self.crossing])
-        modal = torch.stack(tokens, 1) if tokens else modal
+        modal = tap(modal_tap(self.layer, "project"), torch.stack(tokens, 1) if tokens else modal)
         if self.temporal is not None:
             patches, pose, modal = self.temporal(patches, pose, modal, visible, list(self.roles))
         return patches, pose, modal

@@ -51,7 +51,9 @@ def token_search(search: TokenSearch, z: Tensor, height: int, width: int) -> Ten
                         for c in range(kernel[2]):
                             weight = search.conv.weight[:, 0, start[0] + a, start[1] + b, start[2] + c]
                             y = y + weight * normed[rt + a, ry + b, rx + c]
-                offset = torch.tanh(search.offset(torch.nn.functional.gelu(search.norm(y)))) * search.range
+                offset = torch.tanh(search.offset(torch.nn.functional.gelu(search.norm(y)))) * torch.tensor(
+                    search.range
+                )
                 index = []
                 for r, n_out, n_in, delta in zip((rt, ry, rx), out, volume, offset.tolist(), strict=True):
                     p = min(max((2 * r + 1) / n_out - 1 + delta, -1.0), 1.0)

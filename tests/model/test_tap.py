@@ -17,6 +17,7 @@ from model.tap import (
     AttentionTap,
     Kind,
     attention_tap,
+    modal_tap,
     offsets_tap,
     points_tap,
     recording,
@@ -136,6 +137,7 @@ EXCHANGEABLE = (
     offsets_tap(1),
     *(tokens_tap(layer, tokens) for layer in (0, 1) for tokens in ("patches", "pose", "modal")),
     tokens_tap(2, "modal"),
+    *(modal_tap(layer, after) for layer in (0, 1) for after in ("deformable", "joint", "project")),
 )
 
 

@@ -97,6 +97,17 @@ def test_offset_range_has_the_unit_it_says(mode: str, largest: float) -> None:
     assert offsets.abs().max().item() == pytest.approx(largest, rel=1e-4)
 
 
+@pytest.mark.parametrize("mode", ["volume", "cells"])
+def test_time_may_have_a_range_of_its_own(mode: str) -> None:
+    search = TokenSearch(small(offset_mode=mode, offset_time_range=0.25), layer=0)
+    torch.nn.init.constant_(search.offset.weight, 100.0)
+    largest = search.offsets(torch.randn(1, 16, 5, 5, 5)).abs().amax((0, 1, 2, 3))
+    assert (largest / largest[1]).tolist() == pytest.approx([0.25, 1, 1], rel=1e-4)
+    z = torch.randn(1, 5, 5 * 6, 16)
+    with torch.no_grad():
+        assert torch.allclose(search(z, 5, 6)[0], literal.token_search(search, z[0], 5, 6), atol=1e-5)
+
+
 def test_points_are_tapped_inside_the_volume_and_stay_float32_under_autocast() -> None:
     taps: list[PointsTap] = []
     network = build()
