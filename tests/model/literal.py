@@ -51,11 +51,11 @@ def token_search(search: TokenSearch, z: Tensor, height: int, width: int) -> Ten
                         for c in range(kernel[2]):
                             weight = search.conv.weight[:, 0, start[0] + a, start[1] + b, start[2] + c]
                             y = y + weight * normed[rt + a, ry + b, rx + c]
-                offset = torch.tanh(search.offset(torch.nn.functional.gelu(search.norm(y)))) * torch.tensor(
-                    search.range
-                )
+                bounded = torch.tanh(search.offset(torch.nn.functional.gelu(search.norm(y)))).tolist()
+                unit = {"volume": (1, 1, 1), "cells": [2 / n for n in out], "tokens": [2 / n for n in volume]}
+                offset = [b * s * u for b, s, u in zip(bounded, search.range, unit[search.mode], strict=True)]
                 index = []
-                for r, n_out, n_in, delta in zip((rt, ry, rx), out, volume, offset.tolist(), strict=True):
+                for r, n_out, n_in, delta in zip((rt, ry, rx), out, volume, offset, strict=True):
                     p = min(max((2 * r + 1) / n_out - 1 + delta, -1.0), 1.0)
                     index.append(((p + 1) * n_in - 1) / 2)
                 found.append(trilinear(source, *index))

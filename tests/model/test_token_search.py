@@ -97,7 +97,7 @@ def test_offset_range_has_the_unit_it_says(mode: str, largest: float) -> None:
     assert offsets.abs().max().item() == pytest.approx(largest, rel=1e-4)
 
 
-@pytest.mark.parametrize("mode", ["volume", "cells"])
+@pytest.mark.parametrize("mode", ["volume", "cells", "tokens"])
 def test_time_may_have_a_range_of_its_own(mode: str) -> None:
     search = TokenSearch(small(offset_mode=mode, offset_time_range=0.25), layer=0)
     torch.nn.init.constant_(search.offset.weight, 100.0)
