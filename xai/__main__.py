@@ -20,6 +20,7 @@ import json
 import sys
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -29,6 +30,7 @@ def explain(arguments: argparse.Namespace) -> int:
     from xai.clips import open_clip
     from xai.evidence import PARTS, gather_evidence
     from xai.figures.paper import save_figures
+    from xai.sampling import moved
 
     recognizer = Recognizer.load(arguments.checkpoint, arguments.device)
     clip = open_clip(arguments.clip, arguments.joints)
@@ -37,7 +39,7 @@ def explain(arguments: argparse.Namespace) -> int:
     out.mkdir(parents=True, exist_ok=True)
     evidence.save(out / "evidence.npz")
     order = np.argsort(-evidence.probabilities)[:5]
-    summary = {
+    summary: dict[str, Any] = {
         "clip": clip.name or arguments.clip,
         "label": clip.label,
         "checkpoint": recognizer.checkpoint,
@@ -61,10 +63,17 @@ def explain(arguments: argparse.Namespace) -> int:
             if (part := getattr(evidence, name)) is not None
         },
     }
+    if evidence.sampling_points is not None:
+        summary["parts"]["sampling_points"]["mean_offset"] = moved(evidence.sampling_points)
     (out / "explanation.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
     written = save_figures(evidence, out)
     for entry in summary["top"]:
         print(f"{entry['probability']:7.1%}  {entry['label']}")
+    for layer, far in enumerate(summary["parts"].get("sampling_points", {}).get("mean_offset", []), 1):
+        print(
+            f"Block {layer} moved its points by {far['frames']:.1f} frames, {far['x']:.0f} px across and "
+            f"{far['y']:.0f} px down on average; {far['clamped']:.0%} would have left the clip."
+        )
     print(f"Wrote evidence.npz, explanation.json and {', '.join(path.name for path in written)} to {out}.")
     return 0
 

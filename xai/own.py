@@ -7,6 +7,8 @@ ledger's exact parts of the score. Attention mass knows nothing of the class tha
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import torch
 
@@ -16,14 +18,14 @@ from xai.joints import joint_curves
 from xai.ledger import ledger as ledger_of
 from xai.methods import Method
 from xai.question import Question
-from xai.sampling import sampling_points
+from xai.sampling import PatchTrace, sampling_points
 from xai.temporal import temporal_windows
 from xai.token_graph import corners
 from xai.trace import Trace
 
 
-def _traced(question: Question) -> Trace:
-    with Trace() as trace:
+def _traced(question: Question, trace: Trace | None = None) -> Trace:
+    with trace or Trace() as trace:
         question.recognizer(question.clip, question.view)
     question.progress(1, 1)
     return trace
@@ -59,13 +61,20 @@ def joint_attention(question: Question, on: str, query: str = "auto") -> Explana
 
 
 def sampled_patches(question: Question, on: str, query: str = "auto") -> Explanation:
-    """Attention mass of the sampling points, given to the eight patches that each point was read from."""
+    """Attention mass of the sampling points, given to the eight patches that each point was read from.
+
+    `query`: a modal token, "auto" (that of the class), or any patch as "FRAME,X,Y": a frame that the model read, and a
+    place in pixels of the clip.
+    """
     made_by = question.made_by("sampling points", query=query)
-    trace = _traced(question)
+    patch = re.fullmatch(r"(\d+),([\d.]+),([\d.]+)", query)
+    asked = PatchTrace(question.view, int(patch[1]), float(patch[2]), float(patch[3])) if patch else Trace()
+    trace = _traced(question, asked)
     points = sampling_points(trace, question.view, _layers(question), made_by)
     if points is None:
         raise ValueError("sampling points needs deformable attention, and this network attends to every patch.")
-    mass = torch.from_numpy(points.values[:, :, _query(points, query)].mean(axis=(1, 2)))  # (layer, point)
+    chosen = 0 if patch else _query(points, query)
+    mass = torch.from_numpy(points.values[:, :, chosen].mean(axis=(1, 2)))  # (layer, point)
     total, base = [], []
     for layer, received in enumerate(mass):
         tap = trace.points[points_tap(layer)]

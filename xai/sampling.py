@@ -10,10 +10,14 @@ original clip; `clip_frame`, the same t in frames of the original clip; `offset`
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 import torch
 
-from model.tap import Kind, PointsTap, attention_tap, points_tap
+from model.attention import attention_rows
+from model.tap import AttentionTap, Kind, PointsTap, attention_tap, points_tap
 from model.token_search import to_index
 from training.view import View
 from xai.explanation import Axis, Explanation, MadeBy
@@ -25,6 +29,32 @@ def places(points: PointsTap, position: torch.Tensor, view: View) -> np.ndarray:
     index = to_index(position.float().reshape(-1, 3), points.volume).cpu().numpy().astype(np.float64)
     pixels = view.to_clip(8 * index[:, :0:-1])  # F_b index j is image pixel 8 j; (y, x) -> (x, y)
     return np.concatenate([index[:, :1], pixels], axis=1).astype(np.float32)
+
+
+class PatchTrace(Trace):
+    """A trace whose 3D deformable attention is asked what one patch reads, in place of the modal tokens.
+
+    `frame`: of those the model read; `x`, `y`: pixels of the original clip. Raises ValueError for a place that no patch
+    of the view covers.
+    """
+
+    def __init__(self, view: View, frame: int, x: float, y: float) -> None:
+        super().__init__()
+        if not 0 <= frame < len(view.frame_index):
+            raise ValueError(f"There is no frame {frame}; the model read {len(view.frame_index)}, from 0.")
+        column, row = view.to_model(np.array([[x, y]], float))[0] / 8  # F_b index j is image pixel 8 j
+        rows, columns = view.size[0] // 8, view.size[1] // 8
+        row, column = round(float(row)), round(float(column))
+        if not (0 <= row <= rows and 0 <= column <= columns):
+            raise ValueError(f"The model did not see the place ({x:g}, {y:g}); its view of the clip is smaller.")
+        self._query = frame * rows * columns + min(row, rows - 1) * columns + min(column, columns - 1)
+
+    def _record(self, name: str, value: Any) -> None:
+        super()._record(name, value)
+        if isinstance(value, AttentionTap) and name.endswith(".deformable.attention"):
+            with torch.no_grad():
+                rows = attention_rows(value.query[:, :, :, [self._query]], value.key, value.mask)
+            self.attentions[name] = replace(self.attentions[name], readers=(Kind.PATCH,), rows=rows.unsqueeze(4))
 
 
 def sampling_points(trace: Trace, view: View, layers: int, made_by: MadeBy, index: int = 0) -> Explanation | None:
@@ -64,3 +94,13 @@ def sampling_points(trace: Trace, view: View, layers: int, made_by: MadeBy, inde
             "clamped": np.stack(clamped),
         },
     )
+
+
+def moved(points: Explanation) -> list[dict[str, float]]:
+    """How far each layer moved its points, on average, and which part of them its offsets led out of the clip."""
+    far = np.abs(points.companions["offset"]).mean(1)  # (layer, (frames, x, y))
+    out = points.companions["clamped"].mean(1)
+    return [
+        {"frames": float(t), "x": float(x), "y": float(y), "clamped": float(part)}
+        for (t, x, y), part in zip(far, out, strict=True)
+    ]

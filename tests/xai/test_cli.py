@@ -36,7 +36,13 @@ def test_a_gym_clip_gives_numbers_and_pictures(checkpoint: Path, tmp_path: Path,
     assert summary["label"] == "bow"
     assert sum(entry["probability"] for entry in summary["top"]) == pytest.approx(1, abs=1e-3)
     assert summary["parts"]["joint_curves"]["trust"] == "not measured"
-    assert Evidence.load(tmp_path / "evidence.npz").clip.label == "bow"
+    evidence = Evidence.load(tmp_path / "evidence.npz")
+    assert evidence.clip.label == "bow"
+    points = evidence.sampling_points
+    assert points is not None
+    second = summary["parts"]["sampling_points"]["mean_offset"][1]
+    apart = np.abs(points.companions["place"][1] - points.companions["reference"][1]).mean(0)
+    assert [second[axis] for axis in ("frames", "x", "y")] == pytest.approx(apart.tolist(), rel=1e-4)
     assert b"/FontFile2" in (tmp_path / "ledger.pdf").read_bytes()
     assert cv2.imread(str(tmp_path / "sampling_points.png")).std() > 10
     assert "Wrote evidence.npz" in capsys.readouterr().out

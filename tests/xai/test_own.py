@@ -9,6 +9,7 @@ from tests.xai.clips import noise_clip, random_recognizer
 from xai.evidence import gather_evidence
 from xai.own import joint_attention, ledger, sampled_patches, temporal_attention
 from xai.question import Question
+from xai.sampling import PatchTrace, sampling_points
 
 
 @pytest.mark.parametrize("token_mode", ["none", "single", "cross"])
@@ -65,3 +66,31 @@ def test_networks_that_attend_to_everything_have_no_points() -> None:
     question = Question.ask(random_recognizer(deformable="full"), noise_clip())
     with pytest.raises(ValueError, match="attends to every patch"):
         sampled_patches(question, "frames")
+
+
+def test_any_patch_may_be_asked_which_points_it_reads() -> None:
+    recognizer, clip = random_recognizer(), noise_clip()
+    evidence = gather_evidence(recognizer, clip, looks=True)
+    looks, view = evidence.looks, recognizer.view(clip)
+    assert looks is not None
+    patches, joints, points = looks.sizes
+    frame, patch = 3, 14
+    x, y = (float(v) for v in looks.places[patch])
+    with PatchTrace(view, frame, x, y) as trace:
+        recognizer(clip, view)
+    found = sampling_points(trace, view, 2, evidence.ledger.made_by)
+    assert found is not None
+    assert found.values.shape == (2, 2, 1, 1, points)
+    reader = frame * len(looks.readers) + list(looks.readers).index(patch)
+    keys, mass = looks.read["deformable"][:, reader], looks.mass["deformable"][:, reader]
+    assert (keys >= 0).sum() > 4
+    for layer in (0, 1):
+        for key, given in zip(keys[layer], mass[layer], strict=True):
+            if key >= 0:  # the modal tokens have no place
+                point = key - len(evidence.clip) * (patches // len(evidence.clip) + joints // len(evidence.clip))
+                assert found.values[layer, :, 0, 0, point].mean() == pytest.approx(given, rel=1e-4)
+    pixels = sampled_patches(Question.ask(recognizer, clip), "frames", query=f"{frame},{x:.3f},{y:.3f}")
+    np.testing.assert_allclose(pixels.values.sum(), found.values.sum(-1).mean(), rtol=1e-5)
+    for outside in (f"9,{x},{y}", f"{frame},5000,3"):
+        with pytest.raises(ValueError, match=r"There is no frame 9|did not see the place"):
+            sampled_patches(Question.ask(recognizer, clip), "frames", query=outside)
