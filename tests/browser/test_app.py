@@ -27,7 +27,10 @@ def test_the_first_visit_shows_an_explained_clip(app: str, open_page: OpenPage) 
     page = open_page(app)
     expect(page.locator(".player").get_by_text("The model says").first).to_be_visible()
     expect(page.get_by_text("The points in space and time")).to_be_visible()
+    expect(page.locator(".cube canvas")).to_be_visible()
+    page.get_by_role("radio", name="Plotly").click()
     expect(page.locator(".js-plotly-plot")).to_be_visible()
+    expect(page).to_have_url(re.compile("cube_view=Plotly"))
 
 
 def test_a_link_names_clip_and_checkpoint(app: str, open_page: OpenPage) -> None:

@@ -515,6 +515,6 @@ def test_a_lesson_has_its_buttons() -> None:
     app = run_app("xai/dashboard/pages/lessons.py", lesson="tokens")
     assert not app.exception, app.exception
     said = [json.loads(each.proto.json or "{}") for each in app.get("bidi_component")]
-    assert {"panels": ["film strip", "joint curves", "ledger"]} in said
+    assert {"panels": ["film strip", "joint curves", "ledger", "space and time"]} in said
     presented = run_app("xai/dashboard/pages/lessons.py", lesson="tokens", present="1")
     assert not any("panels" in json.loads(each.proto.json or "{}") for each in presented.get("bidi_component"))

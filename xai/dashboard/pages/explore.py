@@ -48,6 +48,16 @@ def downloads(clip: ClipChoice, checkpoint: Any) -> None:
     right.download_button("NPZ", numbers, "evidence.npz", key="evidence.npz", on_click="ignore", width="stretch")
 
 
+@st.fragment(run_every=0.3)
+def address_follows() -> None:
+    """Choices that another page made reach the address when they are drawn again, once the browser shows this page."""
+    first = st.session_state.pop("just opened", None)  # None: a timer that went off once more
+    if first:
+        st.session_state["just opened"] = False
+    elif first is False:
+        st.rerun()
+
+
 def page() -> None:
     library = open_library()
     left, right = st.columns([2, 1], vertical_alignment="bottom")
@@ -66,6 +76,8 @@ def page() -> None:
         show_cube(payload)
     with figures:
         downloads(clip, checkpoint)
+    if "just opened" in st.session_state:
+        address_follows()
 
 
 page()

@@ -19,8 +19,7 @@ function fill(root, template, host, { said }) {
 
 // A button that chooses one value of the state: hover previews, click chooses (both are listened to by the player).
 function option(host, name, value, text, title = "") {
-  const chosen = { "data-choose": JSON.stringify({ [name]: value }) };
-  return element("button", { type: "button", text, title, ...chosen }, host);
+  return element("button", { type: "button", text, title, "data-choose": JSON.stringify({ [name]: value }) }, host);
 }
 
 // One clip through one checkpoint: sentence, answers, stage, key, curves, ledger.
@@ -37,8 +36,7 @@ class Lane {
     }
     const { people = [], limbs = [] } = reading.skeleton ?? {};
     if (people.length > 1) for (const m of people) option(parts.people, "person", m, reading.called("person", m));
-    const limb = (name, i) => [`var(--limb-${i % 5})`, name];
-    renderLegend(parts.limbs, reading.joints ? limbs.map(limb) : []);
+    renderLegend(parts.limbs, reading.joints ? limbs.map((name, i) => [`var(--limb-${i % 5})`, name]) : []);
     parts.slider.max = Math.ceil(Math.log2(reading.points?.limits));
     parts.slider.addEventListener("input", () => store.choose({ count: 2 ** parts.slider.value }));
     parts.eachFrame.hidden = !reading.points?.by_query_frame;
@@ -57,8 +55,7 @@ class Lane {
 
   // How many points are drawn, what colours and sizes mean.
   key(state) {
-    const { parts, reading } = this;
-    const { points } = reading;
+    const { parts, reading, reading: { points } } = this;
     const found = reading.pointMass(state);
     parts.points.hidden = !found;
     parts.discs.hidden = !reading.jointMass(state);
@@ -202,7 +199,6 @@ export class Player {
     const next = (list, value, by) => list.at((list.indexOf(value) + by) % list.length);
     const cycle = (name, by) => () => store.choose({ [name]: next(lists[name], now[name], by) });
     const cycles = (keys, by) => Object.fromEntries(Object.entries(keys).map(([key, name]) => [key, cycle(name, by)]));
-    const help = (hidden) => (parts.help.hidden = hidden);
     return {
       ...cycles(BACK, -1),
       ...cycles(ON, 1),
@@ -217,8 +213,8 @@ export class Player {
       speed: () => clock.faster(clock.speed > 0.25 ? 0.5 : 4),
       c: () => this.copy(),
       Enter: () => store.pin(joint == null ? { frame } : { frame, joint }),
-      Escape: () => help(true) && store.free([...store.held(), "joint"]),
-      "?": () => help(!parts.help.hidden),
+      Escape: () => (parts.help.hidden = true) && store.free([...store.held(), "joint"]),
+      "?": () => (parts.help.hidden = !parts.help.hidden),
     };
   }
   press(event) {

@@ -5,13 +5,19 @@ export const tokenName = (token) => NAMES[token] ?? token;
 export const range = (count) => [...Array(count).keys()];
 export const sum = (values) => values.reduce((total, value) => total + value, 0);
 
-// An array of `shape`, addressed by its leading axes: at(2, 0) is the rest of the axes at [2][0], as a view.
+// An array of `shape`, addressed by its leading axes: at(2, 0) is the rest of the axes at [2][0], as a view. It is
+// unpacked when it is first read: what nobody hovers over costs a visitor nothing.
 export class Packed {
-  constructor({ b64, levels, shape, low, step }) {
-    const bytes = Uint8Array.from(atob(b64), (letter) => letter.charCodeAt(0));
-    this.shape = shape;
-    this.values = new Float32Array(levels === "u2" ? new Uint16Array(bytes.buffer) : bytes);
-    this.values.forEach((integer, i) => (this.values[i] = low + step * integer));
+  constructor(part) {
+    Object.assign(this, { part, shape: part.shape });
+  }
+  get values() {
+    return (this.unpacked ??= this.unpack(this.part));
+  }
+  unpack({ b64, levels, low, step }) {
+    const text = atob(b64);
+    const bytes = new Uint8Array(text.length).map((_, i) => text.charCodeAt(i));
+    return new Float32Array(levels === "u2" ? new Uint16Array(bytes.buffer) : bytes).map((each) => low + step * each);
   }
   at(...index) {
     const size = index.reduce((length, _, axis) => length / this.shape[axis], this.values.length);
@@ -21,9 +27,8 @@ export class Packed {
 }
 
 function decode(part) {
-  if (part?.b64) return new Packed(part);
-  if (!part || typeof part !== "object" || Array.isArray(part)) return part;
-  return Object.fromEntries(Object.entries(part).map(([name, value]) => [name, decode(value)]));
+  if (Object(part) !== part || Array.isArray(part)) return part;
+  return part.b64 ? new Packed(part) : Object.fromEntries(Object.entries(part).map(([name, value]) => [name, decode(value)]));
 }
 
 export class Reading {

@@ -34,8 +34,7 @@ function pointsOn(reading, state, frame, at, biggest, max) {
   if (!found) return [];
   const { place, reference, clamped, most } = reading.pointPlaces(state);
   const shown = new Set([...found.order.slice(0, state.count), state.point ?? found.order[0]]);
-  const near = [...shown].filter((i) => timeWeight(place[3 * i], frame) > 0);
-  const points = near.map((i) => {
+  const points = [...shown].filter((i) => timeWeight(place[3 * i], frame) > 0).map((i) => {
     const [[t, x, y], [t0, fromX, fromY]] = [place, reference].map((values) => values.subarray(3 * i, 3 * i + 3));
     const look = { opacity: timeWeight(t, frame), colour: timeColour(t - t0, most), clamped: clamped[i] > 0 };
     const radius = Math.max(1, biggest * Math.sqrt(found.mass[i] / (max || 1)));
