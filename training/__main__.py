@@ -156,15 +156,13 @@ def _train(options: argparse.Namespace) -> int:
 
 def _ablate(options: argparse.Namespace) -> int:
     import model
-    from training.ablate import TABLES, Answers, ablate, write_answers, write_tables
+    from training.ablate import Answers, ablate, tables_for, write_answers, write_tables
     from training.engine import Run
     from training.evaluate import evaluate, predict
     from training.sources import training_data, validation_positions
     from training.transforms import Normalisation
 
-    if unknown := sorted(set(options.table) - set(TABLES)):
-        raise ValueError(f"There is no table {unknown[0]!r}; there are {', '.join(TABLES)}.")
-    tables = options.table or list(TABLES)
+    tables = tables_for(options.base, options.table)
 
     def train(config: TrainConfig, folder: Path, resume: bool) -> None:
         print(folder, flush=True)

@@ -18,8 +18,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from model import VARIANTS
 from training.checkpointing import read_log, write_atomically
 from training.config import TrainConfig, resolve
+from training.order import Told, told_apart
 
 ANSWERS = "answers.json"
 Changes = tuple[str, ...]
@@ -35,6 +37,8 @@ class Table:
     rows: Mapping[str, Changes]
     tests: Mapping[str, Mapping[str, int]] | None = None
     """Figure A1 tests one trained network with fewer frames: name -> arguments of the evaluation."""
+    architecture: str = "deformable"
+    """Of the recipes that its rows change."""
 
 
 _OFF = {"deformable": "model.deformable=off", "joint": "model.joint=off", "temporal": "model.temporal=off"}
@@ -105,7 +109,30 @@ TABLES: Mapping[str, Table] = {
             "and distances": ("model.pose_geometry=true", "model.pose_distances=true"),
         },
     ),
+    "mixing": Table(
+        "Temporal mixing of a frame-wise ViT",
+        "Each frame alone, TokenShift, or MSCA with what comes from the neighbouring frames, across heads or patches.",
+        {
+            variant: tuple(f"model.{key}={value}" for key, value in changes.items())
+            for variant, changes in VARIANTS.items()
+        },
+        architecture="framewise",
+    ),
 }
+
+
+def tables_for(base: str, asked: Sequence[str]) -> list[str]:
+    """The tables that were asked for, all of the recipe's network if none were. Raises ValueError for others."""
+    if unknown := sorted(set(asked) - set(TABLES)):
+        raise ValueError(f"There is no table {unknown[0]!r}; there are {', '.join(TABLES)}.")
+    architecture = resolve(base, []).architecture
+    fitting = [name for name, table in TABLES.items() if table.architecture == architecture]
+    if other := [name for name in asked if name not in fitting]:
+        raise ValueError(
+            f"Table {other[0]!r} changes a {TABLES[other[0]].architecture} network, and {base} trains a {architecture} "
+            f"one; its tables are {', '.join(fitting)}."
+        )
+    return list(asked) or fitting
 
 
 def configured(base: str, shared: Sequence[str], row: Changes, seed: int) -> TrainConfig:
@@ -154,16 +181,28 @@ def spread_of(values: Sequence[float]) -> tuple[float, float]:
     return mean, float(t.ppf(0.975, len(values) - 1)) * statistics.stdev(values) / math.sqrt(len(values))
 
 
-def markdown(table: Table, results: Sequence[Result], base: str) -> str:
-    """The table as it stands: mean, interval, runs and minutes of each row."""
+def markdown(
+    table: Table, results: Sequence[Result], base: str, told: Mapping[str, Mapping[str, Told]] | None = None
+) -> str:
+    """The table as it stands: mean, interval, runs and minutes of each row.
+
+    `told`: row -> pairs of classes that only time tells apart -> how often the networks of the row did.
+    """
+    pairs = list(dict.fromkeys(pair for found in (told or {}).values() for pair in found))
     lines = [f"### {table.title}\n", f"{table.about} Recipe: `{base}`.\n"]
-    lines += ["| | accuracy | runs | minutes a run |", "|---|---|---|---|"]
+    if pairs:
+        lines.append(
+            "Pairs: the right one of the two, of the clips given one of them; a guess is right half the time.\n"
+        )
+    lines += ["| | accuracy | runs | minutes a run |" + "".join(f" {pair} |" for pair in pairs)]
+    lines += ["|---" * (4 + len(pairs)) + "|"]
     for row in dict.fromkeys(result.row for result in results):
         found = [result for result in results if result.row == row]
         mean, half = spread_of([result.accuracy for result in found])
         interval = "" if math.isnan(half) else f" ± {100 * half:.1f}"
         minutes = statistics.fmean(result.seconds for result in found) / 60
-        lines.append(f"| {row} | {100 * mean:.1f}{interval} % | {len(found)} | {minutes:.1f} |")
+        apart = "".join(f" {(told or {}).get(row, {}).get(pair, '')} |" for pair in pairs)
+        lines.append(f"| {row} | {100 * mean:.1f}{interval} % | {len(found)} | {minutes:.1f} |{apart}")
     return "\n".join(lines) + "\n"
 
 
@@ -253,10 +292,25 @@ def write_answers(out: Path, results: Sequence[tuple[str, Result]]) -> None:
         write_atomically(out / ANSWERS, (json.dumps({**head, "runs": runs}) + "\n").encode())
 
 
+def _told(out: Path, table: str, results: Sequence[tuple[str, Result]]) -> dict[str, dict[str, Told]]:
+    """Row -> pair of classes that only time tells apart -> how often its runs did, all seeds together."""
+    found: dict[str, dict[str, Told]] = {}
+    for name, result in results:
+        path = folder_of(out, table, result.row, result.seed) / ANSWERS
+        if name == table and path.is_file():
+            kept = json.loads(path.read_text(encoding="utf-8"))
+            row = found.setdefault(result.row, {})
+            for pair, told in told_apart(kept["labels"], kept["target"], kept["said"]).items():
+                row[pair] = row.get(pair, Told(0, 0)) + told
+    return found
+
+
 def write_tables(out: Path, results: Sequence[tuple[str, Result]], base: str) -> None:
     """`tables.md` and `results.json` of everything that is done."""
     names = list(dict.fromkeys(name for name, _ in results))
-    text = "\n".join(markdown(TABLES[name], [r for n, r in results if n == name], base) for name in names)
+    text = "\n".join(
+        markdown(TABLES[name], [r for n, r in results if n == name], base, _told(out, name, results)) for name in names
+    )
     write_atomically(out / "tables.md", text.encode())
     plain: list[dict[str, Any]] = [{"table": name, **vars(result)} for name, result in results]
     write_atomically(out / "results.json", (json.dumps(plain, indent=1) + "\n").encode())

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import model
+from training import gym
 from training.__main__ import main
 from training.ablate import (
     TABLES,
@@ -18,18 +19,21 @@ from training.ablate import (
     markdown,
     result_of,
     spread_of,
+    tables_for,
     write_answers,
     write_tables,
 )  # fmt: skip
 from training.config import DataConfig, TrainConfig
+from training.order import Told, told_apart
 from training.sources import open_source, split_of, training_data, validation_positions
 
 
 @pytest.mark.parametrize("table", list(TABLES))
 def test_every_row_can_be_built_and_differs(table: str) -> None:
     seen = set()
+    base = {"deformable": "gym-cross", "framewise": "gym-vit"}[TABLES[table].architecture]
     for changes in TABLES[table].rows.values():
-        config = configured("gym-cross", ["schedule.stages=[{epochs: 1, size: 32, frames: 8, batch: 4}]"], changes, 2)
+        config = configured(base, ["schedule.stages=[{epochs: 1, size: 32, frames: 8, batch: 4}]"], changes, 2)
         assert config.run.seed == 2
         model.build(config.model)
         seen.add(json.dumps(config.to_dict(), sort_keys=True))
@@ -142,3 +146,29 @@ def test_spread_by_hand() -> None:
 def test_unknown_tables_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     assert main(["ablate", "--out", str(tmp_path), "--table", "tea"]) == 2
     assert "no table 'tea'; there are blocks" in capsys.readouterr().err
+    assert main(["ablate", "--base", "gym-vit", "--out", str(tmp_path), "--table", "tokens"]) == 2
+    assert "'tokens' changes a deformable network, and gym-vit trains a framewise one" in capsys.readouterr().err
+    assert "mixing" not in tables_for("gym-cross", [])
+    assert tables_for("gym-vit", []) == ["mixing"]
+
+
+def test_pairs_that_only_time_tells_apart_are_counted(tmp_path: Path) -> None:
+    labels = gym.LABELS
+    sit, stand, bow = (labels.index(label) for label in ("sit down", "stand up", "bow"))
+    # of five clips of the pair, one is called another class; three of the others are right
+    told = told_apart(labels, (sit, sit, stand, stand, stand, bow), (sit, stand, stand, stand, bow, sit))
+    assert told["sit down / stand up"] == Told(3, 4)
+    assert told["pick up / put down"] == Told(0, 0)
+    assert set(told) == {"sit down / stand up", "pick up / put down", "clap early / clap late"}
+    assert told_apart(("walk", "run"), (0,), (1,)) == {}
+    results = [("mixing", Result("vit", seed, 0.5, 60.0)) for seed in (0, 1)]
+    for seed in (0, 1):
+        folder = tmp_path / "mixing" / "vit" / str(seed)
+        folder.mkdir(parents=True)
+        kept = {"source": "gym", "labels": labels, "positions": [0, 1], "target": [sit, stand], "said": [sit, sit]}
+        (folder / "answers.json").write_text(json.dumps(kept))
+    write_tables(tmp_path, results, "gym-vit")
+    assert (
+        "| vit | 50.0 ± 0.0 % | 2 | 1.0 | 50.0 % [15.0, 85.0] of 4 | none | none |"
+        in (tmp_path / "tables.md").read_text()
+    )
