@@ -56,6 +56,8 @@ TABLES: Mapping[str, Table] = {
             "full instead of deformable": (_FULL["deformable"],),
             "full instead of joint stride": (_FULL["joint"],),
             "full instead of temporal stride": (_FULL["temporal"],),
+            "TokenShift instead of temporal stride": ("model.temporal=tokenshift",),
+            "MSCA-KV instead of temporal stride": ("model.temporal=msca",),
         },
     ),
     "tokens": Table(
