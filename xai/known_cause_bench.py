@@ -23,6 +23,7 @@ from scipy.stats import rankdata
 
 from training.clip import Clip
 from training.gym.labels import PAIRS
+from training.interval import wilson
 from training.recognizer import Recognizer
 from xai.explanation import Explanation
 from xai.known_cause import MEASURES, known_cause, score
@@ -42,6 +43,10 @@ THRIFTY: Mapping[str, Mapping[str, Any]] = {
     "counterfactual frames": {"budget": 12},
 }
 """Options that make hundreds of clips affordable; the table names them."""
+BOTH = ("frames", "joints", "modal", "parts")
+"""Where a method may say how much it gives to pictures and to joints."""
+DECIDES = {"pose": "joints", "appearance": "pictures", "time": "order of the frames"}
+"""Kind of cause -> the part of a clip that decides, where it is one."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +65,7 @@ class Entry:
 def entries(chosen: Sequence[str] = (), options: Mapping[str, Mapping[str, Any]] | None = None) -> tuple[Entry, ...]:
     """Every method (or those in `chosen`) on everything it explains in frames, joints, time or modal tokens; what a
     gradient says of both inputs is known from its maps on frames and joints."""
-    wanted = ("frames", "joints", "time", "modal")
+    wanted = ("frames", "joints", "time", "modal", "parts")
     known: dict[str, Method] = {method.name: method for method in methods()}
     if unknown := sorted(set(chosen) - set(known)):
         raise ValueError(f"There is no method {unknown[0]!r}; there are {', '.join(known)}.")
@@ -226,7 +231,7 @@ def summarise(lines: Sequence[Mapping[str, Any]], asked: Sequence[Entry], correc
                     float(np.median(seconds)),
                 )
             )
-    return rows + _modality(lines, asked)
+    return rows + _modality(lines, asked) + _named(lines)
 
 
 def _modality(lines: Sequence[Mapping[str, Any]], asked: Sequence[Entry]) -> list[Row]:
@@ -235,7 +240,7 @@ def _modality(lines: Sequence[Mapping[str, Any]], asked: Sequence[Entry]) -> lis
     for method in dict.fromkeys(entry.method for entry in asked):
         shares: dict[str, list[float]] = {"pose": [], "appearance": []}
         for line in lines:
-            share = pose_share({on: line["maps"].get(f"{method} on {on}", {}) for on in ("frames", "joints", "modal")})
+            share = pose_share({on: line["maps"].get(f"{method} on {on}", {}) for on in BOTH})
             if line["kind"] in shares and share is not None:
                 shares[line["kind"]].append(share)
         pose, appearance = np.array(shares["pose"]), np.array(shares["appearance"])
@@ -250,6 +255,27 @@ def _modality(lines: Sequence[Mapping[str, Any]], asked: Sequence[Entry]) -> lis
     return rows
 
 
+def _named(lines: Sequence[Mapping[str, Any]]) -> list[Row]:
+    """Part removal: is the part that costs most the one that decides: joints, pictures, or the order of the frames?"""
+    method, on = "part removal", "parts"
+    found: dict[str, list[bool]] = {}
+    seconds = []
+    for line in lines:
+        result = line["maps"].get(f"{method} on {on}", {})
+        if line["kind"] in DECIDES and set(DECIDES.values()) <= set(result.get("amounts", {})):
+            most = max(DECIDES.values(), key=lambda part: result["amounts"][part])
+            for kind in (line["kind"], "all"):
+                found.setdefault(kind, []).append(most == DECIDES[line["kind"]])
+            seconds.append(result["seconds"])
+    return [
+        Row(
+            method, on, "modality", "named", kind, len(hits), float(np.mean(hits)), *wilson(sum(hits), len(hits)),
+            1 / len(DECIDES), float(np.median(seconds)),
+        )
+        for kind, hits in found.items()
+    ]  # fmt: skip
+
+
 def pose_share(results: Mapping[str, Mapping[str, Any]]) -> float | None:
     """Share of the joints in what a method gave to both inputs, from its maps on both or from its token map."""
     amount = {on: result["amounts"] for on, result in results.items() if "amounts" in result}
@@ -257,6 +283,8 @@ def pose_share(results: Mapping[str, Mapping[str, Any]]) -> float | None:
         pose, rgb = amount["joints"]["all"], amount["frames"]["all"]
     elif "modal" in amount and {"pose", "rgb"} <= set(amount["modal"]):
         pose, rgb = amount["modal"]["pose"], amount["modal"]["rgb"]
+    elif "parts" in amount and {"joints", "pictures"} <= set(amount["parts"]):
+        pose, rgb = amount["parts"]["joints"], amount["parts"]["pictures"]
     else:
         return None
     return pose / (pose + rgb) if pose + rgb > 0 else None

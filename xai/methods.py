@@ -37,7 +37,7 @@ class Method:
     unit: str
     on: tuple[str, ...]
     """What it can explain; the first is the default. "frames", "features_a", "features_b", "patches" give a pixel map,
-    "joints" and "pose" a joint map, "time" a frame map, "modal" a token map."""
+    "joints" and "pose" a joint map, "time" a frame map, "modal" and "parts" a token map."""
     cost: str
     """In passes of the network, in words: '1 forward, 1 backward'."""
     run: Callable[..., Explanation]

@@ -4,18 +4,20 @@
 
 so what speaks for the class is above 0 and what speaks against it is below. Joints are taken away by their scores
 (the network reads them as not detected) or held at rest; frames are held; tubelets, cells of space in a few frames, are
-covered; modal tokens are set to zero inside the network. The base rate of a map is the mean of its removals: what
+covered; modal tokens are set to zero inside the network; whole parts (a modality, a person, the offsets, the order of
+the frames) are taken away at once. The base rate of a map is the mean of its removals: what
 taking away one of them, picked at random, does. Shapley values average over all orders of removal; counterfactuals are
 the smallest sets whose removal changes the answer.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import Any, Literal
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Literal, get_args
 
 import numpy as np
 
+from model import DeformableTransformer
 from xai import edits
 from xai.counterfactual import counterfactual_frames, counterfactual_joints
 from xai.edits import Cover, FrameHow, JointHow
@@ -23,6 +25,7 @@ from xai.explanation import Explanation
 from xai.methods import Method
 from xai.players import UNIT, By, Skeleton, untouched_by
 from xai.question import Question
+from xai.removal import Ground, Land, Modality, Offsets, People, Removal, TimeOrder, shown_with
 from xai.rerun import Exchange, Rerun, Variant
 from xai.shapley import shapley_frames, shapley_joints
 
@@ -115,6 +118,31 @@ def token_removal(
     return question.token_map(values, slots, made_by, UNIT, **_at_random(effects, "token of a run of frames"))
 
 
+def part_removal(question: Question, on: str) -> Explanation:
+    """One whole part of what the network gets: what there is of pictures, joints, the joints of one of several people,
+    the pixels of the people or of the background (where a mask says which), the offsets of the 3D token search, and
+    the order of the frames (played backwards). The same value in every frame."""
+    rerun = Rerun.of_question(question)
+    seen, config = rerun.seen, question.recognizer.network.config
+    parts: dict[str, Sequence[Removal]] = {"pictures": [Modality("rgb")]}
+    if seen.score.any() and isinstance(question.recognizer.network, DeformableTransformer):
+        parts["joints"] = [Modality("pose")]
+        if (people := np.flatnonzero(seen.score.any(axis=(0, 2)))).size > 1:
+            parts |= {f"joints of person {person + 1}": [People((int(person),))] for person in people}
+    if seen.person_mask is not None and seen.person_mask.any() and not seen.person_mask.all():
+        parts |= {f"pixels of the {what}": [Ground(what)] for what in get_args(Land)}
+    if getattr(config, "deformable", "off") == "deformable":
+        parts["offsets"] = [Offsets()]
+    if len(seen) > 1:
+        parts["order of the frames"] = [TimeOrder("reverse")]
+    shown = [shown_with(rerun, removals) for removals in parts.values()]
+    variants = (rerun.variant(each.clip, each.exchange) for each in shown)
+    effects = _effects(question, rerun, untouched_by(rerun), variants, len(parts))
+    values = np.tile(effects, (len(seen), 1))
+    made_by = question.made_by("part removal")
+    return question.token_map(values, tuple(parts), made_by, UNIT, **_at_random(effects, "of these parts"))
+
+
 # ---- Shared ---------------------------------------------------------------------------------------------------------
 
 
@@ -203,6 +231,15 @@ METHODS: tuple[Method, ...] = (
         on=("modal",),
         cost="1 forward a token and frame, after the backbone",
         run=token_removal,
+    ),
+    Method(
+        name="part removal",
+        family="removal",
+        about="How far the logit falls without a whole part: pictures, joints, a person, the offsets, the time order.",
+        unit=UNIT,
+        on=("parts",),
+        cost="1 forward a part (3 to 8)",
+        run=part_removal,
     ),
     Method(
         name="Shapley joints",

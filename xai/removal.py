@@ -29,6 +29,7 @@ from xai.question import Question
 from xai.removal_fields import Numbers, frames_in_words, listed, people_in_words, read, when, whose
 from xai.rerun import NOTHING, Exchange, Rerun
 
+Land = Literal["person", "background"]
 LARGEST_TEXT = 1 << 16
 MOST_REMOVALS = 64
 MOST_FRAMES = 24
@@ -191,7 +192,7 @@ class Ground(Removal):
     """The pixels of the people, or all others. Needs a clip with a person mask."""
 
     kind: ClassVar[str] = "ground"
-    what: Literal["person", "background"]
+    what: Land
     how: Literal["blur", "mean"] = "blur"
     frames: Numbers | None = None
 

@@ -192,6 +192,8 @@ def trust(
             progress(number * 100 + (max(0, done) * 100) // max(total, 1), 100 * len(parts))
 
         if part == "faithfulness":
+            if explanation.kind == "token map" and np.ptp(explanation.values, axis=0).max() == 0:
+                continue  # it speaks of whole parts, and says nothing of frames that could be taken away
             measured[part] = faithfulness(replace(question, progress=report), explanation, orders=orders)
         elif make is not None:
             run = sanity if part == "sanity" else stability

@@ -123,9 +123,27 @@ def test_auc_share_and_interval() -> None:
     assert pose_share({"frames": {"amounts": {"all": 1.0}}, "joints": {"amounts": {"all": 3.0}}}) == 0.75
     assert pose_share({"modal": {"amounts": {"cls": 9.0, "rgb": 3.0, "pose": 1.0}}}) == 0.25
     assert pose_share({"joints": {"amounts": {"all": 3.0}}}) is None
+    assert pose_share({"parts": {"amounts": {"pictures": 1.0, "joints": 4.0, "offsets": 9.0}}}) == 0.8
     low, high = interval(np.r_[np.zeros(50), np.ones(50)])
     assert 0.38 < low < 0.42
     assert 0.58 < high < 0.62
+
+
+def test_the_part_that_costs_most_is_compared_with_the_kind_of_the_cause() -> None:
+    def line(kind: str, pictures: float, joints: float, order: float) -> dict:
+        amounts = {"pictures": pictures, "joints": joints, "order of the frames": order, "offsets": 99.0}
+        return {"kind": kind, "maps": {"part removal on parts": {"seconds": 0.5, "scores": [], "amounts": amounts}}}
+
+    lines = [
+        line("pose", 1, 2, 0), line("pose", 3, 2, 0), line("appearance", 3, 2, 1), line("time", 0, 0, 1),
+        line("time+people", 0, 0, 1),
+    ]  # fmt: skip
+    rows = {row.kind: row for row in summarise(lines, [Entry("part removal", "parts")]) if row.measure == "named"}
+    assert {kind: (row.mean, row.clips) for kind, row in rows.items()} == {
+        "pose": (0.5, 2), "appearance": (1.0, 1), "time": (1.0, 1), "all": (0.75, 4),
+    }  # fmt: skip
+    assert rows["all"].base == pytest.approx(1 / 3)
+    assert rows["all"].low < 0.75 < rows["all"].high
 
 
 def test_a_stopped_bench_goes_on(tmp_path) -> None:

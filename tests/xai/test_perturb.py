@@ -17,7 +17,20 @@ from xai.known_cause import planted_joint_found
 from xai.methods import Method
 from xai.perturb import METHODS
 from xai.question import Question
-from xai.removal import Frames, Joints, Limbs, Region, Tokens, predict_with
+from xai.removal import (
+    Frames,
+    Ground,
+    Joints,
+    Limbs,
+    Modality,
+    Offsets,
+    People,
+    Region,
+    TimeOrder,
+    Tokens,
+    predict_with,
+)  # fmt: skip
+from xai.trust import trust
 
 torch.set_num_threads(1)
 JOINTS = {"left wrist": 2.0, "right knee": -1.0, "face": 0.5}
@@ -150,7 +163,12 @@ def test_every_method_on_every_variant(token_mode: str, frames: int, people: int
     }
     recognizer = random_recognizer(size=32, frames=frames, token_mode=token_mode)
     question = Question.ask(recognizer, noise_clip(frames, 40, 50, people=people))
-    shapes = {"joints": (frames, people, 15), "modal": (frames, len(question.prediction.slots))}
+    parts = 4 + people * (people > 1)  # pictures, joints, those of each of several people, offsets, order
+    shapes = {
+        "joints": (frames, people, 15),
+        "modal": (frames, len(question.prediction.slots)),
+        "parts": (frames, parts),
+    }
     for chosen in METHODS:
         if frames == 16 and chosen.family == "counterfactual":
             continue  # greed over 16 frames is many passes
@@ -183,6 +201,35 @@ def test_maps_agree_with_single_removals() -> None:
     assert cells.values[0, 1, 2] == pytest.approx(effect(Region(32, 16, 16, 16)), abs=1e-5)
     tokens = run(question, "modal token removal")
     assert tokens.values[1, 2] == pytest.approx(effect(Tokens(("pose",), frames=(1,))), abs=1e-5)
+
+
+def test_whole_parts_agree_with_single_removals() -> None:
+    mask = np.zeros((5, 48, 48), bool)
+    mask[:, 10:30, 12:25] = True
+    recognizer, clip = random_recognizer(frames=5), replace(noise_clip(5, 48, 48), person_mask=mask)
+    question = Question.ask(recognizer, clip)
+    found = run(question, "part removal")
+    removals = {
+        "pictures": Modality("rgb"),
+        "joints": Modality("pose"),
+        "joints of person 1": People((0,)),
+        "joints of person 2": People((1,)),
+        "pixels of the person": Ground("person"),
+        "pixels of the background": Ground("background"),
+        "offsets": Offsets(),
+        "order of the frames": TimeOrder("reverse"),
+    }
+    assert found.axes[1].labels == tuple(removals)
+    before = question.prediction.logits[question.target]
+    for value, (part, removal) in zip(found.values[0], removals.items(), strict=True):
+        without = predict_with(recognizer, question, [removal]).logits[question.target]
+        assert value == pytest.approx(before - without, abs=1e-5), part
+        assert abs(value) > 1e-6, part
+    assert (found.values == found.values[0]).all()
+    # It says nothing of frames, so taking frames away says nothing of it.
+    report = trust(recognizer, clip, found, parts=("faithfulness", "stability"))
+    assert report.faithfulness is None
+    assert report.stability is not None
 
 
 @pytest.mark.parametrize("token_mode", ["none", "single", "cross"])
@@ -227,8 +274,8 @@ def test_bad_options_are_a_sentence(name: str, options: dict[str, object], says:
 
 def test_the_methods_describe_themselves() -> None:
     assert [m.name for m in METHODS] == [
-        "joint removal", "limb removal", "frame removal", "tubelet removal", "modal token removal", "Shapley joints",
-        "Shapley frames", "counterfactual joints", "counterfactual frames",
+        "joint removal", "limb removal", "frame removal", "tubelet removal", "modal token removal", "part removal",
+        "Shapley joints", "Shapley frames", "counterfactual joints", "counterfactual frames",
     ]  # fmt: skip
     assert all(m.about.endswith(".") for m in METHODS)
     assert method("joint removal").options == {"how": "unseen", "window": None}

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from html import escape
+from typing import Any
 
 import cv2
 import numpy as np
@@ -253,6 +254,9 @@ def chart(shown: Map, film: Film, scale: Scale) -> go.Figure:
     """Joints x frames as a heat map, or bars; on the same scale as the pictures."""
     if shown.kind == "joint map":
         return _joint_chart(shown, film, scale)
+    if shown.kind == "token map" and shown.still:
+        names = [token_name(token) for token in shown.explanation.axes[1].labels]
+        return _lying_bars(names, shown.values[0] / scale.divisor, shown.base[0] / scale.divisor, scale)
     figure = go.Figure()
     numbers = [film.number(t) for t in range(len(shown.values))]
     if shown.kind == "token map":
@@ -298,28 +302,38 @@ def _joint_chart(shown: Map, film: Film, scale: Scale) -> go.Figure:
     values = np.array([shown.values[:, m, j] for m, j in rows]).reshape(len(rows), -1) / scale.divisor
     base = np.array([shown.base[:, m, j] for m, j in rows]).reshape(len(rows), -1) / scale.divisor
     there = np.array([film.score[:, m, j] > 0 for m, j in rows]).reshape(len(rows), -1)
-    height = 60 + (13 if several else 18) * max(4, len(rows))
-    axis = {"autorange": "reversed", "dtick": 1, "tickfont": {"size": 10 if several else 11}}
-    figure = go.Figure()
     if shown.still:
-        colours = [f"rgb({r},{g},{b})" for r, g, b in scale.colours(scale.part(values[:, 0] * scale.divisor)).tolist()]
-        figure.add_bar(x=values[:, 0], y=labels, orientation="h", marker_color=colours, showlegend=False)
-        figure.add_scatter(
-            x=base[:, 0], y=labels, mode="markers", name="base rate",
-            marker={"symbol": "line-ns-open", "color": GREY, "size": 9},
-        )  # fmt: skip
-        x = {"title": scale.unit, "zeroline": True, "zerolinecolor": GREY, "exponentformat": "e"}
-    else:
-        figure.add_heatmap(
-            z=np.where(there, values, np.nan), y=labels, customdata=base,
-            x=[film.number(t) for t in range(values.shape[1])],
-            colorscale=RAMPS[scale.signed], zmin=-scale.end if scale.signed else 0, zmax=scale.end, showscale=False,
-            xgap=1, ygap=1,
-            hovertemplate="%{y}, frame %{x}<br>%{z:.3g} (base rate %{customdata:.3g})<extra></extra>",
-        )  # fmt: skip
-        x = {"title": f"frame; {scale.unit}, coloured as in the key", "dtick": 1, "showgrid": False}
+        return _lying_bars(labels, values[:, 0], base[:, 0], scale, several)
+    figure = go.Figure()
+    figure.add_heatmap(
+        z=np.where(there, values, np.nan), y=labels, customdata=base,
+        x=[film.number(t) for t in range(values.shape[1])],
+        colorscale=RAMPS[scale.signed], zmin=-scale.end if scale.signed else 0, zmax=scale.end, showscale=False,
+        xgap=1, ygap=1,
+        hovertemplate="%{y}, frame %{x}<br>%{z:.3g} (base rate %{customdata:.3g})<extra></extra>",
+    )  # fmt: skip
+    return _in_rows(figure, len(rows), several, f"frame; {scale.unit}, coloured as in the key", dtick=1, showgrid=False)
+
+
+def _lying_bars(
+    names: Sequence[str], values: np.ndarray, base: np.ndarray, scale: Scale, dense: bool = False
+) -> go.Figure:
+    """One bar a name, for what is the same in every frame."""
+    colours = [f"rgb({r},{g},{b})" for r, g, b in scale.colours(scale.part(values * scale.divisor)).tolist()]
+    figure = go.Figure()
+    figure.add_bar(x=values, y=list(names), orientation="h", marker_color=colours, showlegend=False)
+    figure.add_scatter(
+        x=base, y=list(names), mode="markers", name="base rate",
+        marker={"symbol": "line-ns-open", "color": GREY, "size": 9},
+    )  # fmt: skip
+    return _in_rows(figure, len(names), dense, scale.unit, zeroline=True, zerolinecolor=GREY, exponentformat="e")
+
+
+def _in_rows(figure: go.Figure, rows: int, dense: bool, title: str, **x: Any) -> go.Figure:
     figure.update_layout(
-        height=height, margin={"l": 0, "r": 0, "t": 8, "b": 0}, xaxis=x, yaxis=axis,
+        height=60 + (13 if dense else 18) * max(4, rows), margin={"l": 0, "r": 0, "t": 8, "b": 0},
+        xaxis={"title": title, **x},
+        yaxis={"autorange": "reversed", "dtick": 1, "tickfont": {"size": 10 if dense else 11}},
         legend={"orientation": "h", "y": 1.08, "x": 0},
     )  # fmt: skip
     return figure

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 ON_WORDS = {
     "frames": "pixels", "joints": "joints", "time": "frames", "modal": "modal tokens", "features_a": "F_a",
-    "features_b": "F_b", "patches": "patch tokens", "pose": "pose tokens",
+    "features_b": "F_b", "patches": "patch tokens", "pose": "pose tokens", "parts": "whole parts",
 }  # fmt: skip
 AT_ONCE = 1.5
 """Seconds that a page waits for a job before it shows a bar."""

@@ -106,27 +106,35 @@ def joint_bars(
     area: Area, top: float, values: np.ndarray, base: float | None, layout: SkeletonLayout, unit: str
 ) -> float:
     """One bar a joint [J] (NaN: never seen), joints in the order of the body, beside the base rate. Height."""
+    order, theme = list(layout.window_order), area.look.theme
+    names = [layout.joints[j] + ("" if np.isfinite(values[j]) else " (not seen)") for j in order]
+    colours = [theme.limbs[layout.limb_of[joint] % len(theme.limbs)] for joint in order]
+    return named_bars(area, top, names, np.nan_to_num(values[order]), base, unit, colours)
+
+
+def named_bars(
+    area: Area, top: float, names: Sequence[str], values: np.ndarray, base: float | None, unit: str,
+    colours: Sequence[str] | None = None,
+) -> float:  # fmt: skip
+    """One lying bar a name, `colours` of the names, beside the base rate. Height."""
     theme = area.look.theme
     down = 0.0 if base is None else area.key(top, [Entry("base rate", theme.ink, style=":", width=0.9)]) + 0.04
-    label = max(text_width(name, SMALL) for name in layout.joints) + 0.07
-    order = list(layout.window_order)
-    axes = area.axes(label, top + down, min(4.0, area.width - label - 0.1), ROW * len(order))
-    shown = values[order]
-    axes.barh(range(len(order)), np.nan_to_num(shown), 0.7, lw=0,
-              color=[theme.for_ if value >= 0 else theme.against for value in np.nan_to_num(shown)])  # fmt: skip
+    label = max(text_width(name, SMALL) for name in names) + 0.07
+    axes = area.axes(label, top + down, min(4.0, area.width - label - 0.1), ROW * len(names))
+    axes.barh(range(len(names)), values, 0.7, lw=0,
+              color=[theme.for_ if value >= 0 else theme.against for value in values])  # fmt: skip
     axes.axvline(0, color=theme.ink, lw=0.6)
     if base is not None:
         axes.axvline(base, color=theme.ink, lw=0.9, ls=":")
-    names = [layout.joints[j] + ("" if np.isfinite(values[j]) else " (not seen)") for j in order]
-    axes.set_yticks(range(len(order)), names, size=SMALL - 0.5)
-    axes.set_ylim(len(order) - 0.5, -0.5)
+    axes.set_yticks(range(len(names)), names, size=SMALL - 0.5)
+    axes.set_ylim(len(names) - 0.5, -0.5)
     axes.tick_params(axis="y", length=0)
-    for tick, joint in zip(axes.get_yticklabels(), order, strict=True):
-        tick.set_color(theme.limbs[layout.limb_of[joint] % len(theme.limbs)])
+    for tick, colour in zip(axes.get_yticklabels(), colours or [], strict=False):
+        tick.set_color(colour)
     axes.spines["left"].set_visible(False)
     axes.set_xlabel(unit)
     axes.locator_params(axis="x", nbins=6)
-    return down + ROW * len(order) + FOOT
+    return down + ROW * len(names) + FOOT
 
 
 def joint_heat(area: Area, top: float, ratio: np.ndarray, layout: SkeletonLayout, time: np.ndarray) -> float:

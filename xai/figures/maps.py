@@ -7,7 +7,7 @@ from matplotlib.colors import Normalize, TwoSlopeNorm
 
 from training.clip import Clip
 from xai.explanation import Explanation
-from xai.figures.curves import FOOT, TICKS, joint_bars, joint_lines, person_of, seconds, token_bars
+from xai.figures.curves import FOOT, TICKS, joint_bars, joint_lines, named_bars, person_of, seconds, token_bars
 from xai.figures.sheet import LABEL, Area, Drawn, Entry, Table
 from xai.figures.strip import AMOUNTS, draw_skeleton, overlay, picture, strip, strongest
 from xai.figures.style import SMALL, number, text_width
@@ -87,7 +87,12 @@ def map_panel(
         axes_of |= {"person": range(1, clip.people + 1), "joint": clip.layout.joints}
     elif kind == "token map":
         tokens = explanation.axes[explanation.axis("token")].labels
-        y += token_bars(area, y, max(0.9, text_width(unit, SMALL) + 0.05), values.T / divide, tokens, clip.time, unit)
+        if np.ptp(values, axis=0).max() == 0:  # the method takes a token or a part away for the whole clip
+            one = float(base.mean()) / divide if base.any() else None
+            y += named_bars(area, y, tokens, values[0] / divide, one, unit)
+        else:
+            height = max(0.9, text_width(unit, SMALL) + 0.05)
+            y += token_bars(area, y, height, values.T / divide, tokens, clip.time, unit)
         axes_of |= {"token": tokens}
     elif kind == "frame map":
         y += _frame_bars(area, y, values / divide, base / divide if base.any() else None, clip.time, unit)
