@@ -24,6 +24,7 @@ def run_app(page: str = "app.py", **query: str | list[str]) -> AppTest:
     app = AppTest.from_file(str(ROOT / page), default_timeout=60)
     for name, value in query.items():
         app.query_params[name] = value
+    app.session_state["settled"] = True  # Explore shows all of itself at once, not first the player
     return app.run()
 
 
@@ -110,6 +111,18 @@ def test_a_pickle_as_checkpoint_is_refused() -> None:
     app.get("file_uploader")[0].set_value(("x.safetensors", pickle.dumps([1]), "application/octet-stream")).run()
     assert not app.exception
     assert "not a safetensors file" in app.error[0].value
+
+
+def test_a_first_visit_shows_the_player_first() -> None:
+    app = AppTest.from_file(str(ROOT / "xai/dashboard/pages/explore.py"), default_timeout=60).run()
+    assert not app.exception
+    assert not app.subheader  # "Ask another way", the cube and the downloads wait until the browser shows the player
+    app.run()
+    assert not app.exception
+    assert "Take it with you" in [each.value for each in app.subheader]
+    asked = AppTest.from_file(str(ROOT / "xai/dashboard/pages/explore.py"), default_timeout=60)
+    asked.query_params["ask"] = "true"
+    assert "Ask another way" in [each.value for each in asked.run().subheader]
 
 
 def test_the_cube_draws_places_where_they_are() -> None:

@@ -548,7 +548,7 @@ def test_a_clip_opens_in_the_session_and_a_checkpoint_of_ones_own_stays(monkeypa
     link = member_link("", member_query(split, 1, "upload"))
     choose_link(link)
     open_link(link, "data")
-    where = {"source": "Data", "set": "Six", "split": "test", "basket": "full"}
+    where = {"source": "Data", "set": "Six", "split": "test", "basket": "full", "settled": None}
     assert state == where | {"number": 2, "checkpoint": "upload"}
     link = member_link("tokens", member_query(split, 2, "gym-cross"))
     choose_link(link)

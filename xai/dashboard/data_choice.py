@@ -90,6 +90,6 @@ def open_link(link: str, here: str) -> NoReturn:
             with suppress(StreamlitAPIException):  # a choice that is on this page already writes itself
                 st.query_params[name] = value
         st.rerun()
-    st.session_state["just opened"] = True
+    st.session_state["settled"] = None
     # Without any parameters it would refuse while choices of this page are in the address.
     st.switch_page(f"{PAGES}/{page or 'explore'}.py", query_params={})

@@ -48,13 +48,14 @@ def downloads(clip: ClipChoice, checkpoint: Any) -> None:
     right.download_button("NPZ", numbers, "evidence.npz", key="evidence.npz", on_click="ignore", width="stretch")
 
 
-@st.fragment(run_every=0.3)
-def address_follows() -> None:
-    """Choices that another page made reach the address when they are drawn again, once the browser shows this page."""
-    first = st.session_state.pop("just opened", None)  # None: a timer that went off once more
-    if first:
-        st.session_state["just opened"] = False
-    elif first is False:
+@st.fragment(run_every=0.4)
+def settle() -> None:
+    """First the player: what is below it waits until the browser shows that. Choices that another page made reach the
+    address when they are drawn a second time, so a page that was opened by a click settles again."""
+    if st.session_state.get("settled") is None:  # the run in which the page opened
+        st.session_state["settled"] = False
+    else:
+        st.session_state["settled"] = True
         st.rerun()
 
 
@@ -70,14 +71,15 @@ def page() -> None:
         return
     player([payload], key="player")
     add_player(payload, clip, checkpoint, "player")
+    if not (st.session_state.get("settled") or "ask" in st.query_params):
+        settle()
+        return
     ask_another_way(clip, checkpoint)
     cube, figures = st.columns([3, 2], gap="large")
     with cube:
         show_cube(payload)
     with figures:
         downloads(clip, checkpoint)
-    if "just opened" in st.session_state:
-        address_follows()
 
 
 page()
