@@ -153,7 +153,6 @@ class Reading:
     batch_size: int
     precision: str
 
-    @torch.inference_mode()
     def predictions(
         self, network: Network, conditions: Sequence[Muted | None], peers: Peers, progress: bool
     ) -> list[Predictions]:
@@ -202,6 +201,7 @@ class Reading:
         if samples:
             yield index, samples
 
+    @torch.inference_mode()  # here only: before torch 2.5, gloo does not gather within it
     def _forward(self, network: Network, tensors: tuple[Tensor, Tensor, Tensor]) -> Tensor:
         device = network.head.weight.device
         with autocast(device, self.precision):
