@@ -2,6 +2,8 @@
 PYTHON ?= python3
 PORT ?= 8501
 BIN := .venv/bin
+# One more than there are cores: tests in a browser wait more than they compute.
+WORKERS ?= $(shell $(PYTHON) -c "import os; print(min(4, 1 + len(os.sched_getaffinity(0))))")
 
 .PHONY: app test check bench clean
 app: .venv/app
@@ -9,7 +11,7 @@ app: .venv/app
 
 test: .venv/test
 	$(BIN)/python -m tests.browser.chromium
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile
 
 check: .venv/test
 	$(BIN)/ruff check .
@@ -27,5 +29,5 @@ clean:
 	touch $@
 
 .venv/app .venv/test .venv/bench: .venv/%: pyproject.toml constraints.txt | .venv/pip
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[$*]"
+	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --editable ".[$*]"
 	touch $@

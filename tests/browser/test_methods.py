@@ -15,7 +15,7 @@ def app(serve: Serve) -> str:
 
 def test_a_link_asks_a_method_and_shows_its_map(app: str, open_page: OpenPage) -> None:
     page = open_page(f"{app}/?clip=raise+phone&ask=true&method=sampling+points&rather=raise+cup")
-    expect(page.get_by_text("Trust: not measured")).to_be_visible()
+    expect(page.locator(".stMarkdownBadge", has_text="Trust: not measured")).to_be_visible()
     expect(page.get_by_text("rather than raise cup?")).to_be_visible()
     expect(page.locator(".film-strip img")).to_have_count(12)
     expect(page.get_by_text("attention mass (raw)").first).to_be_visible()

@@ -5,8 +5,7 @@ export const tokenName = (token) => NAMES[token] ?? token;
 export const range = (count) => [...Array(count).keys()];
 export const sum = (values) => values.reduce((total, value) => total + value, 0);
 
-// An array of `shape`, addressed by its leading axes: at(2, 0) is the rest of the axes at [2][0], as a view. It is
-// unpacked when it is first read: what nobody hovers over costs a visitor nothing.
+// An array of `shape`, unpacked when it is first read; at(2, 0) is the rest of its axes at [2][0], as a view.
 export class Packed {
   constructor(part) {
     Object.assign(this, { part, shape: part.shape });
@@ -27,8 +26,9 @@ export class Packed {
 }
 
 function decode(part) {
+  if (part?.b64) return new Packed(part);
   if (Object(part) !== part || Array.isArray(part)) return part;
-  return part.b64 ? new Packed(part) : Object.fromEntries(Object.entries(part).map(([name, value]) => [name, decode(value)]));
+  return Object.fromEntries(Object.entries(part).map(([name, value]) => [name, decode(value)]));
 }
 
 export class Reading {
