@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from streamlit.testing.v1 import AppTest
@@ -113,12 +114,20 @@ def test_a_pickle_as_checkpoint_is_refused() -> None:
     assert "not a safetensors file" in app.error[0].value
 
 
+def looks(app: AppTest) -> Any:
+    """What the page sends of what single tokens read."""
+    sent = [json.loads(each.proto.json or "{}") for each in app.get("bidi_component")]
+    return next(each["readings"][0]["looks"] for each in sent if "readings" in each)
+
+
 def test_a_first_visit_shows_the_player_first() -> None:
     app = AppTest.from_file(str(ROOT / "xai/dashboard/pages/explore.py"), default_timeout=60).run()
     assert not app.exception
     assert not app.subheader  # "Ask another way", the cube and the downloads wait until the browser shows the player
+    assert looks(app) is None  # most of the bytes, for who hovers
     app.run()
     assert not app.exception
+    assert looks(app)["mean"]
     assert "Take it with you" in [each.value for each in app.subheader]
     asked = AppTest.from_file(str(ROOT / "xai/dashboard/pages/explore.py"), default_timeout=60)
     asked.query_params["ask"] = "true"

@@ -50,8 +50,9 @@ def downloads(clip: ClipChoice, checkpoint: Any) -> None:
 
 @st.fragment(run_every=0.4)
 def settle() -> None:
-    """First the player: what is below it waits until the browser shows that. Choices that another page made reach the
-    address when they are drawn a second time, so a page that was opened by a click settles again."""
+    """First the player: what is below it, and what hovering tells, wait until the browser shows that. Choices that
+    another page made reach the address when they are drawn a second time, so a page that was opened by a click settles
+    again."""
     if st.session_state.get("settled") is None:  # the run in which the page opened
         st.session_state["settled"] = False
     else:
@@ -69,9 +70,10 @@ def page() -> None:
     payload = payload_of(clip, checkpoint)
     if payload is None:
         return
-    player([payload], key="player")
+    whole = bool(st.session_state.get("settled") or {"ask", "patch"} & set(st.query_params))
+    player([payload], key="player", looks=whole)
     add_player(payload, clip, checkpoint, "player")
-    if not (st.session_state.get("settled") or "ask" in st.query_params):
+    if not whole:
         settle()
         return
     ask_another_way(clip, checkpoint)

@@ -75,11 +75,13 @@ def player(
     *,
     place: Place | None = None,
     large: bool = False,
+    looks: bool = True,
 ) -> None:
     """Show one payload, or up to three of the same clip as lanes.
 
     With a `place` (a step of a lesson) the player opens there, goes where the next one says, and leaves the address
-    alone; without one, the address says where it opens. `large` is for a room that looks at it from afar.
+    alone; without one, the address says where it opens. `large` is for a room that looks at it from afar. Without
+    `looks`, what single tokens read is left out until a later run sends it: it is most of the bytes.
     """
     shown = [payloads] if isinstance(payloads, Mapping) else list(payloads)
     if not 1 <= len(shown) <= 3:
@@ -87,7 +89,7 @@ def player(
     if len({payload["clip"]["frames"] for payload in shown}) > 1:
         raise ValueError("Lanes share one clock, so their payloads must have the same number of frames.")
     data = {
-        "readings": shown,
+        "readings": shown if looks else [{**payload, "looks": None} for payload in shown],
         "view": asdict(place) if place else None,
         "linked": place is None,
         "large": large,

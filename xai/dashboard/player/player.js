@@ -1,5 +1,5 @@
 // Player: one clock and one highlight drive all views, for one reading or for several lanes of the same clip.
-import { digits, range, Reading, readout, sum, tokenName } from "./reading.js";
+import { decode, digits, range, Reading, readout, sum, tokenName } from "./reading.js";
 import { Clock, Store } from "./store.js";
 import { element, mark, readTheme, renderLegend, say } from "./drawing.js";
 import { loadFrames, Stage, Strip } from "./stage.js";
@@ -94,12 +94,12 @@ export class Player {
   // Called on every run of the page; rebuilds only when the evidence is another one.
   show({ readings, view, linked, large, trust }) {
     const shown = readings.map(({ id }) => id).join();
-    this.linked = linked;
     this.root.classList.toggle("large", Boolean(large));
     if (shown !== this.shown) this.build(readings.map((payload) => new Reading(payload)));
+    readings.forEach(({ looks }, i) => (this.readings[i].looks ??= decode(looks))); // they may come a moment later
     const asked = JSON.stringify([shown, view]);
     if (asked !== this.asked) this.go(view ?? (linked ? this.fromLink() : {}));
-    Object.assign(this, { shown, asked });
+    Object.assign(this, { shown, asked, linked });
     this.parts.copy.hidden = !linked;
     for (const { parts, reading } of this.lanes) if (trust) parts.trust.href = trust[this.readings.indexOf(reading)];
     this.repaint();

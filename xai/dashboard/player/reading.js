@@ -25,7 +25,7 @@ export class Packed {
   }
 }
 
-function decode(part) {
+export function decode(part) {
   if (part?.b64) return new Packed(part);
   if (Object(part) !== part || Array.isArray(part)) return part;
   return Object.fromEntries(Object.entries(part).map(([name, value]) => [name, decode(value)]));

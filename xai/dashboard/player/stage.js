@@ -9,11 +9,11 @@ const LOW_SCORE = 0.3;
 // The frames of a payload's sprite as separate images, in the size they were sent.
 export async function loadFrames({ sprite, clip }) {
   const { columns, width, height } = sprite;
-  const image = new Image();
-  image.src = sprite.src;
+  const image = Object.assign(new Image(), { src: sprite.src });
   await image.decode();
+  const all = await createImageBitmap(image);
   const corner = (t) => [(t % columns) * width, Math.floor(t / columns) * height];
-  return Promise.all(range(clip.frames).map((t) => createImageBitmap(image, ...corner(t), width, height)));
+  return Promise.all(range(clip.frames).map((t) => createImageBitmap(all, ...corner(t), width, height)));
 }
 
 // Where pixels of the clip are on the canvas. Integer pixel coordinates are pixel centres, hence the half.
