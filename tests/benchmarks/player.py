@@ -191,19 +191,30 @@ def wait_for(page: Any, condition: str, before: str = "") -> float:
 
 
 def visits(browser: Browser, times: int) -> None:
-    """A new browser at the dashboard, until a clip with its explanation moves."""
-    with server(ROOT / "app.py") as address:
-        seconds = []
-        for _ in range(times + 1):
-            context = browser.new_context(viewport={"width": 1440, "height": 900})
-            context.set_default_timeout(300_000)
-            page = context.new_page()
-            start = time.perf_counter()
-            page.goto(address, wait_until="commit")
-            seconds.append(wait_for(page, "player?.lanes?.[0].images && player.store.playing") - start)
-            context.close()
-    print(f"first visit of all, server cold: {seconds[0]:.2f} s")
-    print(f"first visit, server warm, to a moving explained clip: {said(1000 * np.array(seconds[1:]), (2000, None))}")
+    """A new browser at the dashboard, until a clip with its explanation moves; in turn with a page of one line, which
+    says what any page of Streamlit costs here."""
+    moves = "player?.lanes?.[0].images && player.store.playing"
+    with TemporaryDirectory() as folder:
+        bare = Path(folder) / "page.py"
+        bare.write_text("import streamlit as st\n\nst.text('one line')\n", encoding="utf-8")
+        with server(ROOT / "app.py") as dashboard, server(bare) as line:
+            seconds: dict[str, list[float]] = {"dashboard": [], "line": []}
+            for _ in range(times + 1):
+                for name, address, shown in (
+                    ("dashboard", dashboard, moves),
+                    ("line", line, "document.body.innerText.includes('one line')"),
+                ):
+                    context = browser.new_context(viewport={"width": 1440, "height": 900})
+                    context.set_default_timeout(300_000)
+                    page = context.new_page()
+                    start = time.perf_counter()
+                    page.goto(address, wait_until="commit")
+                    seconds[name].append(wait_for(page, shown) - start)
+                    context.close()
+    warm = {name: 1000 * np.array(found[1:]) for name, found in seconds.items()}
+    print(f"first visit of all, server cold: {seconds['dashboard'][0]:.2f} s")
+    print(f"first visit, server warm, to a moving explained clip: {said(warm['dashboard'], (2000, None))}")
+    print(f"  a page of one line, in turn with it: {said(warm['line'], (None, None))}")
 
 
 def switches(browser: Browser, times: int) -> None:
