@@ -2,8 +2,6 @@
 PYTHON ?= python3
 PORT ?= 8501
 BIN := .venv/bin
-# One more than there are cores: tests in a browser wait more than they compute.
-WORKERS ?= $(shell $(PYTHON) -c "import os; print(min(4, 1 + os.cpu_count()))")
 
 .PHONY: app test check bench clean
 app: .venv/app
@@ -11,7 +9,7 @@ app: .venv/app
 
 test: .venv/test
 	$(BIN)/python -m tests.browser.chromium
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 check: .venv/test
 	$(BIN)/ruff check .

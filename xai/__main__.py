@@ -1,6 +1,6 @@
 """Command line of the explanations.
 
-    python -m xai explain CLIP --checkpoint F --out DIR [--joints FILE]
+    python -m xai explain CLIP --checkpoint F --out DIR [--joints FILE] [--trust]
     python -m xai methods
     python -m xai ask CLIP METHOD --checkpoint F --out FILE.npz [--on joints] [--target A] [--against B] [--trust]
     python -m xai figure SPEC.yaml
@@ -18,11 +18,17 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from training.clip import Clip
+    from training.recognizer import Recognizer
+    from xai.evidence import Evidence
 
 
 def explain(arguments: argparse.Namespace) -> int:
@@ -35,6 +41,8 @@ def explain(arguments: argparse.Namespace) -> int:
     recognizer = Recognizer.load(arguments.checkpoint, arguments.device)
     clip = open_clip(arguments.clip, arguments.joints)
     evidence = gather_evidence(recognizer, clip)
+    if arguments.trust:
+        evidence = _doubted(evidence, recognizer, clip)
     out = Path(arguments.out)
     out.mkdir(parents=True, exist_ok=True)
     evidence.save(out / "evidence.npz")
@@ -78,11 +86,41 @@ def explain(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _doubted(evidence: Evidence, recognizer: Recognizer, clip: Clip) -> Evidence:
+    """The evidence with how far each part of it can be trusted, and the verdicts printed."""
+    from tqdm import tqdm
+
+    from xai.methods import explain as explain_by
+    from xai.own import AS_METHODS
+    from xai.trust import trust, trusted
+
+    found = {}
+    for part, (method, on) in AS_METHODS.items():
+        if getattr(evidence, part) is None:
+            continue
+        with tqdm(desc=f"trust of {method}", leave=False, disable=None) as bar:
+
+            def progress(done: int, total: int, bar: tqdm = bar) -> None:
+                bar.total, bar.n = total, max(done, 0)
+                bar.refresh()
+
+            try:
+                report = trust(recognizer, clip, explain_by(recognizer, clip, method, on=on), progress=progress)
+            except ValueError as error:  # a network or a clip without what the method needs
+                print(f"Trust of {method}: not measured. {error}", file=sys.stderr)
+                continue
+        found[part] = trusted(getattr(evidence, part), report)
+        print(f"{method[0].upper()}{method[1:]}: {report.verdict}")
+    return replace(evidence, **found)
+
+
 def list_methods(arguments: argparse.Namespace) -> int:
     from xai.methods import methods
 
     for method in methods():
         print(f"{method.name}  ({method.family}; on {', '.join(method.on)}; {method.cost})\n    {method.about}")
+        needs = "".join(f"; needs {need if need == 'joints' else f'{need} attention'}" for need in method.needs)
+        print(f"    unit: {method.unit}{needs}")
         if method.options:
             print("    options: " + ", ".join(f"{name}={value}" for name, value in method.options.items()))
     return 0
@@ -209,6 +247,7 @@ def main(argv: list[str] | None = None) -> int:
     one.add_argument(
         "--joints", metavar="FILE", help="joints of a video: .npz, COCO keypoints .json, joint_positions.mat"
     )
+    one.add_argument("--trust", action="store_true", help="measure how far each part can be believed (a minute or two)")
     one.add_argument("--device", default="auto")
     one.set_defaults(run=explain)
     listing = commands.add_parser("methods", help="every way to explain a prediction, what it says and what it costs")

@@ -63,8 +63,8 @@ class Entry:
 
 
 def entries(chosen: Sequence[str] = (), options: Mapping[str, Mapping[str, Any]] | None = None) -> tuple[Entry, ...]:
-    """Every method (or those in `chosen`) on everything it explains in frames, joints, time or modal tokens; what a
-    gradient says of both inputs is known from its maps on frames and joints."""
+    """Every method (or those in `chosen`) on everything it explains in frames, joints, time, modal tokens or parts, and
+    on F_b if on none of them; what a gradient says of both inputs is known from its maps on frames and joints."""
     wanted = ("frames", "joints", "time", "modal", "parts")
     known: dict[str, Method] = {method.name: method for method in methods()}
     if unknown := sorted(set(chosen) - set(known)):
@@ -74,7 +74,8 @@ def entries(chosen: Sequence[str] = (), options: Mapping[str, Mapping[str, Any]]
         for name, method in known.items()
         if (not chosen or name in chosen)
         for on in method.on
-        if on in wanted and not (on == "modal" and method.family == "gradient")
+        if (on in wanted and not (on == "modal" and method.family == "gradient"))
+        or (on == "features_b" and not set(wanted) & set(method.on))
     )
 
 
@@ -132,25 +133,31 @@ def run(
     paired: bool = True,
     say: Callable[[str], None] = print,
 ) -> Iterator[dict[str, Any]]:
-    """Score every clip, yielding its line; lines that `out` already holds (same checkpoint, same entries) are kept.
+    """Score every clip, yielding its line.
 
+    What `out` holds for the same checkpoint and entry is kept: a stopped run goes on, and methods may be added later.
     A clip that cannot be read or explained is said in one sentence and left out.
     """
     out.mkdir(parents=True, exist_ok=True)
     path = out / "scores.jsonl"
-    header = {"format": FORMAT, "checkpoint": recognizer.checkpoint, "paired": paired, "entries": [*map(asdict, asked)]}
-    done = {line["position"]: line for line in read_lines(path, header)}
+    header: dict[str, Any] = {"format": FORMAT, "checkpoint": recognizer.checkpoint, "paired": paired}
+    before, lines = read_lines(path, header, asked)
+    header["entries"] = [asdict(entry) for entry in (*asked, *before)]
+    done = {line["position"]: line for line in lines}
     text = "".join(json.dumps(line) + "\n" for line in (header, *done.values()))
     part = path.with_name(".scores.part")
     part.write_text(text, encoding="utf-8")
     os.replace(part, path)  # without the half line that a kill may have left
     with path.open("a", encoding="utf-8") as file:
         for position, read in enumerate(clips):
-            if position in done:
+            known = done.get(position, {}).get("maps", {})
+            missing = [entry for entry in asked if entry.name not in known]
+            if not missing and position in done:
                 yield done[position]
                 continue
             try:
-                line = {"position": position, **score_clip(recognizer, read(), asked, paired)}
+                line = {"position": position, **score_clip(recognizer, read(), missing, paired)}
+                line["maps"] = known | line["maps"]
             except ValueError as error:
                 say(f"Clip {position} was left out: {error}")
                 continue
@@ -159,17 +166,30 @@ def run(
             yield line
 
 
-def read_lines(path: Path, header: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The whole lines of an earlier run with the same header; none if there was none or it was another one."""
+def read_lines(
+    path: Path, header: Mapping[str, Any], asked: Sequence[Entry]
+) -> tuple[list[Entry], list[dict[str, Any]]]:
+    """What an earlier run left: the entries that are not asked for now, and its lines, without the maps of entries that
+    are asked for with other options. Nothing if there was no run, or one of another checkpoint or question."""
     if not path.is_file():
-        return []
+        return [], []
     lines = []
     for text in path.read_text(encoding="utf-8").splitlines():
         try:
             lines.append(json.loads(text))
         except json.JSONDecodeError:
             break  # the line that was being written
-    return lines[1:] if lines and lines[0] == json.loads(json.dumps(header)) else []
+    if not lines or any(lines[0].get(key) != value for key, value in header.items()):
+        return [], []
+    now = {entry.name: entry for entry in asked}
+    before = [Entry(**entry) for entry in lines[0]["entries"]]
+    same = [entry for entry in before if now.get(entry.name, entry) == entry]
+    names = [entry.name for entry in same]
+
+    def kept(maps: Mapping[str, Any]) -> dict[str, Any]:
+        return {name: maps[name] for name in names if name in maps}
+
+    return [each for each in same if each.name not in now], [{**each, "maps": kept(each["maps"])} for each in lines[1:]]
 
 
 # ---- the table ------------------------------------------------------------------------------------------------------

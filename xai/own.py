@@ -23,6 +23,14 @@ from xai.temporal import temporal_windows
 from xai.token_graph import corners
 from xai.trace import Trace
 
+AS_METHODS = {
+    "joint_curves": ("joint attention", "joints"),
+    "sampling_points": ("sampling points", "frames"),
+    "temporal_windows": ("temporal attention", "time"),
+    "ledger": ("ledger", "time"),
+}
+"""Part of `xai.evidence.Evidence` -> the method that says the same as a map, and on what."""
+
 
 def _traced(question: Question, trace: Trace | None = None) -> Trace:
     with trace or Trace() as trace:

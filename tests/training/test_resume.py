@@ -115,7 +115,7 @@ def run_script(folder: Path, how: str) -> subprocess.Popen:
 
 def wait_for_step(folder: Path, step: int, process: subprocess.Popen) -> None:
     """Until the log of the run has reached a step."""
-    for _ in range(2000):
+    for _ in range(12_000):
         log = folder / "log.jsonl"
         if log.exists() and any(entry.get("step", 0) >= step for entry in read_log(log)):
             return

@@ -17,6 +17,7 @@ from training import gym
 from xai.__main__ import main
 from xai.evidence import Evidence
 from xai.explanation import load_explanation
+from xai.own import AS_METHODS
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +47,20 @@ def test_a_gym_clip_gives_numbers_and_pictures(checkpoint: Path, tmp_path: Path,
     assert b"/FontFile2" in (tmp_path / "ledger.pdf").read_bytes()
     assert cv2.imread(str(tmp_path / "sampling_points.png")).std() > 10
     assert "Wrote evidence.npz" in capsys.readouterr().out
+
+
+def test_the_trust_of_every_part_goes_along(checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    asked = ["explain", "gym:bow:3", "--checkpoint", str(checkpoint), "--out", str(tmp_path), "--trust"]
+    assert main(asked) == 0
+    said = capsys.readouterr().out
+    summary = json.loads((tmp_path / "explanation.json").read_text())
+    evidence = Evidence.load(tmp_path / "evidence.npz")
+    for name, (method, _) in AS_METHODS.items():
+        verdict = summary["parts"][name]["trust"]["verdict"]
+        assert f"{method[0].upper()}{method[1:]}: {verdict}" in said
+        assert getattr(evidence, name).trust["verdict"] == verdict
+        assert "not measured" not in verdict
+    assert summary["parts"]["token_flow"]["trust"] == "not measured"
 
 
 def test_a_real_clip_with_its_joints(checkpoint: Path, tmp_path: Path, data_dir: Path) -> None:

@@ -164,7 +164,17 @@ def test_a_stopped_bench_goes_on(tmp_path) -> None:
         return [{name: m["scores"] for name, m in line["maps"].items()} for line in lines]
 
     assert known(again) == known(full)
-    assert read_lines(part, {"format": 0}) == []
+    assert read_lines(part, {"format": 0}, asked) == ([], [])
+    # A method is added, one is asked with other options, one is not asked for: only what is new is computed.
+    more = (asked[0], Entry("joint attention", "joints", {"query": "pose"}))
+    grown = list(run(network, clips, part.parent, more))
+    assert known(grown) != known(full)
+    assert [line["maps"]["ledger on time"] for line in grown] == [line["maps"]["ledger on time"] for line in again]
+    list(run(network, clips, part.parent, asked[:1]))
+    assert read_lines(part, {"format": 1}, asked[:1])[0] == [more[1]]
+    calls.clear()
+    assert known(run(network, [lambda: calls.append(1)] * 3, part.parent, more)) == known(grown)
+    assert not calls
     rows = summarise(full, asked)
     assert {row.method for row in rows} == {"ledger", "joint attention"}
     assert all(row.low <= row.mean for row in rows)
