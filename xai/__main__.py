@@ -94,7 +94,7 @@ def _doubted(evidence: Evidence, recognizer: Recognizer, clip: Clip) -> Evidence
     from xai.own import AS_METHODS
     from xai.trust import trust, trusted
 
-    found = {}
+    found: dict[str, Any] = {}
     for part, (method, on) in AS_METHODS.items():
         if getattr(evidence, part) is None:
             continue
