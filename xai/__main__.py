@@ -19,6 +19,7 @@ import argparse
 import json
 import sys
 from dataclasses import replace
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -201,6 +202,7 @@ def gym_bench(arguments: argparse.Namespace) -> int:
     from training.recognizer import Recognizer
     from training.sources import open_data, spread
     from xai.figures.leader_board import leader_board
+    from xai.figures.paper import PAGE_WIDTH, Look, one_panel, render
     from xai.known_cause_bench import THRIFTY, entries, run, summarise, write_table
 
     recognizer = Recognizer.load(arguments.checkpoint, arguments.device)
@@ -220,7 +222,8 @@ def gym_bench(arguments: argparse.Namespace) -> int:
     command = f"python -m xai gym-bench --checkpoint {arguments.checkpoint} --data {arguments.data}"
     write_table(out, rows, lines, recognizer, f"{command} --clips {arguments.clips} --out {arguments.out}")
     for measure in ("rank", "pointing", "mass"):
-        leader_board(rows, measure).savefig(out / f"leader_board_{measure}.png", dpi=200)
+        chart = one_panel(partial(leader_board, rows=rows, measure=measure), PAGE_WIDTH, Look())
+        (out / f"leader_board_{measure}.png").write_bytes(render(chart, "png", 200))
     right = sum(line["predicted"] == line["label"] for line in lines)
     print(
         f"{len(lines)} clips, {right} classified right. Wrote leader_board.json, leader_board.md and charts to {out}."

@@ -20,7 +20,6 @@ from typing import Any
 
 import cv2
 import numpy as np
-from matplotlib import rc_context
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import Normalize
 from PIL import Image
@@ -42,7 +41,7 @@ from xai.figures.strip import (
     said,
     time_norm,
 )
-from xai.figures.style import SMALL, STYLE, THEMES, Look, number
+from xai.figures.style import SMALL, THEMES, Look, drawing, number
 
 DPI = 160
 WIDTH = 3.6
@@ -82,7 +81,7 @@ def overlay_frames(
         divide, unit = look.scaled("mass", float(joint_mass.max()))
     inner = WIDTH - 2 * MARGIN
     for frame in range(len(clip)):
-        with rc_context(STYLE):
+        with drawing():
             sheet = Sheet(WIDTH, look)
             area = Area(sheet, MARGIN, MARGIN, inner)
             y = area.words(0, title) + 0.04

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
+from functools import partial
 from typing import Any
 
-import numpy as np
-from matplotlib import rc_context
 from matplotlib.figure import Figure
 
 from training.recognizer import Recognizer
-from xai.figures import grids, leader_board, panel_kinds
+from xai.figures import grids, panel_kinds
 from xai.figures.ablation import ablation
 from xai.figures.block import block
 from xai.figures.curves import joints, ledger, trust
 from xai.figures.enlarge import enlarge
+from xai.figures.leader_board import leader_board
 from xai.figures.maps import map_panel
 from xai.figures.order_panel import order_panel
 from xai.figures.paper import UNTRAINED
@@ -24,10 +25,9 @@ from xai.figures.sheet import MARGIN, Area, Drawn, Sheet, Table
 from xai.figures.sources import Sources
 from xai.figures.spec import FigureError, FigureSpec, Panel
 from xai.figures.strip import film
-from xai.figures.style import SMALL, STYLE, TEXT, THEMES, Look
+from xai.figures.style import SMALL, TEXT, THEMES, Look, drawing
 from xai.figures.variants import variants
 from xai.figures.without import without
-from xai.known_cause import TARGETS
 from xai.known_cause_bench import Entry, Row, summarise
 
 BETWEEN, BESIDE = 0.2, 0.28
@@ -85,46 +85,65 @@ def compose(
     sources = sources or Sources(spec)
     look = Look(THEMES[spec.theme], spec.scale == "per clip")
     factor = spec.text / TEXT
-    with rc_context(STYLE):
-        sheet, done, height = _laid_out(spec, look, sources, spec.width / factor, progress)
+    rows, notes = _made(spec, sources, progress), _notes(sources)
+    with drawing():
+        sheet, done, height = _laid_out(rows, notes, look, spec.width / factor)
         if spec.height is not None:
             most = factor
             while height * factor > spec.height and factor > LEAST * most:
                 # Too high for its sheet: with smaller text the same sheet is wider for it.
                 factor *= 0.85
-                sheet, done, height = _laid_out(spec, look, sources, spec.width / factor, progress)
+                sheet, done, height = _laid_out(rows, notes, look, spec.width / factor)
             factor = min(factor, spec.height / height)
         page = None if spec.height is None else (spec.width / factor, spec.height / factor)
         figure = sheet.finish(height, page)
         enlarge(figure, factor)
         figure.set_size_inches(spec.width, figure.get_size_inches()[1])  # to the last digit
-    notes = _notes(sources)
     limits = tuple(f"Limits of {name}: {r.card.limits}" for name, r in sources.opened().items() if r.card.limits)
     cards = tuple(in_a_sentence(name, network) for name, network in sources.opened().items())
     of_all = (tuple(sources.frames()), notes, limits, spec.caption or "", cards)
     return Composed(figure, tuple(done), *of_all, text=factor * TEXT)
 
 
+Draw = Callable[[Area], Drawn]
+"""Draws one panel of which everything is known; a sheet that is too high is drawn again."""
+
+
+def _made(
+    spec: FigureSpec, sources: Sources, progress: Callable[[int, int], None]
+) -> list[list[tuple[str, Panel, Draw]]]:
+    """What every panel needs, made: from here on no network is asked, and nothing takes long."""
+    total, letters = len(spec.letters), iter(enumerate(spec.letters))
+    rows = []
+    for row in spec.rows:
+        made = []
+        for panel in row:
+            done, letter = next(letters)
+            progress(done, total)
+            with _naming_the_line(panel, sources):
+                draw = DRAW[panel.kind](panel.options, sources)
+            made.append((letter, panel, _named(draw, panel, sources)))
+        rows.append(made)
+    progress(total, total)
+    return rows
+
+
 def _laid_out(
-    spec: FigureSpec, look: Look, sources: Sources, wide: float, progress: Callable[[int, int], None]
+    rows: list[list[tuple[str, Panel, Draw]]], notes: tuple[str, ...], look: Look, wide: float
 ) -> tuple[Sheet, list[tuple[str, Panel, Drawn]], float]:
     """The panels on a sheet so wide, and how high it is."""
     done: list[tuple[str, Panel, Drawn]] = []
-    letters = iter(spec.letters)
     sheet = Sheet(wide, look)
     top, inner = MARGIN, wide - 2 * MARGIN
-    single = sum(map(len, spec.rows)) == 1
-    for row in spec.rows:
+    single = sum(map(len, rows)) == 1
+    for row in rows:
         width = (inner - BESIDE * (len(row) - 1)) / len(row)
-        for place, panel in enumerate(row):
-            progress(len(done), len(spec.letters))
-            letter = next(letters)
+        for place, (letter, panel, draw) in enumerate(row):
             area = Area(sheet, MARGIN + place * (width + BESIDE), top, width, "" if single else letter)
-            done.append((letter, panel, _panel(area, panel, sources)))
+            done.append((letter, panel, draw(area)))
         top += max(drawn.height for _, _, drawn in done[-len(row) :]) + BETWEEN
-    progress(len(done), len(spec.letters))
     top -= BETWEEN - 0.06
-    for note in _notes(sources):
+    for note in notes:
         top += Area(sheet, MARGIN, top, inner).words(0, note, size=SMALL, color=look.theme.warning, weight="bold")
     return sheet, done, top + MARGIN
 
@@ -143,9 +162,10 @@ def in_a_sentence(name: str, network: Recognizer) -> str:
     return f"Checkpoint {name}{called}, {network.checkpoint}: {', '.join(said)}."
 
 
-def _panel(area: Area, panel: Panel, sources: Sources) -> Drawn:
+@contextmanager
+def _naming_the_line(panel: Panel, sources: Sources) -> Iterator[None]:
     try:
-        return DRAW[panel.kind](area, panel.options, sources)
+        yield
     except FigureError:
         raise
     except (ValueError, OSError) as error:
@@ -153,50 +173,66 @@ def _panel(area: Area, panel: Panel, sources: Sources) -> Drawn:
         raise FigureError(f"{sources.spec.file}, line {panel.line}: {sentence}") from error
 
 
-def _film(area: Area, options: panel_kinds.Film, sources: Sources) -> Drawn:
+def _named(draw: Draw, panel: Panel, sources: Sources) -> Draw:
+    def draw_it(area: Area) -> Drawn:
+        with _naming_the_line(panel, sources):
+            return draw(area)
+
+    return draw_it
+
+
+def _film(options: panel_kinds.Film, sources: Sources) -> Draw:
     evidence = sources.evidence(options.checkpoint, options.clip)
-    return film(area, evidence, options.frames, options.layer, options.query, options.points, options.head)
+    how = options.frames, options.layer, options.query, options.points, options.head
+    return lambda area: film(area, evidence, *how)
 
 
-def _joints(area: Area, options: panel_kinds.Joints, sources: Sources) -> Drawn:
+def _joints(options: panel_kinds.Joints, sources: Sources) -> Draw:
     evidence = sources.evidence(options.checkpoint, options.clip)
-    return joints(area, evidence, options.layer, options.query, options.person, options.named, options.head)
+    how = options.layer, options.query, options.person, options.named, options.head
+    return lambda area: joints(area, evidence, *how)
 
 
-def _ledger(area: Area, options: panel_kinds.Ledger, sources: Sources) -> Drawn:
-    return ledger(area, sources.evidence(options.checkpoint, options.clip), options.label)
+def _ledger(options: panel_kinds.Ledger, sources: Sources) -> Draw:
+    evidence = sources.evidence(options.checkpoint, options.clip)
+    return lambda area: ledger(area, evidence, options.label)
 
 
-def _variants(area: Area, options: panel_kinds.Variants, sources: Sources) -> Drawn:
+def _variants(options: panel_kinds.Variants, sources: Sources) -> Draw:
     names = options.checkpoints or tuple(sources.spec.checkpoints)
     evidences = {sources.name(name): sources.evidence(name, options.clip) for name in names or (None,)}
-    return variants(area, evidences, options.layer, options.person, options.label, options.classes)
+    how = options.layer, options.person, options.label, options.classes
+    return lambda area: variants(area, evidences, *how)
 
 
-def _map(area: Area, options: panel_kinds.Map, sources: Sources) -> Drawn:
-    explanation, question = sources.explanation(options), sources.question(options)
+def _map(options: panel_kinds.Map, sources: Sources) -> Draw:
+    explanation, seen = sources.explanation(options), sources.question(options).seen
     signed = sources.signed(explanation)
-    return map_panel(area, explanation, question.seen, signed, options.frames, options.person, options.named)
+    return lambda area: map_panel(area, explanation, seen, signed, options.frames, options.person, options.named)
 
 
-def _trust(area: Area, options: panel_kinds.Trust, sources: Sources) -> Drawn:
-    return trust(area, sources.measured(options))
+def _trust(options: panel_kinds.Trust, sources: Sources) -> Draw:
+    measured = sources.measured(options)
+    return lambda area: trust(area, measured)
 
 
-def _cube(area: Area, options: panel_kinds.Cube, sources: Sources) -> Drawn:
+def _cube(options: panel_kinds.Cube, sources: Sources) -> Draw:
     evidence = sources.evidence(options.checkpoint, options.clip)
-    return block(area, evidence, options.layer, options.query, options.points, options.frames, options.head)
+    how = options.layer, options.query, options.points, options.frames, options.head
+    return lambda area: block(area, evidence, *how)
 
 
-def _without(area: Area, options: panel_kinds.Without, sources: Sources) -> Drawn:
-    return without(area, sources.changed(options), options.label, options.frames, options.classes)
+def _without(options: panel_kinds.Without, sources: Sources) -> Draw:
+    changed = sources.changed(options)
+    return lambda area: without(area, changed, options.label, options.frames, options.classes)
 
 
-def _order(area: Area, options: panel_kinds.Order, sources: Sources) -> Drawn:
-    return order_panel(area, sources.orders(options))
+def _order(options: panel_kinds.Order, sources: Sources) -> Draw:
+    orders = sources.orders(options)
+    return lambda area: order_panel(area, orders)
 
 
-def _leader_board(area: Area, options: panel_kinds.LeaderBoard, sources: Sources) -> Drawn:
+def _leader_board(options: panel_kinds.LeaderBoard, sources: Sources) -> Draw:
     try:
         text = sources.scores(options.scores).read_text(encoding="utf-8")
         if options.scores.endswith(".json"):
@@ -209,52 +245,31 @@ def _leader_board(area: Area, options: panel_kinds.LeaderBoard, sources: Sources
             rows = summarise([json.loads(text) for text in texts], asked)
     except (ValueError, KeyError, TypeError, UnicodeDecodeError) as error:
         raise ValueError(f"{options.scores} holds no scores of a benchmark ({error}).") from error
-    chosen = [row for row in rows if row.measure == options.measure and row.kind == options.kind]
-    if not chosen:
-        kinds = ", ".join(sorted({row.kind for row in rows}))
-        raise ValueError(f"{options.scores} holds no {options.measure} of kind {options.kind!r}; kinds are {kinds}.")
-    top = area.heading("Known causes: which methods point at what decides?")
-    label = 1.45
-    for target in [target for target in TARGETS if any(row.target == target for row in chosen)]:
-        of_target = [row for row in chosen if row.target == target]
-        height = 0.17 * (len(of_target) + 0.6)
-        axes = area.axes(label, top + 0.16, area.width - label - 0.05, height)
-        leader_board.panel(axes, of_target, leader_board.TITLES[target])
-        axes.title.set_color(area.look.theme.ink)
-        axes.tick_params(axis="y", labelsize=SMALL, length=0)
-        top += 0.16 + height + 0.16
-    axes.set_xlabel(leader_board.WORDS[options.measure])
-    columns = {name: [getattr(row, name) for row in chosen] for name in ("mean", "low", "high", "base", "clips")}
-    names = [f"{row.method} on {row.target}" for row in chosen]
-    table = Table("leader board", {"method": names}, {name: np.asarray(values) for name, values in columns.items()})
-    caption = (
-        f"Methods on clips whose cause is known: {leader_board.WORDS[options.measure]}, mean and 95 % bootstrap "
-        "interval over clips; hollow: what a map gets that knows nothing; grey: not above it."
-    )
-    return Drawn(top + 0.14, caption, (table,))
+    return partial(leader_board, rows=rows, measure=options.measure, kind=options.kind)
 
 
-def _flow(area: Area, options: panel_kinds.WhoReads, sources: Sources) -> Drawn:
-    return grids.who_reads(area, sources.evidence(options.checkpoint, options.clip), options.layer)
+def _flow(options: panel_kinds.WhoReads, sources: Sources) -> Draw:
+    evidence = sources.evidence(options.checkpoint, options.clip)
+    return lambda area: grids.who_reads(area, evidence, options.layer)
 
 
-def _confusion(area: Area, options: panel_kinds.Confusion, sources: Sources) -> Drawn:
+def _confusion(options: panel_kinds.Confusion, sources: Sources) -> Draw:
     if sources.spec.checkpoints:
         sources.recognizer(options.checkpoint)  # its card travels with the figure
-    return grids.confusion(area, options)
+    return lambda area: grids.confusion(area, options)
 
 
-def _agreement(area: Area, options: panel_kinds.Agreement, sources: Sources) -> Drawn:
+def _agreement(options: panel_kinds.Agreement, sources: Sources) -> Draw:
     for name in options.checkpoints:
         sources.recognizer(name)
-    return grids.agreement(area, options)
+    return lambda area: grids.agreement(area, options)
 
 
-def _ablation(area: Area, options: panel_kinds.Ablation, sources: Sources) -> Drawn:
-    return ablation(area, options)
+def _ablation(options: panel_kinds.Ablation, sources: Sources) -> Draw:
+    return lambda area: ablation(area, options)
 
 
-DRAW: Mapping[str, Callable[[Area, Any, Sources], Drawn]] = {
+DRAW: Mapping[str, Callable[[Any, Sources], Draw]] = {
     "film": _film, "joints": _joints, "ledger": _ledger, "variants": _variants, "map": _map, "trust": _trust,
     "cube": _cube, "without": _without, "order": _order, "flow": _flow,
     "confusion": _confusion, "agreement": _agreement, "ablation": _ablation,

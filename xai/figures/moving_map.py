@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
-from matplotlib import rc_context
 from matplotlib.colors import Normalize, TwoSlopeNorm
 
 from training.clip import Clip
@@ -14,7 +13,7 @@ from xai.figures.animation import DPI, WIDTH, playhead, raster, signature
 from xai.figures.maps import heading_of, trust_in_words
 from xai.figures.sheet import LABEL, MARGIN, Area, Sheet
 from xai.figures.strip import AMOUNTS, draw_skeleton, overlay, picture
-from xai.figures.style import SMALL, STYLE, Look, number
+from xai.figures.style import SMALL, Look, drawing, number
 
 
 def map_frames(
@@ -45,7 +44,7 @@ def map_frames(
     height, side = clip.size
     inner = WIDTH - 2 * MARGIN
     for frame in range(len(clip)):
-        with rc_context(STYLE):
+        with drawing():
             sheet = Sheet(WIDTH, look)
             area = Area(sheet, MARGIN, MARGIN, inner)
             y = area.words(0, heading_of(explanation)) + 0.04

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 from fontTools import subset
-from matplotlib import rc_context
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties, findfont
@@ -24,10 +23,10 @@ from xai.evidence import Evidence
 from xai.figures.curves import joints, ledger
 from xai.figures.sheet import MARGIN, Area, Drawn, Sheet
 from xai.figures.strip import film
-from xai.figures.style import COLUMN_WIDTH, FONT, PAGE_WIDTH, SMALL, STYLE, Look
+from xai.figures.style import COLUMN_WIDTH, FONT, PAGE_WIDTH, SMALL, Look, drawing
 
 __all__ = [
-    "COLUMN_WIDTH", "FIGURES", "PAGE_WIDTH", "STYLE", "UNTRAINED", "Look", "joints_figure", "ledger_figure",
+    "COLUMN_WIDTH", "FIGURES", "PAGE_WIDTH", "UNTRAINED", "Look", "joints_figure", "ledger_figure",
     "one_panel", "render", "sampling_figure", "save_figures",
 ]  # fmt: skip
 UNTRAINED = "was never trained: what it reads explains nothing."
@@ -35,7 +34,7 @@ UNTRAINED = "was never trained: what it reads explains nothing."
 
 def one_panel(draw: Callable[[Area], Drawn], width: float, look: Look, note: str | None = None) -> Figure:
     """A figure of a single panel; `note` is said below it."""
-    with rc_context(STYLE):
+    with drawing():
         sheet = Sheet(width, look)
         area = Area(sheet, MARGIN, MARGIN, width - 2 * MARGIN)
         height = draw(area).height + MARGIN
@@ -97,7 +96,7 @@ def render(figure: Figure, kind: str, dpi: int = 300, about: str = "") -> bytes:
     metadata: dict[str, Any] = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}.get(kind, {})
     if about:
         metadata = metadata | {ABOUT[kind]: about}
-    with rc_context({**STYLE, "svg.hashsalt": "kinescope"}):
+    with drawing():
         figure.savefig(out, format=kind, dpi=dpi, metadata=metadata, facecolor=figure.get_facecolor())
     return with_fonts(out.getvalue()) if kind == "svg" else out.getvalue()
 

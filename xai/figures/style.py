@@ -6,12 +6,14 @@ below and above uniform). Hues of limbs and tokens: Okabe and Ito (2008). Text i
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
+from threading import RLock
 from typing import Any
 
-from matplotlib import colormaps
+from matplotlib import colormaps, rc_context
 from matplotlib.colors import Colormap, LinearSegmentedColormap
 from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import TextPath
@@ -31,6 +33,7 @@ STYLE: Any = {
     "pdf.fonttype": 42,
     "ps.fonttype": 42,
     "svg.fonttype": "none",
+    "svg.hashsalt": "kinescope",
     "font.family": FONT,
     "font.size": TEXT,
     "text.hinting": "none",
@@ -43,6 +46,19 @@ STYLE: Any = {
     "ytick.major.width": 0.6,
     "legend.frameon": False,
 }
+
+_ONE_AT_A_TIME = RLock()
+
+
+@contextmanager
+def drawing() -> Iterator[None]:
+    """Draw in `STYLE`, one thread at a time: matplotlib keeps its settings for the whole process, so a thread that
+    ends its own context would change those of a figure that another is drawing.
+
+    Only what draws belongs in here; what is drawn (passes of networks) is made before.
+    """
+    with _ONE_AT_A_TIME, rc_context(STYLE):
+        yield
 
 
 @dataclass(frozen=True)
