@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from model.checkpoint import Card, checkpoint_hash, read_card
 from tests.xai.clips import noise_clip, random_recognizer
 from xai.dashboard.library import ASSETS, open_library
 from xai.evidence import gather_evidence
@@ -43,6 +44,20 @@ def test_the_library_lists_what_is_there() -> None:
                 payload = library.payload(checkpoint.key, clip.key)
                 assert payload is not None
                 assert payload["clip"]["label"] == clip.label
+
+
+def test_the_index_and_the_traces_belong_to_the_checkpoints_that_ship() -> None:
+    index = json.loads((ASSETS / "index.json").read_text(encoding="utf-8"))
+    hashes = {}
+    for entry in index["checkpoints"]:
+        path = ASSETS / entry["file"]
+        assert read_card(path)[1] == Card.from_dict(entry["card"])
+        hashes[entry["key"]] = checkpoint_hash(path)
+    traces = open_library().traces
+    assert len(traces) >= 3 * 12
+    for (checkpoint, clip), path in traces.items():
+        payload = json.loads(gzip.decompress(path.read_bytes()))
+        assert payload["model"]["checkpoint"] == hashes[checkpoint], f"{checkpoint} of {clip}: run python -m xai bundle"
 
 
 def test_what_ships_stays_small() -> None:
