@@ -55,6 +55,8 @@ class Clip:
     person_mask: np.ndarray | None = field(default=None, repr=False)
     """[T, H, W] bool, or None when no mask is known."""
     cause: Cause | None = field(default=None, repr=False)
+    amodal: bool = False
+    """Joints outside the picture count too: annotators placed the whole body, also where it is cut off."""
 
     def __post_init__(self) -> None:
         if self.frames.ndim != 4 or self.frames.shape[-1] != 3 or self.frames.dtype != np.uint8:
@@ -101,6 +103,8 @@ class Clip:
         for array in (self.frames, self.joints.astype("<f4"), self.score.astype("<f4")):
             digest.update(repr(array.shape).encode())
             digest.update(np.ascontiguousarray(array).tobytes())
+        if self.amodal:
+            digest.update(b"amodal")
         return digest.hexdigest()[:16]
 
     def take(self, indices: np.ndarray) -> Clip:

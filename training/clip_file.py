@@ -62,6 +62,7 @@ def save_clip(path: str | Path, clip: Clip) -> None:
         "name": clip.name,
         "source": clip.source,
         "cause": None if clip.cause is None else clip.cause.kind,
+        "amodal": clip.amodal,
     }
     arrays = {
         "header": np.frombuffer(json.dumps(header).encode(), np.uint8),
@@ -95,6 +96,7 @@ def load_clip(path: str | Path) -> Clip:
             name=header["name"],
             source=header["source"],
             person_mask=arrays.get("person_mask"),
+            amodal=header.get("amodal", False) is True,
         )
         if header["cause"] is None:
             return clip

@@ -99,6 +99,8 @@ def write_pack(
         "flipped": {label: dataset.flipped(label) for label in labels},
         "size": size,
     }
+    if getattr(dataset, "amodal", False):
+        about["amodal"] = True
     read = _Reader(dataset, size)
     first = read(jobs[0][1])  # tells clips of another version of the data from those that are there
     content = first if isinstance(first, str) else first.fingerprint
@@ -237,6 +239,7 @@ class PackedDataset:
         self.name: str = header["name"]
         self.labels: tuple[str, ...] = tuple(header["labels"])
         self.layout: SkeletonLayout = layout_named(header["layout"])
+        self._amodal: bool = header.get("amodal", False)
         self._flipped: dict[str, str | None] = header["flipped"]
         self.left_out = {"damaged": len(header["damaged"])} if header.get("damaged") else {}
         split = index["split"].tolist()
@@ -279,6 +282,7 @@ class PackedDataset:
             label=self.labels[self._label[index]],
             name=str(self._text["name"][index]),
             source=str(self._text["source"][index]),
+            amodal=self._amodal,
         )
 
 

@@ -50,7 +50,7 @@ class View:
     def apply(self, clip: Clip) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """frames [T, h, w, 3] uint8, joints [T, M, J, 2] and score [T, M, J] as the model reads them.
 
-        Joints that left the view get score 0.
+        Joints that left the view get score 0, unless the clip knows where joints are that nobody sees (`amodal`).
         """
         height, width = self.size
         frames = np.empty((len(self.frame_index), height, width, 3), np.uint8)
@@ -63,8 +63,9 @@ class View:
             cv2.warpAffine(frame, self.matrix, (width, height), frames[slot], cv2.INTER_LINEAR, cv2.BORDER_CONSTANT)
         joints = self.to_model(clip.joints[self.frame_index]).astype(np.float32)
         x, y = joints[..., 0], joints[..., 1]
-        inside = (x >= -0.5) & (x <= width - 0.5) & (y >= -0.5) & (y <= height - 0.5)
-        score = clip.score[self.frame_index] * inside
+        score = clip.score[self.frame_index]
+        if not clip.amodal:
+            score = score * ((x >= -0.5) & (x <= width - 0.5) & (y >= -0.5) & (y <= height - 0.5))
         if self.mirrored:
             order = list(clip.layout.mirrored)
             joints, score = joints[:, :, order], score[:, :, order]

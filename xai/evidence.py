@@ -95,6 +95,7 @@ class Evidence:
                 "layout": self.clip.layout.name,
                 "name": self.clip.name,
                 "source": self.clip.source,
+                "amodal": self.clip.amodal,
                 "label": self.clip.label,
             },
             "parts": {},
@@ -128,6 +129,7 @@ class Evidence:
                 label=about["label"],
                 name=about["name"],
                 source=about["source"],
+                amodal=about.get("amodal", False) is True,
             )
             parts = {
                 name: Explanation.unpack(

@@ -9,9 +9,11 @@ import cv2
 import numpy as np
 import pytest
 
+from training.clip_file import load_clip, save_clip
 from training.datasets import open_dataset
 from training.datasets.jhmdb import Jhmdb, _source
 from training.errors import ClipError
+from training.pack import PackedDataset, write_pack
 
 
 def test_split_sizes_and_no_leak(data_dir: Path) -> None:
@@ -44,6 +46,20 @@ def test_joints_lie_on_the_person(data_dir: Path) -> None:
         near = np.stack([cv2.dilate(mask.astype(np.uint8), np.ones((9, 9))) for mask in clip.person_mask])
         inside.append(near[t, y.clip(0, 239), x.clip(0, 319)].mean())
     assert np.mean(inside) > 0.98
+
+
+def test_joints_outside_the_frame_are_kept_if_asked_for(data_dir: Path, tmp_path: Path) -> None:
+    usual, whole = (open_dataset(f"jhmdb:{data_dir / 'jhmdb'}?masks=0&amodal={each}") for each in (0, 1))
+    index = next(i for i in range(len(usual)) if not usual.clip(i).score.all())
+    part, clip = usual.clip(index), whole.clip(index)
+    assert not part.amodal
+    assert clip.amodal
+    assert clip.score.all()
+    assert part.fingerprint != clip.fingerprint
+    save_clip(tmp_path / "clip.npz", clip)
+    assert load_clip(tmp_path / "clip.npz").fingerprint == clip.fingerprint
+    packed = PackedDataset(write_pack(tmp_path / "pack", whole, {"test": (index,)}, 240, progress=False)).clip(0)
+    assert packed.fingerprint == clip.fingerprint
 
 
 def test_damage_is_named_and_does_not_spread(data_dir: Path, tmp_path: Path) -> None:

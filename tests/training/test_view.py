@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -82,7 +84,11 @@ def test_mirroring_twice_is_the_identity_and_swaps_left_and_right() -> None:
 
 def test_joints_that_leave_the_view_are_not_seen() -> None:
     view = View(np.arange(3), fit_matrix((60, 0, 40, 40), (40, 40)), (40, 40))
-    assert (view.apply(dotted(40, 20))[2] == 0).all()
+    clip = dotted(40, 20)
+    assert (view.apply(clip)[2] == 0).all()
+    _, joints, score = view.apply(replace(clip, amodal=True))
+    assert (score == clip.score[:3]).all()
+    assert np.allclose(joints, view.to_model(clip.joints[:3]))
 
 
 def test_centre_views_crop_or_pad() -> None:

@@ -3,6 +3,7 @@
 gym                                         clips of known cause
 gym?train=4000&size=80                      with options
 jhmdb:FOLDER?split=2                        JHMDB, official split 2
+jhmdb:FOLDER?split=2&amodal=1               with joints that lie outside the frame
 penn:FOLDER                                 Penn Action, official split
 ntu:FOLDER?protocol=xsub&classes=60         NTU RGB+D 60 or 120
 finegym:FOLDER?set=99                       FineGYM 99 or 288
@@ -25,7 +26,7 @@ __all__ = ["Dataset", "open_dataset"]
 _SWITCH = {"0": False, "1": True}
 _KINDS: dict[str, tuple[str, str, dict[str, type]]] = {
     "gym": ("gym", "Gym", {"train": int, "val": int, "test": int, "size": int, "frames": int}),
-    "jhmdb": ("jhmdb", "Jhmdb", {"split": int, "masks": bool}),
+    "jhmdb": ("jhmdb", "Jhmdb", {"split": int, "masks": bool, "amodal": bool}),
     "penn": ("penn_action", "PennAction", {"joints_only": bool}),
     "ntu": ("ntu", "Ntu", {"protocol": str, "classes": int, "missing": str}),
     "finegym": ("finegym", "FineGym", {"set": int, "poses": str, "joints_only": bool}),
