@@ -12,13 +12,12 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
 import torch
 
-from tests.benchmarks.cases import recognise
+from tests.benchmarks.cases import block, recognise
 from tests.benchmarks.framewise import compare, in_turn
 from tests.benchmarks.measure import Cost, measure
 from training import gym
@@ -110,21 +109,31 @@ def scaling() -> None:
             {"part": "temporal", "size": 64},
         ),
     }
+    torch.set_num_threads(1)
     curves = {}
     for title, (axis, values, settings) in plans.items():
-        rows: Rows = []
+        asked = {
+            (mode, bare, value): {**settings, "mode": mode, "bare": bare, axis: value}
+            for mode in ("ours", "full")
+            for bare in (False, True)
+            for value in values
+        }
+        # All in turn in one process: what other programs change from minute to minute would bend the curves.
+        with torch.inference_mode():
+            seconds = in_turn({json.dumps(key): block(**asked[key]) for key in asked}, 15)
+        costs = {
+            key: Cost(min(seconds[json.dumps(key)]), measure("block", runs=1, **asked[key]).megabytes) for key in asked
+        }
+        show(title, [
+            (f"{mode}, {'attention alone' if bare else 'whole block'}, {value} {axis}", cost)
+            for (mode, bare, value), cost in costs.items()
+        ])  # fmt: skip
+        tail = values[-(len(values) // 2) - 1 :]  # small sizes are all overhead
         for mode in ("ours", "full"):
-            for bare in (False, True):
-                one = partial(measure, "block", runs=15, mode=mode, bare=bare)
-                costs = [one(**{**settings, axis: value}) for value in values]
-                what = "attention alone" if bare else "whole block"
-                rows += [(f"{mode}, {what}, {value} {axis}", cost) for value, cost in zip(values, costs, strict=True)]
-            tail = len(values) // 2  # small sizes are all overhead
-            slope = exponent(values[-tail - 1 :], [cost.seconds for cost in costs][-tail - 1 :])
-            curves[title, mode] = (axis, values, costs, slope)
-        show(title, rows)
-        for mode in ("ours", "full"):
-            print(f"  -> attention alone: time grows with {axis} to the power {curves[title, mode][3]:.2f} ({mode})")
+            alone = [costs[mode, True, value] for value in values]
+            slope = exponent(tail, [cost.seconds for cost in alone[-len(tail) :]])
+            curves[title, mode] = (axis, values, alone, slope)
+            print(f"  -> attention alone: time grows with {axis} to the power {slope:.2f} ({mode})")
     _chart(curves)
 
 
