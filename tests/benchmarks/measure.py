@@ -23,10 +23,15 @@ class Cost:
     """The fastest of the counted runs: the one that other programs disturbed least."""
     megabytes: float
     """Peak resident memory of a run beyond what was resident before it."""
+    processor: float
+    """Processor seconds of the run that took fewest. On one thread, and with the machine to itself, a run takes about
+    as long; how busy the machine is changes it far less than `seconds`."""
 
 
 def measure(case: str, *, runs: int = 5, threads: int = 2, **settings: Any) -> Cost:
-    """Run `cases.CASES[case](**settings)` in a fresh process: one warm-up, then `runs` counted runs."""
+    """Run `cases.CASES[case](**settings)` in a fresh process: one warm-up, then `runs` counted runs.
+
+    With `runs` 0 it is the warm-up that counts."""
     request = json.dumps({"case": case, "runs": runs, "threads": threads, "settings": settings})
     done = subprocess.run(
         [sys.executable, "-m", "tests.benchmarks.measure", request], capture_output=True, text=True, check=False
@@ -50,17 +55,20 @@ def _run(request: dict[str, Any]) -> Cost:
 
     torch.set_num_threads(request["threads"])
     case: Callable[[], object] = CASES[request["case"]](**request["settings"])
-    seconds = []
+
+    def timed() -> tuple[float, float]:
+        start, spent = time.perf_counter(), time.process_time()
+        case()
+        return time.perf_counter() - start, time.process_time() - spent
+
     before = _status("VmRSS")
     Path("/proc/self/clear_refs").write_text("5")  # forget the peak so far
     with torch.inference_mode():
-        case()
+        warm_up = timed()
         peak = _status("VmHWM") - before
-        for _ in range(request["runs"]):
-            start = time.perf_counter()
-            case()
-            seconds.append(time.perf_counter() - start)
-    return Cost(min(seconds), peak)
+        costs = [timed() for _ in range(request["runs"])] or [warm_up]
+    seconds, processor = zip(*costs, strict=True)
+    return Cost(min(seconds), peak, min(processor))
 
 
 if __name__ == "__main__":
