@@ -137,6 +137,10 @@ def test_every_method_runs_and_its_numbers_stand_where_they_should(name: str) ->
         elif found.kind == "token map" and on == "modal":
             assert values.shape == (frames, len(asked.prediction.slots)), said
             assert found.axes[1].labels == asked.prediction.slots, said
+        elif method.name == "token flow":
+            assert len(values) == frames, said
+            np.testing.assert_allclose(values.sum(1), 1, rtol=1e-5, err_msg=said)
+            assert set(found.axes[1].labels) >= {"patch", "point", "joint"}, said
         elif found.kind == "token map":
             assert len(values) == frames, said
             assert found.axes[1].labels[:2] == ("pictures", "joints"), said
