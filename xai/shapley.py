@@ -26,8 +26,8 @@ from xai.rerun import Rerun
 
 Game = Callable[[np.ndarray], np.ndarray]
 """Coalitions [N, players] bool, True who stays -> scores [N]. May be asked in any portions."""
-PORTION = 128
-"""Coalitions that are asked for at once at most."""
+PORTION = 8
+"""Coalitions that are asked for at once at most: no slower than more, and it can be cancelled in between."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -19,6 +19,7 @@ from pathlib import Path
 import torch
 
 from tests.benchmarks.cases import recognise
+from tests.benchmarks.explaining import explaining, memory
 from tests.benchmarks.framewise import compare, in_turn
 from tests.benchmarks.measure import Cost, measure
 from training import gym
@@ -189,6 +190,8 @@ BENCHMARKS: dict[str, Callable[[], None]] = {
     "scaling": scaling,
     "shifting": shifting,
     "rendering": rendering,
+    "explaining": explaining,
+    "memory": memory,
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Literal
 
 import torch
@@ -111,18 +112,35 @@ def _asked(preset: str) -> Any:
 
 
 def explained(
-    method: str, on: str | None = None, preset: str = "demo", options: dict[str, Any] | None = None, trust: bool = False
+    method: str,
+    on: str | None = None,
+    preset: str = "demo",
+    options: dict[str, Any] | None = None,
+    trust: bool = False,
+    passes: int | None = None,
 ) -> Case:
-    """One method asked about one clip through the public interface; with `trust`, what it costs to doubt its map."""
+    """One method asked about one clip through the public interface; with `trust`, what it costs to doubt its map.
+
+    `passes`: cancelled after so many, where all passes are alike and only their memory is asked for.
+    """
     from xai.methods import explain, methods
     from xai.trust import trust as doubt
 
     recognizer, clip = _asked(preset)
     methods()  # what is imported with them is no cost of a map
 
+    class EnoughError(Exception):
+        pass
+
+    def watch(done: int, total: int) -> None:
+        if passes is not None and done >= passes:
+            raise EnoughError
+
     @torch.inference_mode(False)
     def ask() -> Any:
-        return explain(recognizer, clip, method, on=on, **(options or {}))
+        with suppress(EnoughError):
+            return explain(recognizer, clip, method, on=on, progress=watch, **(options or {}))
+        return None
 
     if not trust:
         return ask

@@ -8,6 +8,7 @@ Memory is what the case adds at its peak to a process that has everything loaded
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -24,18 +25,19 @@ class Cost:
     megabytes: float
     """Peak resident memory of a run beyond what was resident before it."""
     processor: float
-    """Processor seconds of the run that took fewest. On one thread, and with the machine to itself, a run takes about
-    as long; how busy the machine is changes it far less than `seconds`."""
+    """Processor seconds of the run that took fewest, of all threads together: what is left when other programs are in
+    the way. With `patient` threads, which sleep where others wait in a loop."""
 
 
-def measure(case: str, *, runs: int = 5, threads: int = 2, **settings: Any) -> Cost:
+def measure(case: str, *, runs: int = 5, threads: int = 2, patient: bool = False, **settings: Any) -> Cost:
     """Run `cases.CASES[case](**settings)` in a fresh process: one warm-up, then `runs` counted runs.
 
     With `runs` 0 it is the warm-up that counts."""
     request = json.dumps({"case": case, "runs": runs, "threads": threads, "settings": settings})
     done = subprocess.run(
-        [sys.executable, "-m", "tests.benchmarks.measure", request], capture_output=True, text=True, check=False
-    )
+        [sys.executable, "-m", "tests.benchmarks.measure", request], capture_output=True, text=True, check=False,
+        env=os.environ | ({"OMP_WAIT_POLICY": "passive"} if patient else {}),
+    )  # fmt: skip
     if done.returncode:
         raise RuntimeError(f"{case} {settings} failed: {done.stderr.strip().splitlines()[-1:]}")
     return Cost(**json.loads(done.stdout.strip().splitlines()[-1]))
