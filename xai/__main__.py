@@ -201,6 +201,7 @@ def gym_bench(arguments: argparse.Namespace) -> int:
 
     from training.recognizer import Recognizer
     from training.sources import open_data, spread
+    from xai.acting_cause import found_in_words
     from xai.figures.leader_board import leader_board
     from xai.figures.paper import PAGE_WIDTH, Look, one_panel, render
     from xai.known_cause_bench import THRIFTY, entries, run, summarise, write_table
@@ -225,6 +226,7 @@ def gym_bench(arguments: argparse.Namespace) -> int:
         chart = one_panel(partial(leader_board, rows=rows, measure=measure), PAGE_WIDTH, Look())
         (out / f"leader_board_{measure}.png").write_bytes(render(chart, "png", 200))
     right = sum(line["predicted"] == line["label"] for line in lines)
+    print(*found_in_words(lines), sep="\n")
     print(
         f"{len(lines)} clips, {right} classified right. Wrote leader_board.json, leader_board.md and charts to {out}."
     )

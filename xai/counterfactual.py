@@ -26,7 +26,7 @@ from xai.rerun import Rerun, Variant
 
 Margins = Callable[[np.ndarray], np.ndarray]
 """Who is taken away [N, players] bool -> margins [N]: above 0 while the answer is the same. Any portions."""
-PORTION = 128
+PORTION = 8
 
 
 @dataclass(frozen=True)

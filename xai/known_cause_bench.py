@@ -6,6 +6,8 @@ goes on where it was; `summarise` turns the lines into a table with 95 % interva
 
 A second question is asked of the methods that measure both inputs alike: does the share that they give to the joints
 tell pose clips from appearance clips (`modality`, an AUC), and does what they give to the order tell time clips?
+
+A third is asked of removals (xai/acting_cause.py): do they name the deciding joints, and do these act in this network?
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ from training.clip import Clip
 from training.gym.labels import PAIRS
 from training.interval import wilson
 from training.recognizer import Recognizer
+from xai.acting_cause import cause_effect, found_rows
 from xai.explanation import Explanation
 from xai.known_cause import MEASURES, known_cause, score
 from xai.methods import Method, answer, methods
@@ -107,6 +110,7 @@ def score_clip(recognizer: Recognizer, clip: Clip, asked: Sequence[Entry], paire
         "label": clip.label,
         "kind": known_cause(clip).kind,
         "predicted": question.prediction.top(1)[0][0],
+        "cause effect": cause_effect(question),
         "maps": {},
     }
     for entry in asked:
@@ -152,7 +156,7 @@ def run(
         for position, read in enumerate(clips):
             known = done.get(position, {}).get("maps", {})
             missing = [entry for entry in asked if entry.name not in known]
-            if not missing and position in done:
+            if not missing and "cause effect" in done.get(position, {}):
                 yield done[position]
                 continue
             try:
@@ -251,7 +255,7 @@ def summarise(lines: Sequence[Mapping[str, Any]], asked: Sequence[Entry], correc
                     float(np.median(seconds)),
                 )
             )
-    return rows + _modality(lines, asked) + _named(lines)
+    return rows + _modality(lines, asked) + _named(lines) + [Row(**row) for row in found_rows(lines)]
 
 
 def _modality(lines: Sequence[Mapping[str, Any]], asked: Sequence[Entry]) -> list[Row]:

@@ -2,18 +2,22 @@
 
 `xai.evidence` keeps it whole (layers, heads, queries, points); here it is averaged into the maps that other methods
 give: attention mass of the joints, of the frames, of the patches that the sampling points were read from, and the
-ledger's exact parts of the score. Attention mass knows nothing of the class that is asked about; the ledger does.
+ledger's exact parts of the score, and what the class token reads of each kind of token. Attention mass knows nothing
+of the class that is asked about; the ledger does.
 """
 
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import numpy as np
 import torch
 
+from model.framewise import FrameWise
 from model.tap import points_tap
 from xai.explanation import Explanation, MadeBy
+from xai.framewise import framewise_flow, listen
 from xai.joints import joint_curves
 from xai.ledger import ledger as ledger_of
 from xai.methods import Method
@@ -21,6 +25,7 @@ from xai.question import Question
 from xai.sampling import PatchTrace, sampling_points
 from xai.temporal import temporal_windows
 from xai.token_graph import corners
+from xai.tokens import token_flow
 from xai.trace import Trace
 
 AS_METHODS = {
@@ -124,14 +129,48 @@ def ledger(question: Question, on: str) -> Explanation:
     if question.against is not None:
         parts = parts - whole.values[question.against]  # (token, frame)
     question.progress(1, 1)
+    # The bias belongs to no frame and no token: the parts are what the score has beyond it.
+    prediction = question.prediction
+    beyond = (prediction.logits - prediction.bias).astype(float)
+    promised = beyond[question.target] - (0.0 if question.against is None else beyond[question.against])
+    about: dict[str, Any] = {
+        "companions": {"completeness": np.array([parts.sum(dtype=float), promised])},
+        "base_rate": parts.mean() if on == "modal" else parts.sum(axis=0).mean(),
+    }
     if on == "time":
-        values = parts.sum(axis=0)
         return question.frame_map(
-            values, made_by, "logit", base_rate=values.mean(), base_rate_of="an even split over the frames"
+            parts.sum(axis=0), made_by, "logit", base_rate_of="an even split over the frames", **about
         )
     return question.token_map(
-        parts.T, question.prediction.slots, made_by, "logit",
-        base_rate=parts.mean(), base_rate_of="an even split over frames and tokens",
+        parts.T, prediction.slots, made_by, "logit", base_rate_of="an even split over frames and tokens", **about
+    )
+
+
+def flow(question: Question, on: str, query: str = "auto") -> Explanation:
+    """What the readers of one kind give of their attention mass to each kind of token, averaged over the attentions
+    that they take part in: the same in every frame. `query` is a kind of token; "auto" is that of the class.
+
+    The base rate is the share of each kind among the keys: what readers get who do not choose.
+    """
+    made_by = question.made_by("token flow", query=query)
+    if isinstance(question.recognizer.network, FrameWise):
+        _, taps = listen(question.recognizer, question.clip, question.view)
+        question.progress(1, 1)
+        whole = framewise_flow(taps, made_by)
+    else:
+        whole = token_flow(_traced(question), _layers(question), made_by)
+    readers, read = (whole.axes[whole.axis(name)].labels for name in ("reader", "read"))
+    takes_part = [name for i, name in enumerate(readers) if np.isfinite(whole.values[:, :, i]).any()]
+    if query == "auto":
+        query = next(name for name in ("cls", "shared", *takes_part) if name in takes_part)
+    if query not in takes_part:
+        raise ValueError(f"This network has no reader {query!r}; it has {', '.join(takes_part)}.")
+    mass, share = (rows[:, :, readers.index(query)].reshape(-1, len(read)) for rows in (whole.values, whole.base_rate))
+    some = np.isfinite(mass).all(axis=1)
+    frames = len(question.seen)
+    return question.token_map(
+        np.tile(mass[some].mean(axis=0), (frames, 1)), read, made_by, whole.unit,
+        base_rate=np.tile(share[some].mean(axis=0), (frames, 1)), base_rate_of=whole.base_rate_of,
     )  # fmt: skip
 
 
@@ -151,5 +190,9 @@ METHODS = (
     Method(
         "ledger", "evidence", "What each token of each frame adds to the score; the parts and the bias sum to it.",
         "logit", ("modal", "time"), "none", ledger,
+    ),
+    Method(
+        "token flow", "evidence", "How much the class token reads of each kind: patches, points, joints, tokens.",
+        "attention mass", ("parts",), "1 forward", flow, signed=False,
     ),
 )  # fmt: skip

@@ -26,8 +26,8 @@ from xai.rerun import Rerun
 
 Game = Callable[[np.ndarray], np.ndarray]
 """Coalitions [N, players] bool, True who stays -> scores [N]. May be asked in any portions."""
-PORTION = 128
-"""Coalitions that are asked for at once at most."""
+PORTION = 8
+"""Coalitions that are asked for at once at most: no slower than more, and it can be cancelled in between."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -168,7 +168,7 @@ def shapley_joints(
         skeleton.spread(found.values),
         made_by,
         UNIT,
-        companions={"low": skeleton.spread(found.low), "high": skeleton.spread(found.high)},
+        companions={"low": skeleton.spread(found.low), "high": skeleton.spread(found.high), **_complete(found)},
         base_rate=equal,
         base_rate_of=f"equal shares of all seen {by}s",
     )
@@ -197,7 +197,7 @@ def shapley_frames(question: Question, on: str, how: FrameHow = "hold", budget: 
         found.values,
         made_by,
         UNIT,
-        companions={"low": found.low, "high": found.high},
+        companions={"low": found.low, "high": found.high, **_complete(found)},
         base_rate=(found.full - found.empty) / length,
         base_rate_of="equal shares of all frames",
     )
@@ -206,6 +206,11 @@ def shapley_frames(question: Question, on: str, how: FrameHow = "hold", budget: 
 def _generator(question: Question) -> torch.Generator:
     """A fresh one, so that the same question has the same answer whatever was asked before."""
     return torch.Generator().manual_seed(question.seed)
+
+
+def _complete(found: Shapley) -> dict[str, np.ndarray]:
+    """The sum of the values, each player once, and the difference of the score that they share."""
+    return {"completeness": np.array([found.values.sum(), found.full - found.empty])}
 
 
 def _about(found: Shapley) -> dict[str, Any]:

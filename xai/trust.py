@@ -4,8 +4,9 @@
     print(report.verdict)          # "Beats random removal (2.4 times the fall); depends on the network; stable."
     explanation = trusted(explanation, report)     # travels with it into every file
 
-Four measures (`xai.faithfulness`, `xai.sanity`), completeness where the method promises it, and the base rates of
-known causes where the clip has one (`xai.known_cause`). What was not asked for is "not measured".
+Four measures (`xai.faithfulness`, `xai.sanity`), completeness where the method promises it, and where the clip has a
+known cause or a person mask, how well the map finds it (`xai.known_cause`) and how well maps do that know nothing of
+the network (`xai.base_rates`). What was not asked for is "not measured".
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import numpy as np
 
 from training.clip import Clip
 from training.recognizer import Recognizer
+from xai.base_rates import BaseRate, base_rates, on_people
 from xai.explanation import Explanation
 from xai.faithfulness import Faithfulness, faithfulness
 from xai.known_cause import Score, score
@@ -49,6 +51,11 @@ class TrustReport:
     """(sum of the map, what it should sum to); None where the method promises nothing."""
     causes: tuple[Score, ...] = ()
     """Against the known cause or the person mask, each beside its base rate."""
+    base_rates: tuple[BaseRate, ...] = ()
+    """The same measures of maps that never asked the network: person mask, motion energy, centre, no offsets."""
+    people: tuple[Score, ...] = ()
+    """How much of a pixel map lies on the people, where a mask says who is there, beside how much of the view they are.
+    """
 
     @property
     def beats_random(self) -> bool | None:
@@ -146,7 +153,8 @@ class TrustReport:
                 found[name] = asdict(part)
         if self.completeness is not None:
             found["completeness"] = list(self.completeness)
-        found["causes"] = [asdict(each) for each in self.causes]
+        for name in ("causes", "base_rates", "people"):
+            found[name] = [asdict(each) for each in getattr(self, name)]
         found["thresholds"] = {
             "chance": CHANCE, "survives": SURVIVES, "same_class": SAME_CLASS, "stable": STABLE,
             "incomplete": INCOMPLETE,
@@ -205,6 +213,8 @@ def trust(
         **measured,
         completeness=None if complete is None else (float(complete[0]), float(complete[1])),
         causes=tuple(score(explanation, seen)) if known else (),
+        base_rates=base_rates(question, explanation) if known else (),
+        people=on_people(question, explanation),
     )
 
 

@@ -18,6 +18,7 @@ from pathlib import Path
 import torch
 
 from tests.benchmarks.cases import block, recognise
+from tests.benchmarks.explaining import explaining, memory
 from tests.benchmarks.framewise import compare, in_turn
 from tests.benchmarks.measure import Cost, measure
 from training import gym
@@ -198,6 +199,8 @@ BENCHMARKS: dict[str, Callable[[], None]] = {
     "scaling": scaling,
     "shifting": shifting,
     "rendering": rendering,
+    "explaining": explaining,
+    "memory": memory,
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Literal
 
 import torch
@@ -94,6 +95,59 @@ def recognise(explain: bool) -> Case:
     return (lambda: gather_evidence(recognizer, clip)) if explain else (lambda: recognizer(clip))
 
 
+def _asked(preset: str) -> Any:
+    """The shipped gym network on a clip of 112 px, or the paper preset with random weights on one of 224 px; one person
+    with 15 joints is seen in either."""
+    import model
+    from training import gym
+    from training.recognizer import Recognizer
+
+    clip = gym.clip("wave left hand", 0, size=224 if preset == "paper" else 112, split="test")
+    if preset != "paper":
+        return Recognizer.load("assets/checkpoints/gym-cross.safetensors", "cpu"), clip
+    torch.manual_seed(0)
+    network = DeformableTransformer(paper(classes=len(gym.LABELS), joints=15)).eval()
+    card = model.Card(labels=tuple(gym.LABELS), layout="jhmdb15", frames=12, size=224)
+    return Recognizer(network, card, "benchmark"), clip
+
+
+def explained(
+    method: str,
+    on: str | None = None,
+    preset: str = "demo",
+    options: dict[str, Any] | None = None,
+    trust: bool = False,
+    passes: int | None = None,
+) -> Case:
+    """One method asked about one clip through the public interface; with `trust`, what it costs to doubt its map.
+
+    `passes`: cancelled after so many, where all passes are alike and only their memory is asked for.
+    """
+    from xai.methods import explain, methods
+    from xai.trust import trust as doubt
+
+    recognizer, clip = _asked(preset)
+    methods()  # what is imported with them is no cost of a map
+
+    class EnoughError(Exception):
+        pass
+
+    def watch(done: int, total: int) -> None:
+        if passes is not None and done >= passes:
+            raise EnoughError
+
+    @torch.inference_mode(False)
+    def ask() -> Any:
+        with suppress(EnoughError):
+            return explain(recognizer, clip, method, on=on, progress=watch, **(options or {}))
+        return None
+
+    if not trust:
+        return ask
+    explanation = ask()
+    return torch.inference_mode(False)(lambda: doubt(recognizer, clip, explanation))
+
+
 def deformable_3d(whose: str) -> Case:
     """1 x 256 x 12 x 14 x 14: our 3D deformable attention, or `DeformableAttention3D` of `deformable-attention`."""
     torch.manual_seed(0)
@@ -128,6 +182,7 @@ CASES: dict[str, Callable[..., Case]] = {
     "block": block,
     "predict": predict,
     "recognise": recognise,
+    "explained": explained,
     "deformable_3d": deformable_3d,
     "timesformer": timesformer,
 }

@@ -8,6 +8,7 @@ Memory is what the case adds at its peak to a process that has everything loaded
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -23,14 +24,20 @@ class Cost:
     """The fastest of the counted runs: the one that other programs disturbed least."""
     megabytes: float
     """Peak resident memory of a run beyond what was resident before it."""
+    processor: float
+    """Processor seconds of the run that took fewest, of all threads together: what is left when other programs are in
+    the way. With `patient` threads, which sleep where others wait in a loop."""
 
 
-def measure(case: str, *, runs: int = 5, threads: int = 2, **settings: Any) -> Cost:
-    """Run `cases.CASES[case](**settings)` in a fresh process: one warm-up, then `runs` counted runs."""
+def measure(case: str, *, runs: int = 5, threads: int = 2, patient: bool = False, **settings: Any) -> Cost:
+    """Run `cases.CASES[case](**settings)` in a fresh process: one warm-up, then `runs` counted runs.
+
+    With `runs` 0 it is the warm-up that counts."""
     request = json.dumps({"case": case, "runs": runs, "threads": threads, "settings": settings})
     done = subprocess.run(
-        [sys.executable, "-m", "tests.benchmarks.measure", request], capture_output=True, text=True, check=False
-    )
+        [sys.executable, "-m", "tests.benchmarks.measure", request], capture_output=True, text=True, check=False,
+        env=os.environ | ({"OMP_WAIT_POLICY": "passive"} if patient else {}),
+    )  # fmt: skip
     if done.returncode:
         raise RuntimeError(f"{case} {settings} failed: {done.stderr.strip().splitlines()[-1:]}")
     return Cost(**json.loads(done.stdout.strip().splitlines()[-1]))
@@ -50,17 +57,20 @@ def _run(request: dict[str, Any]) -> Cost:
 
     torch.set_num_threads(request["threads"])
     case: Callable[[], object] = CASES[request["case"]](**request["settings"])
-    seconds = []
+
+    def timed() -> tuple[float, float]:
+        start, spent = time.perf_counter(), time.process_time()
+        case()
+        return time.perf_counter() - start, time.process_time() - spent
+
     before = _status("VmRSS")
     Path("/proc/self/clear_refs").write_text("5")  # forget the peak so far
     with torch.inference_mode():
-        case()
+        warm_up = timed()
         peak = _status("VmHWM") - before
-        for _ in range(request["runs"]):
-            start = time.perf_counter()
-            case()
-            seconds.append(time.perf_counter() - start)
-    return Cost(min(seconds), peak)
+        costs = [timed() for _ in range(request["runs"])] or [warm_up]
+    seconds, processor = zip(*costs, strict=True)
+    return Cost(min(seconds), peak, min(processor))
 
 
 if __name__ == "__main__":

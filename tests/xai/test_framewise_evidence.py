@@ -154,6 +154,7 @@ def test_methods_run_on_every_variant(variant: str) -> None:
     question = ask(framewise(variant))
     for name, on, shape in (
         ("neighbour attention", "frames", (T, 4, 4)),
+        ("token flow", "parts", (T, 2)),
         ("attention rollout", "frames", (T, 4, 4)),
         ("gradient x attention", "frames", (T, 4, 4)),
         ("gradient x attention", "modal", (T, 1)),

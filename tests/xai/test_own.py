@@ -7,7 +7,7 @@ import pytest
 
 from tests.xai.clips import noise_clip, random_recognizer
 from xai.evidence import gather_evidence
-from xai.own import joint_attention, ledger, sampled_patches, temporal_attention
+from xai.own import flow, joint_attention, ledger, sampled_patches, temporal_attention
 from xai.question import Question
 from xai.sampling import PatchTrace, sampling_points
 
@@ -59,7 +59,31 @@ def test_ledger_adds_up_to_the_difference_of_two_logits() -> None:
     logits, bias = question.prediction.logits, question.prediction.bias
     wanted = (logits[0] - bias[0]) - (logits[2] - bias[2])
     for on in ("time", "modal"):
-        assert ledger(question, on).values.sum() == pytest.approx(wanted, abs=1e-4)
+        found = ledger(question, on)
+        assert found.values.sum() == pytest.approx(wanted, abs=1e-4)
+        np.testing.assert_allclose(found.companions["completeness"], wanted, atol=1e-4)
+    alone = ledger(Question.ask(recognizer, clip, "b"), "modal").companions["completeness"]
+    np.testing.assert_allclose(alone, logits[1] - bias[1], atol=1e-4)
+
+
+@pytest.mark.parametrize("token_mode", ["none", "single", "cross"])
+def test_token_flow_is_the_mean_over_the_attentions_of_the_class_token(token_mode: str) -> None:
+    recognizer, clip = random_recognizer(token_mode=token_mode), noise_clip()
+    question = Question.ask(recognizer, clip)
+    found, whole = flow(question, "parts"), gather_evidence(recognizer, clip).token_flow
+    readers, read = whole.axes[2].labels, whole.axes[3].labels
+    reader = {"none": "patch", "single": "shared", "cross": "cls"}[token_mode]
+    rows = whole.values[:, :, readers.index(reader)]
+    taking_part = rows[np.isfinite(rows).all(-1)]
+    assert found.axes[1].labels == read
+    assert len(taking_part) == {"none": 4, "single": 6, "cross": 6}[token_mode]  # a patch reads no joint attention
+    np.testing.assert_allclose(found.values, np.tile(taking_part.mean(0), (len(question.seen), 1)), rtol=1e-6)
+    np.testing.assert_allclose(found.values.sum(1), 1, rtol=1e-5)
+    np.testing.assert_allclose(found.base_rate.sum(1), 1, rtol=1e-5)
+    other = flow(question, "parts", query="joint")
+    assert not np.allclose(other.values, found.values)
+    with pytest.raises(ValueError, match="no reader 'point'; it has"):
+        flow(question, "parts", query="point")
 
 
 def test_networks_that_attend_to_everything_have_no_points() -> None:

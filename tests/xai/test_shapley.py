@@ -153,6 +153,8 @@ def test_limbs_are_few_enough_to_be_exact() -> None:
     logits = skeleton.rerun.logits([skeleton.untouched, skeleton.emptied])
     full, empty = question.score(logits).tolist()
     assert sum(limbs) == pytest.approx(full - empty, abs=1e-5)
+    # A limb counts once there, however many joints and frames of the map carry its value.
+    np.testing.assert_allclose(explanation.companions["completeness"], [sum(limbs), full - empty], atol=1e-5)
 
 
 def test_frames() -> None:
@@ -167,6 +169,7 @@ def test_frames() -> None:
     assert about["full"] == pytest.approx(0.2)
     assert about["empty"] == pytest.approx(0.2)  # one still of five is bright throughout
     assert explanation.values.sum() == pytest.approx(0, abs=1e-6)
+    np.testing.assert_allclose(explanation.companions["completeness"], [0, 0], atol=1e-6)
     assert explanation.values.argmax() == 3
     assert explanation.values[3] > 0.1
 

@@ -10,6 +10,8 @@ import pytest
 import torch
 
 from tests.xai.clips import noise_clip, random_recognizer
+from tests.xai.linear import linear_recognizer
+from training.skeleton import JHMDB
 from xai.explanation import Explanation
 from xai.faithfulness import Faithfulness, Units, faithfulness, play
 from xai.methods import answer
@@ -113,6 +115,30 @@ def test_random_maps_are_seldom_believed_and_the_true_one_always() -> None:
 
     assert sum(believed(rng.random(15)) for _ in range(200)) <= 10
     assert all(believed(weight + (np.abs(np.arange(15) - 4.5) < 1)) for _ in range(200))
+
+
+def test_trust_in_random_maps_and_in_the_true_one() -> None:
+    """The same of `trust` as a whole, with the network's own passes: each of 200 maps of noise has its own random
+    orders to beat, and none of them gains as much as the map of what each joint adds."""
+    weights = dict(zip(JHMDB.joints, 0.1 + 2.0 * (np.arange(15) % 4 == 1), strict=True))
+    recognizer, clip = linear_recognizer(weights, frames=(0.0, 0.0)), noise_clip(2, 32, 32, people=1)
+    question = Question.ask(recognizer, replace(clip, score=np.ones_like(clip.score)), "a")
+    rng = np.random.default_rng(3)
+
+    def doubted(values: np.ndarray, seed: int) -> TrustReport:
+        return trust(recognizer, question.clip, joint_values(question, values), seed=seed)
+
+    reports = [doubted(rng.random(15), seed) for seed in range(200)]
+    believed = [report for report in reports if report.beats_random]
+    assert len(believed) <= 10
+    for report in reports:
+        assert report.verdict.startswith("Beats" if report in believed else "No better than random removal of joints.")
+        assert report.level == ("supported" if report in believed else "doubtful")
+    true = [doubted(np.array(list(weights.values())), seed) for seed in range(5)]
+    assert all(report.beats_random for report in true)
+    gains = [report.faithfulness.gain for report in reports if report.faithfulness is not None]
+    assert len(gains) == 200
+    assert min(report.faithfulness.gain for report in true if report.faithfulness is not None) > max(gains)
 
 
 def test_an_edge_detector_is_called_out() -> None:

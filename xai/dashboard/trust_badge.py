@@ -180,6 +180,16 @@ def numbers(report: TrustReport) -> list[tuple[str, str, str, bool | None]]:
             ("sum of the map", digits(found, plus=True),
              f"{digits(promised, plus=True)}, within {trust.INCOMPLETE:.0%}", report.complete)
         )  # fmt: skip
+    for score in (each for each in report.causes if each.measure == "rank"):
+        others = ", ".join(
+            f"{base.of} {base.value:.2f}"
+            for base in report.base_rates
+            if (base.target, base.measure) == (score.target, score.measure)
+        )
+        about = f"no threshold; uniform {score.base:.2f}{', ' * bool(others)}{others}"
+        rows.append((f"deciding {TARGET_WORDS[score.target]} rank above others", f"{score.value:.2f}", about, None))
+    for score in (each for each in report.people if each.measure == "mass"):
+        rows.append(("mass on the people", f"{score.value:.0%}", f"no threshold; uniform {score.base:.0%}", None))
     return rows
 
 
