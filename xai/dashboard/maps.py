@@ -312,7 +312,7 @@ def _joint_chart(shown: Map, film: Film, scale: Scale) -> go.Figure:
         xgap=1, ygap=1,
         hovertemplate="%{y}, frame %{x}<br>%{z:.3g} (base rate %{customdata:.3g})<extra></extra>",
     )  # fmt: skip
-    return _in_rows(figure, len(rows), several, f"frame; {scale.unit}, coloured as in the key", dtick=1, showgrid=False)
+    return _in_rows(figure, len(rows), several, "frame (colours as in the key)", dtick=1, showgrid=False)
 
 
 def _lying_bars(
