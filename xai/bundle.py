@@ -91,7 +91,8 @@ def measure_trust(assets: Path) -> int:
         known = before.get(recognizer.checkpoint, {}).get(clip.fingerprint)
         if known is None:
             method, on = main_method(json.loads(gzip.decompress((assets / trace["file"]).read_bytes())))
-            known = trust(recognizer, clip, explain(recognizer, clip, method, on=on)).to_dict()
+            measured = trust(recognizer, clip, explain(recognizer, clip, method, on=on))
+            known = {"method": method, "on": on, **measured.to_dict()}
         found.setdefault(recognizer.checkpoint, {})[clip.fingerprint] = _short(known)
         write_atomically(path, (json.dumps({**before, **found}, separators=(",", ":")) + "\n").encode())
     write_atomically(path, (json.dumps(found, separators=(",", ":")) + "\n").encode())

@@ -1,8 +1,11 @@
-"""The frame-wise variants of the page Temporal, drawn: what may reach the class token of a frame from those beside it."""
+"""The frame-wise variants of the page Temporal, drawn: what reaches the class token of a frame from those beside it."""
 
 from __future__ import annotations
 
+import base64
 from html import escape
+
+from xai.dashboard.colours import ACCENT, GREY
 
 VARIANTS = {
     "ViT": ("none", "Every frame is read alone; the answers of all frames are averaged.", "gym-vit"),
@@ -20,11 +23,12 @@ VARIANTS = {
 """Name -> how it mixes, in one sentence, and the preset that trains it."""
 _STYLE = """<style>
 .variants { display: grid; grid-template-columns: repeat(auto-fit, minmax(240px, 1fr)); gap: 12px 32px; }
-.variants h4 { margin: 0 0 2px; padding: 0; font-size: 16px; } .variants p { margin: 4px 0 0; font-size: 14px; }
-.variants svg { width: 100%; max-width: 300px; display: block; color: inherit; font-size: 11px; }
-.variants path, .variants rect { fill: none; stroke: currentColor; } .variants text { fill: currentColor; }
-.variants .mixed { stroke: var(--accent); stroke-width: 2; } .variants .some { stroke-dasharray: 5 3; }
-.variants { --accent: #1f66c4; } @media (prefers-color-scheme: dark) { .variants { --accent: #6aa8f5; } }
+.variants h4 { margin: 0 0 6px; padding: 0; font-size: 16px; } .variants p { margin: 6px 0 0; font-size: 14px; }
+.variants img { width: 100%; max-width: 330px; display: block; }
+</style>"""
+_LOOK = f"""<style>
+path, rect {{ fill: none; stroke: {GREY}; }} text {{ fill: {GREY}; font: 11px sans-serif; }}
+.mixed {{ stroke: {ACCENT}; stroke-width: 2; }} .some {{ stroke-dasharray: 5 3; }}
 </style>"""
 
 
@@ -56,5 +60,6 @@ def _drawing(mixing: str) -> str:
         parts += ['<path class="mixed some" d="M79,22 H116"/>', '<path class="mixed some" d="M221,22 H184"/>']
     elif mixing == "heads":  # from what is in the frame to the class token
         parts += ['<path class="mixed" d="M62,84 L132,34"/>', '<path class="mixed" d="M238,84 L168,34"/>']
-    title = "What reaches the class token of frame t"
-    return f'<svg viewBox="0 0 300 114" role="img" aria-label="{title}">{"".join(parts)}</svg>'
+    drawn = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 300 114">{_LOOK}{"".join(parts)}</svg>'
+    address = f"data:image/svg+xml;base64,{base64.b64encode(drawn.encode()).decode()}"
+    return f'<img src="{address}" alt="What reaches the class token of frame t">'

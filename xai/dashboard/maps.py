@@ -217,7 +217,8 @@ def key_html(shown: Map, scale: Scale) -> str:
     part = float(scale.part(np.array(base * scale.divisor)))
     left = 100 * ((part + 1) / 2 if scale.signed else part)
     what = f"{escape(scale.unit)}{', summed in cells of a token' if shown.summed else ''}"
-    words = f"Dotted: base rate {digits(base)}, {escape(shown.explanation.base_rate_of)}"
+    mean = "mean " if np.ptp(shown.base) > 0 else ""
+    words = f"Dotted: {mean}base rate {digits(base)}, {escape(shown.explanation.base_rate_of)}"
     if scale.signed:
         what += "; orange speaks for, purple against"
     left_mark = f"left:{left:.1f}%"

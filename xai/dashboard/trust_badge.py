@@ -15,6 +15,7 @@ from plotly.subplots import make_subplots
 
 from xai.dashboard.colours import ACCENT, GREY
 from xai.dashboard.jobs import Progress, shared_jobs
+from xai.dashboard.library import shipped_trust
 from xai.dashboard.maps import digits
 
 if TYPE_CHECKING:
@@ -37,25 +38,29 @@ TARGET_WORDS = {"joints": "joints", "frames": "frames", "pixels": "pixels"}
 
 def show_trust(
     ask: Ask, explanation: Explanation, network: Recognizer, clip: Clip, film: Film, panel: str
-) -> TrustReport | None:
+) -> Mapping[str, Any] | None:
     """The badge with its sentences, the button that measures, and what is behind the verdict."""
     from xai.dashboard.methods_panel import followed, trust_key
     from xai.known_cause import score
 
     key = trust_key(ask, network.checkpoint, clip.fingerprint)
     standing = shared_jobs().standing(key)
-    report: TrustReport | None = standing.result if standing is not None and standing.state == "done" else None
+    found: Mapping[str, Any] | None = None
+    if standing is not None and standing.state == "done":
+        found = standing.result.to_dict()
+    elif (shipped := shipped_trust(network.checkpoint, clip.fingerprint)) is not None:
+        found = shipped if ask == type(ask)(shipped["method"], shipped["on"]) else None
     causes = score(explanation, clip.take(network.view(clip).frame_index)) if clip.cause is not None else []
     with st.container(border=True):
-        if report is None:
+        if found is None:
             _measure(key, ask, explanation, network, clip, panel, followed)
         else:
-            show_verdict(report.to_dict())
+            show_verdict(found)
         if causes:
             st.markdown(cause_sentence(causes))
-        if report is not None:
-            show_behind(report.to_dict(), f"{ask} {panel}")
-    return report
+        if found is not None:
+            show_behind(found, f"{ask} {panel}")
+    return found
 
 
 def show_verdict(found: Mapping[str, Any]) -> None:

@@ -15,6 +15,7 @@ from xai.dashboard.library import open_library
 from xai.dashboard.methods_panel import ask_another_way
 from xai.dashboard.player import player
 from xai.dashboard.shown import payload_of
+from xai.dashboard.warm import warm_up
 
 
 def downloads(clip: ClipChoice, checkpoint: Any) -> None:
@@ -76,6 +77,7 @@ def page() -> None:
     if not whole:
         settle()
         return
+    warm_up()
     believed(payload, clip, checkpoint)
     ask_another_way(clip, checkpoint)
     cube, figures = st.columns([3, 2], gap="large")
