@@ -71,9 +71,13 @@ def show_verdict(found: Mapping[str, Any]) -> None:
         st.markdown(found["verdict"])
 
 
+@st.fragment
 def show_behind(found: Mapping[str, Any], key: str) -> None:
-    """Curves and numbers behind a verdict, closed."""
-    with st.expander("Curves and numbers behind the verdict"):
+    """Curves and numbers behind a verdict, closed; drawn when opened, for the first screen must not wait for plotly."""
+    behind = st.expander("Curves and numbers behind the verdict", key=f"behind {key}", on_change="rerun")
+    if not behind.open:
+        return
+    with behind:
         if "faithfulness" in found:
             st.plotly_chart(curves(found), key=f"curves {key}", config={"displayModeBar": False})
         st.html(numbers_html(found))
