@@ -9,7 +9,8 @@ import streamlit as st
 
 _STYLE = """
 button { min-height: 2.5rem; padding: 0.25rem 0.75rem; border-radius: var(--st-button-radius, 0.5rem); cursor: pointer;
-  border: 1px solid var(--st-border-color, #d3d3d8); background: none; color: inherit; font: inherit; font-size: 0.875rem; }
+  border: 1px solid var(--st-border-color, #d3d3d8); background: none; color: inherit;
+  font: inherit; font-size: 0.875rem; }
 button:hover { color: var(--st-primary-color); border-color: var(--st-primary-color); }
 button:focus-visible { outline: 2px solid var(--st-primary-color); outline-offset: 2px; }
 """
