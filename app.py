@@ -4,15 +4,8 @@ import streamlit as st
 
 st.set_page_config(page_title="Kinescope", layout="wide", initial_sidebar_state="collapsed")
 
-# The page begins right under its navigation: everything of a clip fits on one screen. The accent of the dark theme is
-# bright enough to be read as text; under the white text of a button it is too bright, so buttons are dark in both.
-st.html("""<style>
-[data-testid="stMainBlockContainer"] { padding-top: 4rem; padding-bottom: 2rem; }
-[data-testid^="stBaseButton-primary"] { background: #1f66c4; border-color: #1f66c4; color: white; }
-</style>""")
-
 PAGES = "xai/dashboard/pages"
-st.navigation(
+page = st.navigation(
     [
         st.Page(f"{PAGES}/explore.py", title="Explore", default=True),
         st.Page(f"{PAGES}/tokens.py", title="Tokens"),
@@ -25,4 +18,16 @@ st.navigation(
         st.Page(f"{PAGES}/lessons.py", title="Lessons"),
     ],
     position="top",
-).run()
+)
+
+# The page begins right under its navigation: everything of a clip fits on one screen. The accent of the dark theme is
+# bright enough to be read as text; under the white text of a button it is too bright, so buttons are dark in both.
+# A telephone hides the navigation behind a button, so the header says which page this is.
+st.html(f"""<style>
+[data-testid="stMainBlockContainer"] {{ padding-top: 4rem; padding-bottom: 2rem; }}
+[data-testid^="stBaseButton-primary"] {{ background: #1f66c4; border-color: #1f66c4; color: white; }}
+@media (max-width: 640px) {{
+  [data-testid="stHeader"]::after {{ content: "{page.title}"; position: absolute; left: 4rem; font-weight: 600; }}
+}}
+</style>""")
+page.run()

@@ -8,7 +8,7 @@
     python -m xai animate CLIP --checkpoint F --out FILE.webp
     python -m xai explain-corpus DATA --checkpoint F --out DIR      (also under torchrun)
     python -m xai gym-bench --checkpoint F --out DIR [--clips 216]
-    python -m xai bundle [--assets DIR]
+    python -m xai bundle [--assets DIR] [--trust]
 
 CLIP is a video file, a saved clip (.npz), `gym:LABEL:SEED`, or `jhmdb:FOLDER:CLASS/CLIP`.
 """
@@ -234,9 +234,11 @@ def gym_bench(arguments: argparse.Namespace) -> int:
 
 
 def bundle(arguments: argparse.Namespace) -> int:
-    from xai.bundle import build
+    from xai.bundle import build, measure_trust
 
     counts = build(Path(arguments.assets))
+    if arguments.trust:
+        counts["measures of trust"] = measure_trust(Path(arguments.assets))
     print(f"{arguments.assets} holds " + ", ".join(f"{count} {name}" for name, count in counts.items()) + ".")
     return 0
 
@@ -300,6 +302,9 @@ def main(argv: list[str] | None = None) -> int:
     bench.set_defaults(run=gym_bench)
     assets = commands.add_parser("bundle", help="rebuild the clips, traces and index that the dashboard opens with")
     assets.add_argument("--assets", default="assets", metavar="DIR")
+    assets.add_argument(
+        "--trust", action="store_true", help="also how far each trace can be believed (half a minute a trace)"
+    )
     assets.set_defaults(run=bundle)
     arguments = parser.parse_args(argv)
     try:

@@ -1,6 +1,6 @@
 """Build `assets`: draw the gym clips, run every checkpoint on them, keep the pictures' payloads and the index.
 
-    python -m xai bundle [--assets assets]
+    python -m xai bundle [--assets assets] [--trust]
 
 Run it after a checkpoint in `assets/checkpoints` changed. Clips come from the test split, so no checkpoint saw them.
 """
@@ -12,6 +12,7 @@ import json
 import os
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
@@ -19,9 +20,13 @@ from training import gym
 from training.clip_file import load_clip, save_clip
 from training.recognizer import Recognizer
 from xai.evidence import gather_evidence
-from xai.figures.player import player_payload
+from xai.figures.player import main_method, player_payload
+from xai.methods import explain
+from xai.trust import trust
 
 BUNDLE_SEED = 7
+DIGITS = 4
+"""Significant digits of what `trust.json` keeps."""
 
 
 def write_atomically(path: Path, data: bytes) -> None:
@@ -50,7 +55,7 @@ def build(assets: Path) -> dict[str, int]:
             {
                 "key": path.stem,
                 "name": card.name or path.stem,
-                "token_mode": getattr(recognizer.network.config, "token_mode", ""),
+                "token_mode": getattr(recognizer.network.config, "token_mode", "frame-wise"),
                 "card": asdict(card),
                 "file": str(path.relative_to(assets)),
             }
@@ -68,3 +73,36 @@ def build(assets: Path) -> dict[str, int]:
     index: dict[str, list[dict[str, object]]] = {"clips": clips, "checkpoints": checkpoints, "traces": traces}
     write_atomically(assets / "index.json", (json.dumps(index, indent=1) + "\n").encode())
     return {name: len(entries) for name, entries in index.items()}
+
+
+def measure_trust(assets: Path) -> int:
+    """How far what the player shows of every bundled trace can be believed, into `trust.json`; returns how many.
+
+    Kept by the hash of the checkpoint, so that weights which changed are measured again, and a stopped run goes on.
+    """
+    index = json.loads((assets / "index.json").read_text(encoding="utf-8"))
+    files = {kind: {entry["key"]: assets / entry["file"] for entry in index[kind]} for kind in ("clips", "checkpoints")}
+    path = assets / "trust.json"
+    before = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    found: dict[str, dict[str, Any]] = {}
+    for trace in tqdm(index["traces"], desc="trust", unit="map"):
+        recognizer = Recognizer.load(files["checkpoints"][trace["checkpoint"]], "cpu")
+        clip = load_clip(files["clips"][trace["clip"]])
+        known = before.get(recognizer.checkpoint, {}).get(clip.fingerprint)
+        if known is None:
+            method, on = main_method(json.loads(gzip.decompress((assets / trace["file"]).read_bytes())))
+            measured = trust(recognizer, clip, explain(recognizer, clip, method, on=on))
+            known = {"method": method, "on": on, **measured.to_dict()}
+        found.setdefault(recognizer.checkpoint, {})[clip.fingerprint] = _short(known)
+        write_atomically(path, (json.dumps({**before, **found}, separators=(",", ":")) + "\n").encode())
+    write_atomically(path, (json.dumps(found, separators=(",", ":")) + "\n").encode())
+    return sum(map(len, found.values()))
+
+
+def _short(value: Any) -> Any:
+    """The same plain values with numbers of a few digits."""
+    if isinstance(value, dict):
+        return {name: _short(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_short(each) for each in value]
+    return float(f"{value:.{DIGITS}g}") if isinstance(value, float) else value

@@ -176,7 +176,8 @@ def flow(question: Question, on: str, query: str = "auto") -> Explanation:
 
 METHODS = (
     Method(
-        "joint attention", "evidence", "How much the class token reads each joint in joint stride attention.",
+        "joint attention", "evidence",
+        "How much the class token reads each joint in joint stride attention, mean of blocks and heads.",
         "attention mass", ("joints",), "1 forward", joint_attention, needs=("joint", "joints"), signed=False,
     ),
     Method(

@@ -141,7 +141,8 @@ class TrustReport:
             over, low, high = faithful.over_random
             found["faithfulness"] = {
                 "units": faithful.units, "gain": faithful.gain, "over_random": over, "interval": [low, high],
-                "chance": faithful.chance, "times_random": faithful.times_random, "motion_gain": faithful.motion_gain,
+                "chance": faithful.chance, "beats_random": self.beats_random, "times_random": faithful.times_random,
+                "motion_gain": faithful.motion_gain,
                 "share": faithful.share.tolist(), "deletion": faithful.deletion.tolist(),
                 "insertion": faithful.insertion.tolist(), "motion_deletion": faithful.motion_deletion.tolist(),
                 "motion_insertion": faithful.motion_insertion.tolist(),

@@ -31,6 +31,11 @@ def test_the_first_visit_shows_an_explained_clip(app: str, open_page: OpenPage) 
     page.get_by_role("radio", name="Plotly").click()
     expect(page.locator(".js-plotly-plot")).to_be_visible()
     expect(page).to_have_url(re.compile("cube_view=Plotly"))
+    page.get_by_role("link", name=re.compile("^Trust: (doubtful|supported)[.] .")).click()
+    expect(page.get_by_role("heading", name="Can these pictures be believed?")).to_be_in_viewport()
+    page.get_by_text("Curves and numbers behind the verdict").click()
+    expect(page.get_by_text("random orders that do as well")).to_be_visible()
+    expect(page.locator(".player").get_by_text("The model says").first).to_be_attached()  # nothing was loaded anew
 
 
 def test_a_link_names_clip_and_checkpoint(app: str, open_page: OpenPage) -> None:

@@ -32,7 +32,7 @@ def stage(page: Page) -> tuple[float, float, float, float]:
 
 
 def test_a_joint_is_pointed_at_and_taken_away_and_the_link_does_the_same(app: str, open_page: OpenPage) -> None:
-    page = open_page(f"{app}/break_it?clip=kick+left")
+    page = open_page(f"{app}/break_it?clip=kick+left", permissions=["clipboard-read", "clipboard-write"])
     expect(page.get_by_text("Take something away")).to_be_visible()
     stage(page)
     joint = page.locator(".js-plotly-plot .scatterlayer .points path").nth(0).bounding_box()
@@ -44,7 +44,9 @@ def test_a_joint_is_pointed_at_and_taken_away_and_the_link_does_the_same(app: st
     expect(page.get_by_text("1. neck not detected")).to_be_visible()
     expect(page.get_by_text("Take something away")).to_have_count(0)
     expect(page).to_have_url(re.compile("without="))
-    other = open_page(page.url)
+    page.get_by_role("button", name="Copy link").click()
+    expect(page.get_by_role("button", name="Copied")).to_be_visible()
+    other = open_page(page.evaluate("navigator.clipboard.readText()"))
     expect(other.get_by_text("1. neck not detected")).to_be_visible()
     other.get_by_role("button", name="Undo").click()
     expect(other.get_by_text("Take something away")).to_be_visible()

@@ -9,12 +9,15 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from model import save
 from model.checkpoint import Card, checkpoint_hash, read_card
 from tests.xai.clips import noise_clip, random_recognizer
-from xai.dashboard.library import ASSETS, open_library
+from xai.dashboard.film import Film
+from xai.dashboard.library import ASSETS, open_library, trained_here
 from xai.evidence import gather_evidence
 from xai.figures.cube import cube_arrays, cube_figure
 from xai.figures.player import FORMAT_VERSION, player_payload
@@ -166,3 +169,44 @@ def test_the_cube_draws_places_where_they_are() -> None:
 def test_traces_are_plain_gzipped_json() -> None:
     path = next(iter(open_library().traces.values()))
     assert json.loads(gzip.decompress(path.read_bytes()))["version"] == FORMAT_VERSION
+
+
+def test_temporal_says_what_to_do_and_then_finds_what_was_trained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tests.xai.test_framewise_evidence import framewise
+
+    monkeypatch.setattr("xai.dashboard.library.RUNS", tmp_path)
+    page = "xai/dashboard/pages/temporal.py"
+    if not any(each.token_mode == "frame-wise" for each in open_library().checkpoints):
+        app = run_app(page)
+        assert "training train --config gym-msca-kv" in app.code[0].value
+        assert not app.selectbox  # nothing to choose from yet
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "best.safetensors").write_bytes(b"no weights")
+    for variant in ("vit", "msca-kv"):
+        made = framewise(variant)
+        (tmp_path / variant).mkdir()
+        save(tmp_path / variant / "best.safetensors", made.network, made.card)
+    assert [each.name for each in trained_here("frame-wise")] == ["msca-kv", "vit"]
+    assert trained_here("cross") == []
+    app = run_app(page)
+    assert not app.exception
+    assert "What each head reads" in [each.value for each in app.subheader]
+
+
+def test_the_telling_frame_is_where_somebody_moves_and_not_where_a_ball_rolls() -> None:
+    film = Film.of_payload(open_library().payload("gym-cross", "wave-left-hand") or {})
+    wrist = film.names.index("left wrist")
+    assert film.joints[film.telling, 0, wrist, 1] < np.median(film.joints[:, 0, wrist, 1]) - 5  # the hand is up
+    bare = Film(film.frames, film.joints[:, :0], film.score[:, :0])
+    pixels = film.frames.astype(float)
+    assert bare.telling == np.abs(pixels - pixels.mean(0)).mean((1, 2, 3)).argmax()
+
+
+def test_a_file_is_named_as_its_owner_knows_it() -> None:
+    from training.errors import ClipError
+    from xai.dashboard.live import Upload, uploaded_clip
+
+    with pytest.raises(ClipError, match=r"^my holiday\.mp4 does not look like a video"):
+        uploaded_clip(Upload("my holiday.mp4", b"MZ" + bytes(50)), None)

@@ -246,7 +246,7 @@ def test_what_a_link_says_is_done() -> None:
     assert "2\\. before the background of bow" in said
     app.toggle(key="watch").set_value(True).run()
     assert not app.exception, app.exception
-    payload = json.loads(app.get("bidi_component")[0].proto.json)
+    payload = json.loads(app.get("bidi_component")[-1].proto.json)
     assert [reading["model"]["name"] for reading in payload["readings"]] == ["Untouched", "Now"]
 
 
@@ -256,7 +256,7 @@ def test_a_thinned_clip_has_a_stage_and_a_player_of_its_own() -> None:
     press(app, "Redo")
     app.toggle(key="watch").set_value(True).run()
     assert not app.exception, app.exception
-    payload = json.loads(app.get("bidi_component")[0].proto.json)
+    payload = json.loads(app.get("bidi_component")[-1].proto.json)
     assert [reading["clip"]["frames"] for reading in payload["readings"]] == [1]
 
 

@@ -160,6 +160,6 @@ def test_numbers_have_two_digits_that_tell(value: float, text: str) -> None:
 def test_what_was_not_measured_is_said_in_the_table_of_trust() -> None:
     from xai.dashboard.trust_badge import numbers
 
-    rows = numbers(TrustReport())
+    rows = numbers(TrustReport().to_dict())
     assert [found for _, found, _, _ in rows] == ["not measured"] * 3
     assert all(passed is None for _, _, _, passed in rows)

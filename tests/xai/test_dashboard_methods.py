@@ -15,6 +15,7 @@ from tests.xai.clips import noise_clip, random_recognizer
 from tests.xai.test_dashboard import ROOT, run_app
 from xai.dashboard.jobs import Standing, shared_jobs
 from xai.dashboard.leader_board import Board, board_figure
+from xai.dashboard.library import ASSETS
 from xai.dashboard.methods_panel import Ask, askable, in_words, quick
 from xai.dashboard.trust_badge import cause_sentence, curves
 from xai.known_cause import Score
@@ -112,7 +113,7 @@ def test_curves_show_the_band_of_random_orders() -> None:
 
     rng = np.random.default_rng(0)
     found = play(game, weight, weight[::-1].copy(), "joints", most=4, orders=20, steps=3, rng=rng)
-    figure = curves(TrustReport(faithfulness=found))
+    figure = curves(TrustReport(faithfulness=found).to_dict())
     assert [trace.name for trace in figure.data[:4]] == [
         "random orders, 95 %", "random orders, mean", "motion energy", "this map",
     ]  # fmt: skip
@@ -176,3 +177,5 @@ def test_two_methods_stand_side_by_side() -> None:
     assert any(m.startswith("ledger, why") for m in said)
     assert any(m.startswith("temporal attention, why") for m in said)
     assert sum("Trust: not measured" in m for m in said) == 2
+    empty = not (ASSETS / "leader_board.json").is_file()  # then first what there is
+    assert [each.value for each in app.subheader].index("Two methods on one clip") == (0 if empty else 1)

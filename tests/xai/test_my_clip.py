@@ -343,3 +343,11 @@ def test_what_is_saved_is_a_clip_file(tmp_path: Path) -> None:
     again = load_clip(path)
     assert again.fingerprint == made.fingerprint
     assert again.time == pytest.approx(made.time)
+
+
+def test_who_has_no_video_tries_a_drawn_clip() -> None:
+    app = run_app(PAGE)
+    next(each for each in app.button if each.label.startswith("No video at hand")).click().run()
+    assert not app.exception, app.exception
+    assert any("wave left hand" in each.value for each in app.markdown)
+    assert [each.label for each in app.button if each.label == "Another video"]

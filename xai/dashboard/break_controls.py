@@ -66,7 +66,7 @@ def controls(scene: Scene) -> str:
     """Show them; returns which kind is open."""
     kind = st.segmented_control(
         "What to take away", KINDS, default="Joints", required=True, key="what", label_visibility="collapsed",
-        width="stretch",
+        width="stretch", wrap=True,
     )  # fmt: skip
     kind = str(kind)
     first, last = 1, len(scene.numbers)

@@ -22,7 +22,7 @@ from xai.dashboard.shown import plain
 from xai.figures.panel_kinds import Confusion as Panel
 
 ANY = "any"
-PAGE = 24
+PAGE = 30
 """Clips on a sheet of the grid."""
 BATCH = 6
 """Thumbnails that one visitor has made before the next has a turn."""
@@ -156,8 +156,8 @@ def clips(
     `panel` begins with the name of the page; `key` names the sheet in the address.
     """
     sheets = max(1, -(-len(positions) // PAGE))
-    if key in st.session_state:
-        st.session_state[key] = min(max(1, int(st.session_state[key] or 1)), sheets)
+    if not 1 <= int(st.session_state.get(key) or 1) <= sheets:
+        st.session_state[key] = sheets
     if not positions:
         st.info("No clip passes these filters; take one away.")
         return

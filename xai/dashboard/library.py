@@ -9,12 +9,15 @@ from __future__ import annotations
 import gzip
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-ASSETS = Path(__file__).resolve().parents[2] / "assets"
+ROOT = Path(__file__).resolve().parents[2]
+FRAMEWISE = "frame-wise"
+"""Token mode of the networks of the page Temporal, which have no modal tokens to choose."""
+ASSETS, RUNS = ROOT / "assets", ROOT / "runs"
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,33 @@ class Library:
 @lru_cache(maxsize=64)
 def _read_payload(path: Path) -> dict[str, Any]:
     return dict(json.loads(gzip.decompress(path.read_bytes())))
+
+
+def trained_here(token_mode: str, runs: Path | None = None) -> list[BundledCheckpoint]:
+    """The best weights of every finished or running training in `runs/*`, of one kind of network."""
+    from model import CheckpointError, read_card
+
+    found = []
+    for path in sorted((RUNS if runs is None else runs).glob("*/best.safetensors")):
+        try:
+            config, card = read_card(path)
+        except (CheckpointError, OSError):  # of another version, or written just now
+            continue
+        if getattr(config, "token_mode", FRAMEWISE) == token_mode:
+            name = path.parent.name
+            found.append(BundledCheckpoint(f"runs/{name}", name, token_mode, asdict(card), path))
+    return found
+
+
+@lru_cache(maxsize=4)
+def _shipped(path: Path) -> dict[str, dict[str, Any]]:
+    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
+
+
+def shipped_trust(checkpoint: str, fingerprint: str, folder: Path = ASSETS) -> dict[str, Any] | None:
+    """`TrustReport.to_dict` of what the player shows of a clip, where it ships; both are named by their hashes."""
+    found: dict[str, Any] | None = _shipped(folder / "trust.json").get(checkpoint, {}).get(fingerprint)
+    return found
 
 
 @lru_cache(maxsize=4)

@@ -9,6 +9,8 @@ from __future__ import annotations
 import hashlib
 import re
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -147,6 +149,15 @@ class Upload:
         path.write_bytes(self.data)
         return path
 
+    @contextmanager
+    def named(self) -> Iterator[None]:
+        """What is wrong with the file is said under the name by which its owner knows it."""
+        try:
+            yield
+        except ValueError as error:
+            ours = f"upload{Path(self.name).suffix.lower()}"
+            raise type(error)(str(error).replace(ours, self.name[:80])) from error
+
 
 def uploaded_clip(video: Upload, joints: Upload | None) -> Clip:
     """The clip of an uploaded video and joints. Raises ClipError in one sentence; nothing stays on disk."""
@@ -157,14 +168,15 @@ def uploaded_clip(video: Upload, joints: Upload | None) -> Clip:
             first.mkdir()
             second.mkdir()
             placed = None if joints is None else joints.spool(second)
-            return read_clip(video.spool(first), placed, limits().video())
+            with video.named(), joints.named() if joints else nullcontext():
+                return read_clip(video.spool(first), placed, limits().video())
 
     return kept().get(("upload", video.digest, joints.digest if joints else None), make)
 
 
 @st.cache_resource(max_entries=limits().networks, show_spinner=False)
 def _uploaded_checkpoint(digest: str, _upload: Upload) -> Recognizer:
-    with tempfile.TemporaryDirectory(prefix="kinescope-") as folder:
+    with tempfile.TemporaryDirectory(prefix="kinescope-") as folder, _upload.named():
         path = _upload.spool(Path(folder))
         _, card = read_card(path)
         if card.frames * card.size**2 > limits().input_pixels:

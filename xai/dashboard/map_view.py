@@ -78,8 +78,8 @@ def _one(
     about = explanation.made_by.parameters
     rather = f" rather than {about['against']}" if "against" in about else ""
     st.markdown(f"{ask.method}, why **{plain(about['target'])}**{plain(rather)}? {maps.finding(shown, film)}")
-    report = show_trust(ask, explanation, network, clip, film, f"{number or ''}")
-    add_map(ask, network, clip, report is not None and report.faithfulness is not None, f"{number or ''}")
+    found = show_trust(ask, explanation, network, clip, film, f"{number or ''}")
+    add_map(ask, network, clip, found is not None and "faithfulness" in found, f"{number or ''}")
     here = film.telling if shown.still else shown.strongest[0]
     drawn = network.checkpoint, clip.fingerprint, ask, scale, look.cause
     strip = kept().get(

@@ -217,7 +217,8 @@ def key_html(shown: Map, scale: Scale) -> str:
     part = float(scale.part(np.array(base * scale.divisor)))
     left = 100 * ((part + 1) / 2 if scale.signed else part)
     what = f"{escape(scale.unit)}{', summed in cells of a token' if shown.summed else ''}"
-    words = f"Dotted: base rate {digits(base)}, {escape(shown.explanation.base_rate_of)}"
+    mean = "mean " if np.ptp(shown.base) > 0 else ""
+    words = f"Dotted: {mean}base rate {digits(base)}, {escape(shown.explanation.base_rate_of)}"
     if scale.signed:
         what += "; orange speaks for, purple against"
     left_mark = f"left:{left:.1f}%"
@@ -312,7 +313,7 @@ def _joint_chart(shown: Map, film: Film, scale: Scale) -> go.Figure:
         xgap=1, ygap=1,
         hovertemplate="%{y}, frame %{x}<br>%{z:.3g} (base rate %{customdata:.3g})<extra></extra>",
     )  # fmt: skip
-    return _in_rows(figure, len(rows), several, f"frame; {scale.unit}, coloured as in the key", dtick=1, showgrid=False)
+    return _in_rows(figure, len(rows), several, "frame (colours as in the key)", dtick=1, showgrid=False)
 
 
 def _lying_bars(

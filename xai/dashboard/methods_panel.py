@@ -103,7 +103,7 @@ def askable(network: Recognizer, clip: Clip) -> list[Method]:
     from xai.methods import methods
 
     config = network.network.config
-    given = {"joints"} if clip.score.any() else set()
+    given = {"joints"} if clip.score.any() and hasattr(config, "token_mode") else set()  # frame-wise ones read none
     given |= {part for part in ("deformable", "joint", "temporal", "mixing") if getattr(config, part, "off") != "off"}
     return [method for method in methods() if set(method.needs) <= given]
 
@@ -185,7 +185,16 @@ def _kind(ask: Ask, network: Recognizer) -> str:
 
 
 def map_key(ask: Ask, network: Recognizer, clip: Clip) -> Hashable:
-    return ("map", network.checkpoint, clip.fingerprint, ask)
+    return _map_key(ask, network.checkpoint, clip.fingerprint)
+
+
+def _map_key(ask: Ask, checkpoint: str, fingerprint: str) -> Hashable:
+    return ("map", checkpoint, fingerprint, ask)
+
+
+def trust_key(ask: Ask, checkpoint: str, fingerprint: str) -> Hashable:
+    """Of the job that measures the map which answers `ask`; network and clip by their hashes, so without torch."""
+    return ("trust", _map_key(ask, checkpoint, fingerprint))
 
 
 def answered(ask: Ask, network: Recognizer, clip: Clip, panel: str, start: bool) -> Explanation | None:

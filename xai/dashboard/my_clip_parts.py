@@ -11,7 +11,7 @@ from training.skeleton import LAYOUTS, layout_named
 from xai.dashboard.choose import mine
 from xai.dashboard.draft import MOST_PEOPLE, Draft, start
 from xai.dashboard.draft_room import draft_room
-from xai.dashboard.library import BundledCheckpoint
+from xai.dashboard.library import BundledCheckpoint, open_library
 from xai.dashboard.limits import limits
 from xai.dashboard.methods_panel import followed
 from xai.dashboard.shown import plain
@@ -21,6 +21,8 @@ JOINTS = ["npz", "json", "mat", "pkl", "pickle"]
 DRAFT = "my clip"
 """Where the draft of a visitor is in their session."""
 ROOM = "room for my clip"
+TRY = "my clip to try"
+"""A clip that ships, for who has no video at hand."""
 WAYS = ("By hand", "From a file", "Pose model")
 TITLES = {
     "jhmdb15": "JHMDB, 15 joints", "penn13": "Penn Action, 13 joints", "coco17": "COCO, 17 joints",
@@ -49,6 +51,10 @@ def layout_of(checkpoint: Any) -> str:
     return str(live.uploaded_checkpoint(checkpoint).card.layout)
 
 
+def _try_drawn() -> None:
+    st.session_state[TRY] = next(iter(open_library().clips), None)
+
+
 def open_file(layout: str) -> None:
     """The first thing to do: a video, or a clip that was saved."""
     most = limits()
@@ -67,12 +73,17 @@ def open_file(layout: str) -> None:
             "2. **Joints**: from a file, or placed by hand on three or so frames; optical flow finds the rest.\n"
             "3. **Open in Explore**, or save the clip with its joints as one file."
         )
-    if file is None:
+    drawn = st.session_state.pop(TRY, None)
+    if file is None and drawn is None:
+        left.button("No video at hand? Try a drawn clip", on_click=_try_drawn)
         return
     from xai.dashboard import own_clip
     from xai.dashboard.live import Upload
 
-    upload = Upload(file.name, file.getvalue())
+    if file is not None:
+        upload = Upload(file.name, file.getvalue())
+    else:
+        upload = Upload(f"{drawn.name}.npz", drawn.path.read_bytes())
     try:
         with st.spinner("Reading the frames"):
             clip, original = own_clip.open_own(upload)

@@ -39,7 +39,7 @@ def open_own(upload: Upload) -> tuple[Clip, tuple[int, int]]:
     """The clip of a video or of a saved clip, and (height, width) of its frames in the file; or ClipError."""
 
     def make() -> tuple[Clip, tuple[int, int]]:
-        with tempfile.TemporaryDirectory(prefix="kinescope-") as folder:
+        with tempfile.TemporaryDirectory(prefix="kinescope-") as folder, upload.named():
             path = upload.spool(Path(folder))
             if path.suffix == ".npz":
                 return _saved(path, upload.name)
@@ -116,7 +116,7 @@ def names_in(upload: Upload) -> Entries:
     """The clips that a file of joints has to choose from."""
 
     def make() -> Entries:
-        with tempfile.TemporaryDirectory(prefix="kinescope-") as folder:
+        with tempfile.TemporaryDirectory(prefix="kinescope-") as folder, upload.named():
             return entries(upload.spool(Path(folder)))
 
     return kept().get(("names", upload.digest, Path(upload.name).suffix), make)
@@ -124,12 +124,8 @@ def names_in(upload: Upload) -> Entries:
 
 def joints_of(upload: Upload, name: str | None) -> Joints:
     """The joints of a file. Raises ClipError in one sentence; nothing in the file is run, nothing stays on disk."""
-    with tempfile.TemporaryDirectory(prefix="kinescope-") as folder:
-        path = upload.spool(Path(folder))
-        try:
-            return bring_joints(path, name)
-        except ClipError as error:
-            raise ClipError(str(error).replace(path.name, upload.name[:60])) from error
+    with tempfile.TemporaryDirectory(prefix="kinescope-") as folder, upload.named():
+        return bring_joints(upload.spool(Path(folder)), name)
 
 
 def pose_model_path() -> Path | None:

@@ -28,7 +28,7 @@ def payload_of(clip: ClipChoice, checkpoint: Any) -> dict[str, Any] | None:
         with st.spinner("Running the clip through the transformer", show_time=True):
             return live.payload(open_checkpoint(checkpoint), clip.open())
     except ValueError as error:
-        st.error(str(error))
+        st.error(plain(error))
         return None
 
 

@@ -5,6 +5,7 @@ Measured when asked for (it costs hundreds of passes), by the jobs of the server
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from html import escape
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from plotly.subplots import make_subplots
 
 from xai.dashboard.colours import ACCENT, GREY
 from xai.dashboard.jobs import Progress, shared_jobs
+from xai.dashboard.library import shipped_trust
 from xai.dashboard.maps import digits
 
 if TYPE_CHECKING:
@@ -36,29 +38,49 @@ TARGET_WORDS = {"joints": "joints", "frames": "frames", "pixels": "pixels"}
 
 def show_trust(
     ask: Ask, explanation: Explanation, network: Recognizer, clip: Clip, film: Film, panel: str
-) -> TrustReport | None:
+) -> Mapping[str, Any] | None:
     """The badge with its sentences, the button that measures, and what is behind the verdict."""
-    from xai.dashboard.methods_panel import followed, map_key
+    from xai.dashboard.methods_panel import followed, trust_key
     from xai.known_cause import score
 
-    key = ("trust", map_key(ask, network, clip))
+    key = trust_key(ask, network.checkpoint, clip.fingerprint)
     standing = shared_jobs().standing(key)
-    report: TrustReport | None = standing.result if standing is not None and standing.state == "done" else None
+    found: Mapping[str, Any] | None = None
+    if standing is not None and standing.state == "done":
+        found = standing.result.to_dict()
+    elif (shipped := shipped_trust(network.checkpoint, clip.fingerprint)) is not None:
+        found = shipped if ask == type(ask)(shipped["method"], shipped["on"]) else None
     causes = score(explanation, clip.take(network.view(clip).frame_index)) if clip.cause is not None else []
     with st.container(border=True):
-        if report is None:
+        if found is None:
             _measure(key, ask, explanation, network, clip, panel, followed)
         else:
-            label, colour = BADGES.get(report.level, (NOT_MEASURED, "gray"))
-            with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-                st.badge(label, color=colour)  # type: ignore[arg-type]
-                st.markdown(report.verdict)
+            show_verdict(found)
         if causes:
             st.markdown(cause_sentence(causes))
-        if report is not None:
-            with st.expander("Curves and numbers behind the verdict"):
-                _behind(report, f"{ask} {panel}")
-    return report
+        if found is not None:
+            show_behind(found, f"{ask} {panel}")
+    return found
+
+
+def show_verdict(found: Mapping[str, Any]) -> None:
+    """The badge and its sentences, of `TrustReport.to_dict`."""
+    label, colour = BADGES.get(found["level"], (NOT_MEASURED, "gray"))
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        st.badge(label, color=colour)  # type: ignore[arg-type]
+        st.markdown(found["verdict"])
+
+
+@st.fragment
+def show_behind(found: Mapping[str, Any], key: str) -> None:
+    """Curves and numbers behind a verdict, closed; drawn when opened, for the first screen must not wait for plotly."""
+    behind = st.expander("Curves and numbers behind the verdict", key=f"behind {key}", on_change="rerun")
+    if not behind.open:
+        return
+    with behind:
+        if "faithfulness" in found:
+            st.plotly_chart(curves(found), key=f"curves {key}", config={"displayModeBar": False})
+        st.html(numbers_html(found))
 
 
 def _measure(
@@ -69,14 +91,20 @@ def _measure(
 
         return trust(network, clip, explanation, progress=progress)
 
-    kind = f"trust {ask.kind} {network.checkpoint}"
+    kind, pressed = measure_button(ask, network.checkpoint, panel)
+    if followed(key, work, f"trust{panel}", pressed, kind=kind) is not None:
+        st.rerun()
+
+
+def measure_button(ask: Ask, checkpoint: str, panel: str) -> tuple[str, bool]:
+    """What stands where nothing was measured: which kind of job it would be, and whether it was asked for."""
+    kind = f"trust {ask.kind} {checkpoint}"
     usual = shared_jobs().usual(kind)
     with st.container(horizontal=True, vertical_alignment="center"):
         st.badge(NOT_MEASURED, color="gray")
         pressed = st.button("Measure trust", key=f"measure {ask} {panel}")
     st.caption(COST + ("" if usual is None else f" The last one took {usual:.0f} s here."))
-    if followed(key, work, f"trust{panel}", pressed, kind=kind) is not None:
-        st.rerun()
+    return kind, pressed
 
 
 def cause_sentence(causes: list[Score]) -> str:
@@ -97,15 +125,9 @@ def cause_sentence(causes: list[Score]) -> str:
     return "Known cause: " + "; ".join(said) + "."
 
 
-def _behind(report: TrustReport, key: str) -> None:
-    if report.faithfulness is not None:
-        st.plotly_chart(curves(report), key=f"curves {key}", config={"displayModeBar": False})
-    st.html(numbers_html(report))
-
-
-def curves(report: TrustReport) -> go.Figure:
+def curves(measured: Mapping[str, Any]) -> go.Figure:
     """Deletion and insertion: the map, motion energy, and the band of random orders."""
-    found = report.to_dict()["faithfulness"]
+    found = measured["faithfulness"]
     share = [100 * part for part in found["share"]]
     titles = ("deletion: strongest first", "insertion: strongest first")
     figure = make_subplots(1, 2, shared_yaxes=True, subplot_titles=titles, horizontal_spacing=0.06)
@@ -138,66 +160,70 @@ def curves(report: TrustReport) -> go.Figure:
     return figure
 
 
-def numbers(report: TrustReport) -> list[tuple[str, str, str, bool | None]]:
-    """What was measured, its value, its threshold, and whether it passed (None: it decides nothing, or is missing)."""
-    from xai import trust
+def numbers(found: Mapping[str, Any]) -> list[tuple[str, str, str, bool | None]]:
+    """What was measured, its value, its threshold, and whether it passed (None: it decides nothing, or is missing).
 
+    `found` is what `TrustReport.to_dict` says, so that a verdict which ships needs no torch.
+    """
+    most = found["thresholds"]
     rows: list[tuple[str, str, str, bool | None]] = []
     missing = "not measured"
-    if (faithful := report.faithfulness) is not None:
-        over, low, high = faithful.over_random
-        interval = f"{digits(over, plus=True)} logit (95 % {digits(low, plus=True)} to {digits(high, plus=True)})"
+    if (faithful := found.get("faithfulness")) is not None:
+        low, high = faithful["interval"]
+        over = digits(faithful["over_random"], plus=True)
+        interval = f"{over} logit (95 % {digits(low, plus=True)} to {digits(high, plus=True)})"
         rows.append(("gain over random removal", interval, "above 0", None))
-        share = f"{faithful.chance:.3f}"
-        rows.append(("random orders that do as well", share, f"at most {trust.CHANCE}", report.beats_random))
-        motion = f"{digits(faithful.gain)} against {digits(faithful.motion_gain)} logit"
-        rows.append(("gain, and that of motion energy", motion, "above it", faithful.gain > faithful.motion_gain))
+        share = f"{faithful['chance']:.3f}"
+        beats = faithful["beats_random"]
+        rows.append(("random orders that do as well", share, f"at most {most['chance']}", beats))
+        gain, motion = faithful["gain"], faithful["motion_gain"]
+        both = f"{digits(gain)} against {digits(motion)} logit"
+        rows.append(("gain, and that of motion energy", both, "above it", gain > motion))
     else:
-        rows.append(("removal", missing, f"at most {trust.CHANCE} of random orders as good", None))
-    if (sane := report.sanity) is not None:
-        rows.append(
-            ("same map with a randomised network", f"{sane.network:.2f}", f"below {trust.SURVIVES}",
-             report.depends_on_network)
-        )  # fmt: skip
-        rows.append(("same map with a randomised head", f"{sane.head:.2f}", "no threshold", None))
-        if sane.other_class is not None:
-            asked = f"same map for {sane.asked}"
-            rows.append((asked, f"{sane.other_class:.2f}", f"below {trust.SAME_CLASS}", report.depends_on_class))
+        rows.append(("removal", missing, f"at most {most['chance']} of random orders as good", None))
+    if (sane := found.get("sanity")) is not None:
+        below = f"below {most['survives']}"
+        network, other = sane["network"], sane["other_class"]
+        rows.append(("same map with a randomised network", f"{network:.2f}", below, network < most["survives"]))
+        rows.append(("same map with a randomised head", f"{sane['head']:.2f}", "no threshold", None))
+        if other is not None:
+            asked, below = f"same map for {sane['asked']}", f"below {most['same_class']}"
+            rows.append((asked, f"{other:.2f}", below, other < most["same_class"]))
     else:
-        rows.append(("randomised network", missing, f"below {trust.SURVIVES}", None))
-    if (steady := report.stability) is not None:
-        changes = (("noise in the pixels", steady.pixels), ("a jitter of the joints", steady.joints),
-                   ("a shift by one frame", steady.shift))  # fmt: skip
-        for name, value in changes:
-            if value is not None:
-                row = (f"same map after {name}", f"{value:.2f}", f"at least {trust.STABLE}", value >= trust.STABLE)
-                rows.append(row)
+        rows.append(("randomised network", missing, f"below {most['survives']}", None))
+    least = f"at least {most['stable']}"
+    if (steady := found.get("stability")) is not None:
+        changes = {"pixels": "noise in the pixels", "joints": "a jitter of the joints", "shift": "a shift by one frame"}
+        for change, name in changes.items():
+            if (value := steady[change]) is not None:
+                rows.append((f"same map after {name}", f"{value:.2f}", least, value >= most["stable"]))
     else:
-        rows.append(("stability", missing, f"at least {trust.STABLE}", None))
-    if report.completeness is not None:
-        found, promised = report.completeness
-        rows.append(
-            ("sum of the map", digits(found, plus=True),
-             f"{digits(promised, plus=True)}, within {trust.INCOMPLETE:.0%}", report.complete)
-        )  # fmt: skip
-    for score in (each for each in report.causes if each.measure == "rank"):
+        rows.append(("stability", missing, least, None))
+    if (complete := found.get("completeness")) is not None:
+        total, promised = complete
+        within = f"{digits(promised, plus=True)}, within {most['incomplete']:.0%}"
+        passed = abs(total - promised) <= most["incomplete"] * max(abs(promised), 1e-6)
+        rows.append(("sum of the map", digits(total, plus=True), within, passed))
+    for score in (each for each in found.get("causes", ()) if each["measure"] == "rank"):
         others = ", ".join(
-            f"{base.of} {base.value:.2f}"
-            for base in report.base_rates
-            if (base.target, base.measure) == (score.target, score.measure)
+            f"{base['of']} {base['value']:.2f}"
+            for base in found.get("base_rates", ())
+            if (base["target"], base["measure"]) == (score["target"], "rank")
         )
-        about = f"no threshold; uniform {score.base:.2f}{', ' * bool(others)}{others}"
-        rows.append((f"deciding {TARGET_WORDS[score.target]} rank above others", f"{score.value:.2f}", about, None))
-    for score in (each for each in report.people if each.measure == "mass"):
-        rows.append(("mass on the people", f"{score.value:.0%}", f"no threshold; uniform {score.base:.0%}", None))
+        about = f"no threshold; uniform {score['base']:.2f}{', ' * bool(others)}{others}"
+        said = f"deciding {TARGET_WORDS[score['target']]} rank above others"
+        rows.append((said, f"{score['value']:.2f}", about, None))
+    for score in (each for each in found.get("people", ()) if each["measure"] == "mass"):
+        about = f"no threshold; uniform {score['base']:.0%}"
+        rows.append(("mass on the people", f"{score['value']:.0%}", about, None))
     return rows
 
 
-def numbers_html(report: TrustReport) -> str:
+def numbers_html(found: Mapping[str, Any]) -> str:
     body = "".join(
         f"<tr><td>{escape(name)}</td><td>{escape(value)}</td><td>{escape(threshold)}</td>"
         f"<td>{'' if passed is None else 'passed' if passed else '<b>not passed</b>'}</td></tr>"
-        for name, value, threshold, passed in numbers(report)
+        for name, value, threshold, passed in numbers(found)
     )
     return (
         "<style>.trust-numbers { border-collapse: collapse; font-size: 13px; font-variant-numeric: tabular-nums; }"

@@ -39,6 +39,11 @@ LEVELS = {"u1": 255, "u2": 65535}
 MANY_CLASSES = 64
 SHOWN_CLASSES = 5
 """On the short list, and so on one scale in the ledger."""
+MAIN = (
+    ("joints", "joint attention", "joints"), ("points", "sampling points", "frames"),
+    ("windows", "temporal attention", "time"),
+)  # fmt: skip
+"""Part of a payload, and the method of `xai.methods` that says the same as a map, and what that is over."""
 Payload = dict[str, Any]
 
 
@@ -121,6 +126,16 @@ def player_payload(evidence: Evidence, *, budget: int = 2_000_000, longest_side:
         )
     payload["id"] = hashlib.sha256(json.dumps(payload, sort_keys=True).encode()).hexdigest()[:16]
     return payload
+
+
+def main_method(payload: Payload) -> tuple[str, str]:
+    """What the player shows first of all, as a method of `xai.methods` and what its map is over."""
+    if payload["model"]["token_mode"] == "frame-wise":
+        return "neighbour attention", "time"
+    for part, method, on in MAIN:
+        if payload[part] is not None:
+            return method, on
+    return "ledger", "time"
 
 
 def _check_joints(evidence: Evidence) -> None:

@@ -128,8 +128,14 @@ class Cube {
     Object.assign(context, { font: getComputedStyle(this.root).font, fillStyle: this.ink, textAlign: "center" });
     for (const [text, ...at] of [["x (px)", -0.5, width / 2, height * 1.08], ["frame 1", -0.5, width * 1.12, height],
       [`frame ${T}`, T - 0.5, width * 1.12, height], ["y (px)", -0.5, -0.12 * width, height / 2]])
-      context.fillText(text, ...this.place(...at).slice(0, 2));
+      this.write(text, at);
     context.globalAlpha = 1;
+  }
+
+  // Words at a place of the block, moved in from the edge of the picture that would cut them.
+  write(text, at) {
+    const [x, y] = this.place(...at), half = this.context.measureText(text).width / 2 + 2;
+    this.context.fillText(text, Math.min(Math.max(x, half), 2 * this.centre[0] - half), y);
   }
 
   // Each frame's skeleton; the one of the frame that is shown, and the way of a joint that is lit, stand out.

@@ -20,6 +20,7 @@ from xai.dashboard.breaking import (
     stage,
 )
 from xai.dashboard.choose import ClipChoice, choose_checkpoint, choose_clip, open_checkpoint
+from xai.dashboard.copy_link import copy_link
 from xai.dashboard.film import Film, skeleton_pictures, strip_html
 from xai.dashboard.film_points import Points
 from xai.dashboard.kept import kept
@@ -48,8 +49,9 @@ def what_was_done(history: History, changed: Any) -> None:
         st.button("Undo", on_click=_undo, disabled=not history.past)
         st.button("Redo", on_click=_redo, disabled=not history.future)
         st.button("Reset", on_click=_reset, disabled=not history.now)
+        copy_link("link to what is broken")
     if not history.now:
-        st.caption("Nothing is taken away. What you do is written into the address of this page: share it as a link.")
+        st.caption("Nothing is taken away. Whatever you do stands here, each with a way back, and a link repeats it.")
     for number, words in enumerate(changed.words if changed else ()):
         left, right = st.columns([5, 1], vertical_alignment="center")
         left.markdown(f"{number + 1}\\. {plain(words)}")
@@ -102,7 +104,7 @@ def choose_frame(count: int, first: int) -> int:
         st.session_state["at"] = min(max(1, int(st.session_state["at"])), count)
     else:
         st.session_state["at"] = first
-    return int(st.slider("Frame", 1, count, key="at", bind="query-params", label_visibility="collapsed"))
+    return int(st.slider("Frame", 1, count, key="at", bind="query-params"))
 
 
 def choose_points(count: int) -> int | None:

@@ -8,12 +8,14 @@ from typing import Any
 import streamlit as st
 
 from xai.dashboard.basket import add_player
+from xai.dashboard.believed import badges, believed
 from xai.dashboard.choose import ClipChoice, choose_checkpoint, choose_clip, open_checkpoint
 from xai.dashboard.cube import show_cube
 from xai.dashboard.library import open_library
 from xai.dashboard.methods_panel import ask_another_way
 from xai.dashboard.player import player
 from xai.dashboard.shown import payload_of
+from xai.dashboard.warm import warm_up
 
 
 def downloads(clip: ClipChoice, checkpoint: Any) -> None:
@@ -36,16 +38,15 @@ def downloads(clip: ClipChoice, checkpoint: Any) -> None:
 
     names = {"sampling_points": "Sampling points", "joint_curves": "Joint curves", "ledger": "Ledger"}
     for name, title in names.items():
-        left, png, pdf = st.columns([2, 1, 1], vertical_alignment="center")
-        left.write(title)
-        for place, kind in ((png, "png"), (pdf, "pdf")):
-            place.download_button(
-                kind.upper(), partial(figure, name, kind), f"{name}.{kind}",
-                key=f"{name}.{kind}", on_click="ignore", width="stretch",
-            )  # fmt: skip
-    left, right = st.columns([2, 2], vertical_alignment="center")
-    left.write("All numbers")
-    right.download_button("NPZ", numbers, "evidence.npz", key="evidence.npz", on_click="ignore", width="stretch")
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.markdown(title, width="stretch")
+            for kind in ("png", "pdf"):
+                st.download_button(
+                    kind.upper(), partial(figure, name, kind), f"{name}.{kind}", key=f"{name}.{kind}", on_click="ignore"
+                )
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.markdown("All numbers", width="stretch")
+        st.download_button("NPZ", numbers, "evidence.npz", key="evidence.npz", on_click="ignore")
 
 
 @st.fragment(run_every=0.4)
@@ -71,11 +72,13 @@ def page() -> None:
     if payload is None:
         return
     whole = bool(st.session_state.get("settled") or {"ask", "patch"} & set(st.query_params))
-    player([payload], key="player", looks=whole)
+    player([payload], key="player", looks=whole, trust=badges([payload], clip, on_page=True))
     add_player(payload, clip, checkpoint, "player")
     if not whole:
         settle()
         return
+    warm_up()
+    believed(payload, clip, checkpoint)
     ask_another_way(clip, checkpoint)
     cube, figures = st.columns([3, 2], gap="large")
     with cube:

@@ -106,7 +106,9 @@ def _draw(basket: Basket, last: Preview | None) -> None:
     )  # fmt: skip
     if shown is None:
         shared_jobs().leave(visitor("files"))  # those of the figure before the last change
-        if last is not None:
+        if last is None:
+            st.caption("The figure is drawn here, with its files under it.")
+        else:
             st.caption("The figure as it was before the last change:")
             st.image(last.png, alt="The figure as it was", width="stretch")
         return

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import streamlit as st
 
 from xai.dashboard.basket import add_lanes, add_player
+from xai.dashboard.believed import badges
 from xai.dashboard.choose import ClipChoice
 from xai.dashboard.classroom import Room, shared_classroom
 from xai.dashboard.lesson_parts import (
@@ -92,6 +93,13 @@ def chosen() -> Lesson | None:
     return found
 
 
+def following_lesson(lesson: Lesson) -> Lesson | None:
+    """The one after it on the shelf; None after the last, and after one's own."""
+    keys = [each.key for each in shelf()]
+    place = keys.index(lesson.key) + 1 if lesson.key in keys else len(keys)
+    return shelf()[place] if place < len(keys) else None
+
+
 def step_number(lesson: Lesson) -> int:
     """The step in the address, from 0, inside the lesson."""
     text = str(st.query_params.get("step", "1"))
@@ -168,7 +176,7 @@ def words(step: Step, lesson: Lesson, index: int, room: Room | None, key: str, s
     st.markdown(f"#### {step.title}")
     st.markdown(step.text)
     if step.focus:
-        st.caption(f"Look at **{FOCUS[step.focus]}**, which has a line around it.")
+        st.caption(f"Look at **{FOCUS[step.focus]}**, with a line around.")
     open_question = False
     if step.question:
         if is_revealed(lesson, index, room):
@@ -194,11 +202,18 @@ def words(step: Step, lesson: Lesson, index: int, room: Room | None, key: str, s
                 "Reveal", key="reveal", on_click=reveal, args=(lesson, index, room, key), shortcut="S",
                 type="primary" if predicted else "secondary",
             )  # fmt: skip
-        last = index == count - 1
-        st.button(
-            "Next", key="next", on_click=_go, args=(index + 1,), disabled=last, shortcut="N",
-            type="secondary" if open_question or last else "primary",
-        )  # fmt: skip
+        kind: Literal["primary", "secondary"] = "secondary" if open_question else "primary"
+        if index < count - 1:
+            st.button("Next", key="next", on_click=_go, args=(index + 1,), shortcut="N", type=kind)
+        elif room is None:
+            after = following_lesson(lesson)
+            if after is None:
+                st.button("All lessons", key="next", on_click=_leave, shortcut="N", type=kind)
+            else:
+                st.button(
+                    f"Next lesson: {after.title}", key="next", on_click=start, args=(after.key,), shortcut="N",
+                    type=kind,
+                )  # fmt: skip
 
 
 def page() -> None:
@@ -225,9 +240,12 @@ def page() -> None:
         words(step, lesson, index, room, key, shown)
     with right:
         # A player for each step: pins and choices of the step before do not linger.
-        player(shown, key=f"lesson {lesson.digest} {index}", place=place_of(step.opens, shown[0]), large=presenting)
+        clip = ClipChoice(bundled=library.clip(step.clip))
+        player(
+            shown, key=f"lesson {lesson.digest} {index}", place=place_of(step.opens, shown[0]), large=presenting,
+            trust=badges(shown, clip),
+        )  # fmt: skip
         if not presenting:
-            clip = ClipChoice(bundled=library.clip(step.clip))
             if len(shown) == 1:
                 add_player(shown[0], clip, checkpoints[0], "lesson player")
             else:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import streamlit as st
 
 from xai.dashboard.basket import add_lanes
+from xai.dashboard.believed import badges
 from xai.dashboard.choose import ClipChoice, choose_clip, within
+from xai.dashboard.frame_wise import commands, variants_html
 from xai.dashboard.lanes import lane_payloads
-from xai.dashboard.library import BundledCheckpoint, open_library
+from xai.dashboard.library import FRAMEWISE, BundledCheckpoint, open_library, trained_here
 from xai.dashboard.neighbours import neighbours
 from xai.dashboard.player import player
-
-FRAMEWISE = "frame-wise"
 
 
 @st.fragment
@@ -61,18 +61,32 @@ def order_test(checkpoints: list[BundledCheckpoint], clip: ClipChoice) -> None:
     )
 
 
+def nothing_yet() -> None:
+    """What this page is about, and how to have something on it."""
+    st.markdown("#### Does a network look at its neighbours in time?")
+    st.markdown(
+        "These networks read a film frame by frame and differ in one thing: what the class token of a frame may take "
+        "from the frame before and the frame after. Only one that looks beside itself can tell *sit down* from "
+        "*stand up*."
+    )
+    st.html(variants_html())
+    st.markdown("##### Train one, and it is compared here")
+    st.markdown(
+        "No frame-wise network is on this server yet. Each line trains one on the drawn clips of the gym; this page "
+        "finds it in `runs` as soon as its first weights are written, and compares up to three on one clock."
+    )
+    st.code(commands(), language=None)
+
+
 def page() -> None:
     library = open_library()
-    checkpoints = [checkpoint for checkpoint in library.checkpoints if checkpoint.token_mode == FRAMEWISE]
+    checkpoints = [each for each in library.checkpoints if each.token_mode == FRAMEWISE] or trained_here(FRAMEWISE)
+    if not checkpoints:
+        nothing_yet()
+        return
     left, right = st.columns([2, 1], vertical_alignment="bottom")
     with left:
         clip = choose_clip(library)
-    if not checkpoints:
-        st.info(
-            "No frame-wise checkpoints are bundled. Train some (`python -m training train --config gym-msca-kv`), put "
-            "them into assets/checkpoints and run `python -m xai bundle`."
-        )
-        return
     names = [checkpoint.name for checkpoint in checkpoints]
     with right:
         chosen = st.multiselect(
@@ -93,7 +107,7 @@ def page() -> None:
     payloads = lane_payloads(library, shown, clip)
     if payloads is None:
         return
-    player(payloads, key="temporal_lanes")
+    player(payloads, key="temporal_lanes", trust=badges(payloads, clip))
     add_lanes(clip, shown, "temporal_lanes", order=True)
     left, right = st.columns([3, 2], gap="large")
     with left:

@@ -11,6 +11,7 @@ from typing import Any
 import streamlit as st
 
 from xai.dashboard.basket import add_flow, add_lanes
+from xai.dashboard.believed import badges
 from xai.dashboard.choose import ClipChoice, choose_clip
 from xai.dashboard.kept import kept
 from xai.dashboard.lanes import lane_payloads
@@ -94,7 +95,7 @@ def page() -> None:
     if clip == ClipChoice():
         st.info("Upload a video, and its joints if you have them, to see what the variants do with it.")
     elif (payloads := lane_payloads(library, lanes, clip)) is not None:
-        player(payloads, key="lanes")
+        player(payloads, key="lanes", trust=badges(payloads, clip))
         add_lanes(clip, lanes, "lanes")
         who_reads_whom(lanes, payloads, clip)
     agreement_panel(lanes)

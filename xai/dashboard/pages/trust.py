@@ -22,17 +22,30 @@ if TYPE_CHECKING:
 PANELS = {"_left": "limb removal", "_right": "joint attention"}
 
 
-@st.fragment
-def board() -> None:
-    """The leader-board that ships, or a sentence that says how to make one."""
-    st.subheader("Which methods find what decides?", anchor=False)
+def read_board() -> Board | None:
+    """The leader-board that ships, if one does."""
     try:
         found = Board.read(ASSETS / "leader_board.json")
     except ValueError as error:
         st.error(str(error))
-        return
-    if found is None or not found.rows:
-        st.info("No leader-board is bundled. `python -m xai gym-bench` scores every method on clips of known cause.")
+        return None
+    return found if found is not None and found.rows else None
+
+
+@st.fragment
+def board(found: Board | None) -> None:
+    """The leader-board, or a sentence that says how to make one."""
+    st.subheader("Which methods find what decides?", anchor=False)
+    if found is None:
+        st.caption(
+            "On gym clips it is known which joints, frames and pixels decide, so methods can be scored against that. "
+            "No scores are bundled; this writes some:"
+        )
+        st.code(
+            "python -m xai gym-bench --checkpoint assets/checkpoints/gym-cross.safetensors --out out/bench\n"
+            "cp out/bench/leader_board.json assets/",
+            language=None,
+        )
         return
     measures, kinds = found.options("measure", tuple(MEASURES)), found.options("kind", ("all",))
     measures = [measure for measure in measures if measure in MEASURES]
@@ -76,8 +89,18 @@ def side_by_side(network: Recognizer, clip: Clip) -> None:
 
 
 def page() -> None:
+    found = read_board()
+    if found is None:  # first what there is
+        two_methods()
+        board(None)
+    else:
+        board(found)
+        two_methods()
+
+
+def two_methods() -> None:
+    """Which clip and network, and the two methods."""
     library = open_library()
-    board()
     st.subheader("Two methods on one clip", anchor=False)
     left, right = st.columns([2, 1], vertical_alignment="bottom")
     with left:

@@ -15,7 +15,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from functools import cache
 from typing import Any
-from urllib.parse import urlencode
 
 import streamlit as st
 
@@ -62,13 +61,6 @@ def _component() -> Any:
     return st.components.v2.component("kinescope_player", html=markup(), css=style(), js=js)
 
 
-def _to_trust(payload: Mapping[str, Any], here: bool) -> str:
-    """Explore, asking how far this evidence can be believed. `here`: the address knows clip and checkpoint already."""
-    shown = st.query_params.to_dict() if here else {"clip": payload["name"], "checkpoint": payload["model"]["name"]}
-    method = {"method": "joint attention"} if payload["joints"] else {}
-    return "./?" + urlencode({**shown, "ask": "true", **method})
-
-
 def player(
     payloads: Sequence[Mapping[str, Any]] | Mapping[str, Any],
     key: str,
@@ -76,12 +68,14 @@ def player(
     place: Place | None = None,
     large: bool = False,
     looks: bool = True,
+    trust: Sequence[Mapping[str, str]] = (),
 ) -> None:
     """Show one payload, or up to three of the same clip as lanes.
 
     With a `place` (a step of a lesson) the player opens there, goes where the next one says, and leaves the address
     alone; without one, the address says where it opens. `large` is for a room that looks at it from afar. Without
-    `looks`, what single tokens read is left out until a later run sends it: it is most of the bytes.
+    `looks`, what single tokens read is left out until a later run sends it: it is most of the bytes. `trust` says of
+    each payload how far it can be believed, and where a click on that leads (`xai.dashboard.believed.badges`).
     """
     shown = [payloads] if isinstance(payloads, Mapping) else list(payloads)
     if not 1 <= len(shown) <= 3:
@@ -93,6 +87,6 @@ def player(
         "view": asdict(place) if place else None,
         "linked": place is None,
         "large": large,
-        "trust": [_to_trust(payload, here=place is None and len(shown) == 1) for payload in shown],
+        "trust": [dict(each) for each in trust],
     }
     _component()(key=key, data=data)

@@ -101,7 +101,7 @@ export class Player {
     if (asked !== this.asked) this.go(view ?? (linked ? this.fromLink() : {}));
     Object.assign(this, { shown, asked, linked });
     this.parts.copy.hidden = !linked;
-    for (const { parts, reading } of this.lanes) if (trust) parts.trust.href = trust[this.readings.indexOf(reading)];
+    for (const { parts, reading } of this.lanes) Object.assign(parts.trust, trust?.[this.readings.indexOf(reading)]);
     this.repaint();
   }
   build(readings) {

@@ -1,0 +1,101 @@
+"""How far what the player shows can be believed: in a few words beside its sentence, with the curves under it.
+
+What ships was measured by `python -m xai bundle --trust`; everything else is measured here when somebody asks for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
+
+import streamlit as st
+
+from xai.dashboard.choose import ClipChoice, open_checkpoint
+from xai.dashboard.jobs import Progress, shared_jobs
+from xai.dashboard.library import shipped_trust
+from xai.dashboard.methods_panel import Ask, followed, trust_key
+from xai.dashboard.trust_badge import measure_button, show_behind, show_verdict
+from xai.figures.player import main_method
+
+if TYPE_CHECKING:
+    from xai.trust import TrustReport
+
+ANCHOR = "trust"
+AGAINST = ("No better", "Survives", "Unstable", "Incomplete")
+"""How a sentence of `TrustReport` begins that speaks against a map."""
+Payload = Mapping[str, Any]
+
+
+def shown_as(payload: Payload) -> Ask:
+    """The question that the pictures of the player answer."""
+    return Ask(*main_method(payload))  # type: ignore[arg-type]
+
+
+def known(payload: Payload, fingerprint: str) -> Mapping[str, Any] | None:
+    """`TrustReport.to_dict` of what the player shows: measured on this server, or shipped."""
+    checkpoint = payload["model"]["checkpoint"]
+    standing = shared_jobs().standing(trust_key(shown_as(payload), checkpoint, fingerprint))
+    if standing is not None and standing.state == "done":
+        report: TrustReport = standing.result
+        return report.to_dict()
+    return shipped_trust(checkpoint, fingerprint)
+
+
+def in_short(found: Mapping[str, Any]) -> str:
+    """The verdict, with what speaks against the map if anything does."""
+    sentences = found["sentences"]
+    telling = next((each for each in sentences if each.startswith(AGAINST)), sentences[0])
+    return f"Trust: {found['level']}. {telling}"
+
+
+def badges(payloads: Sequence[Payload], clip: ClipChoice, *, on_page: bool = False) -> list[dict[str, str]]:
+    """What the players say of their trust, and where a click on it leads: down this page, or to Explore.
+
+    A file that only this visit holds is not there when Explore is loaded, so then there is nowhere to lead to.
+    """
+    said = []
+    for payload in payloads:
+        found = known(payload, clip.open().fingerprint)
+        badge = {} if found is None else {"textContent": in_short(found)}
+        if on_page:
+            badge["href"] = f"#{ANCHOR}"
+        elif not (clip.upload or clip.own):
+            here = {"clip": clip.bundled.name} if clip.bundled else st.query_params.to_dict()
+            query = urlencode({**here, "checkpoint": payload["model"]["name"]})
+            badge |= {"href": f"./?{query}#{ANCHOR}", "target": "_blank"}
+        said.append(badge)
+    return said
+
+
+def believed(payload: Payload, clip: ClipChoice, checkpoint: Any) -> None:
+    """The verdict on what the player shows, or the button that measures it."""
+    st.subheader("Can these pictures be believed?", anchor=ANCHOR)
+    ask, fingerprint = shown_as(payload), clip.open().fingerprint
+    with st.container(border=True):
+        found = known(payload, fingerprint)
+        st.caption(
+            f"Measured for {ask.method}, mean of blocks and heads: does removing what it calls strong change the "
+            "answer more than removing anything else, does it depend on the network, does it hold still?"
+        )
+        if found is not None:
+            show_verdict(found)
+            show_behind(found, "player")
+        else:
+            _measure(ask, payload["model"]["checkpoint"], fingerprint, clip, checkpoint)
+
+
+def _measure(ask: Ask, digest: str, fingerprint: str, clip: ClipChoice, checkpoint: Any) -> None:
+    kind, pressed = measure_button(ask, digest, "player")
+    opened = (open_checkpoint(checkpoint), clip.open()) if pressed else None
+
+    def work(progress: Progress) -> TrustReport:
+        from xai.methods import explain
+        from xai.trust import trust
+
+        assert opened is not None  # followed() starts nothing unless the button was pressed
+        explanation = explain(*opened, ask.method, on=ask.on)
+        return trust(*opened, explanation, progress=progress)
+
+    if followed(trust_key(ask, digest, fingerprint), work, "trust player", pressed, kind=kind) is not None:
+        st.rerun()
