@@ -86,7 +86,7 @@ def sanity(question: Question, explanation: Explanation, make: Make, progress: P
 
     def again(recognizer: Recognizer) -> float:
         asked = Question.ask(
-            recognizer, question.clip, question.target, question.against, seed=question.seed, progress=_within(progress)
+            recognizer, question.clip, question.target, question.against, seed=question.seed, progress=within(progress)
         )
         return similarity(explanation.values, make(asked).values)
 
@@ -97,7 +97,7 @@ def sanity(question: Question, explanation: Explanation, make: Make, progress: P
     order = [i for i in np.argsort(-question.prediction.logits) if i != question.target]
     if not order:
         return Sanity(head, whole, None, "")
-    other = replace(question, target=int(order[0]), against=None, progress=_within(progress))
+    other = replace(question, target=int(order[0]), against=None, progress=within(progress))
     contrast = similarity(explanation.values, make(other).values)
     progress(3, 3)
     return Sanity(head, whole, contrast, question.labels[int(order[0])])
@@ -111,7 +111,7 @@ def stability(question: Question, explanation: Explanation, make: Make, progress
     def again(changed: Clip, index: np.ndarray) -> float:
         seen = replace(view, frame_index=index)
         prediction = question.recognizer(changed, seen)
-        asked = replace(question, clip=changed, view=seen, prediction=prediction, progress=_within(progress))
+        asked = replace(question, clip=changed, view=seen, prediction=prediction, progress=within(progress))
         return similarity(explanation.values, make(asked).values)
 
     noise = rng.normal(0, PIXEL_NOISE, clip.frames.shape)
@@ -128,7 +128,7 @@ def stability(question: Question, explanation: Explanation, make: Make, progress
     return Stability(pixels, joints, shift)
 
 
-def _within(progress: Progress) -> Progress:
+def within(progress: Progress) -> Progress:
     """Lets a long map be cancelled without moving the bar backwards: what it reports is not the whole."""
 
     def tick(done: int, total: int) -> None:

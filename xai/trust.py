@@ -25,7 +25,7 @@ from xai.faithfulness import Faithfulness, faithfulness
 from xai.known_cause import Score, score
 from xai.methods import answer, methods
 from xai.question import Progress, Question, silent
-from xai.sanity import Make, Sanity, Stability, sanity, stability
+from xai.sanity import Make, Sanity, Stability, sanity, stability, within
 
 PARTS = ("faithfulness", "sanity", "stability")
 CHANCE = 0.026
@@ -36,6 +36,9 @@ SAME_CLASS = 0.95
 """A map depends on the class if its rank correlation with that of another class is below this."""
 STABLE = 0.7
 """A map is stable if every small change leaves a rank correlation of at least this."""
+DRAFT_STEPS = 8
+"""Sanity and stability compare maps of a path of at most so many steps with each other: they make the map seven times,
+and the rank of its parts settles long before its sum does."""
 INCOMPLETE = 0.05
 """A map is complete if its sum misses the difference of scores by at most this part of it."""
 
@@ -53,6 +56,8 @@ class TrustReport:
     """Against the known cause or the person mask, each beside its base rate."""
     base_rates: tuple[BaseRate, ...] = ()
     """The same measures of maps that never asked the network: person mask, motion energy, centre, no offsets."""
+    draft_steps: int | None = None
+    """Steps of the maps that sanity and stability compared, where the map itself has more."""
     people: tuple[Score, ...] = ()
     """How much of a pixel map lies on the people, where a mask says who is there, beside how much of the view they are.
     """
@@ -154,6 +159,8 @@ class TrustReport:
                 found[name] = asdict(part)
         if self.completeness is not None:
             found["completeness"] = list(self.completeness)
+        if self.draft_steps is not None:
+            found["draft_steps"] = self.draft_steps
         for name in ("causes", "base_rates", "people"):
             found[name] = [asdict(each) for each in getattr(self, name)]
         found["thresholds"] = {
@@ -193,7 +200,10 @@ def trust(
         raise ValueError(f"There is no measure {unknown[0]!r}; there are {', '.join(PARTS)}.")
     about = explanation.made_by.parameters
     question = Question.ask(recognizer, clip, about.get("target"), about.get("against"), seed=seed)
-    make = make or remade(explanation)
+    steps = about.get("steps")
+    draft = DRAFT_STEPS if make is None and isinstance(steps, int) and steps > DRAFT_STEPS else None
+    make = make or remade(explanation, **({} if draft is None else {"steps": draft}))
+    compared: Explanation | None = None
     measured: dict[str, Any] = {}
     for number, part in enumerate(parts):
 
@@ -206,12 +216,14 @@ def trust(
             measured[part] = faithfulness(replace(question, progress=report), explanation, orders=orders)
         elif make is not None:
             run = sanity if part == "sanity" else stability
-            measured[part] = run(question, explanation, make, report)
+            compared = compared or (explanation if draft is None else make(replace(question, progress=within(report))))
+            measured[part] = run(question, compared, make, report)
     complete = explanation.companions.get("completeness")
     seen = question.seen
     known = seen.cause is not None or seen.person_mask is not None
     return TrustReport(
         **measured,
+        draft_steps=draft if compared is not None else None,
         completeness=None if complete is None else (float(complete[0]), float(complete[1])),
         causes=tuple(score(explanation, seen)) if known else (),
         base_rates=base_rates(question, explanation) if known else (),
@@ -219,13 +231,15 @@ def trust(
     )
 
 
-def remade(explanation: Explanation) -> Make | None:
-    """How to make this map again for another question; None when no method of ours made it."""
+def remade(explanation: Explanation, **other: Any) -> Make | None:
+    """How to make this map again for another question, with `other` options where given; None when no method of ours
+    made it."""
     about = explanation.made_by
     method = next((each for each in methods() if each.name == about.method), None)
     if method is None:
         return None
     options = {name: about.parameters[name] for name in method.options if name in about.parameters}
+    options |= {name: value for name, value in other.items() if name in method.options}
     on = about.parameters.get("on", method.on[0])
     return lambda question: answer(question, about.method, on=on, **options)
 

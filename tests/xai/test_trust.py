@@ -194,6 +194,17 @@ def test_made_again_with_the_same_options() -> None:
     assert make(question).made_by == first.made_by
 
 
+def test_long_paths_are_compared_by_their_drafts() -> None:
+    question = ask()
+    first = answer(question, "integrated gradients", on="joints", steps=16)
+    report = trust(question.recognizer, question.clip, first, parts=("sanity", "stability"))
+    draft = answer(question, "integrated gradients", on="joints", steps=8)
+    own = trust(question.recognizer, question.clip, draft, parts=("sanity", "stability"))
+    assert (report.draft_steps, own.draft_steps) == (8, None)
+    assert (report.sanity, report.stability) == (own.sanity, own.stability)
+    assert report.to_dict()["draft_steps"] == 8
+
+
 def test_randomising_leaves_the_network_alone() -> None:
     recognizer = random_recognizer()
     before = {name: value.clone() for name, value in recognizer.network.state_dict().items()}
