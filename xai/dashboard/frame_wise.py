@@ -27,7 +27,8 @@ _STYLE = """<style>
 .variants img { width: 100%; max-width: 330px; display: block; }
 </style>"""
 _LOOK = f"""<style>
-path, rect {{ fill: none; stroke: {GREY}; }} text {{ fill: {GREY}; font: 11px sans-serif; }}
+path, rect {{ fill: none; stroke: {GREY}; }} text {{ fill: #5f5f5f; font: 11px sans-serif; }}
+@media (prefers-color-scheme: dark) {{ text {{ fill: #b5b5b5; }} }}
 .mixed {{ stroke: {ACCENT}; stroke-width: 2; }} .some {{ stroke-dasharray: 5 3; }}
 </style>"""
 
