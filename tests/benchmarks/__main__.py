@@ -12,6 +12,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -123,8 +124,10 @@ def scaling() -> None:
         # All in turn in one process: what other programs change from minute to minute would bend the curves.
         with torch.inference_mode():
             seconds = in_turn({json.dumps(key): block(**asked[key]) for key in asked}, 15)
+        fastest = {key: min(seconds[json.dumps(key)]) for key in asked}
         costs = {
-            key: Cost(min(seconds[json.dumps(key)]), measure("block", runs=1, **asked[key]).megabytes) for key in asked
+            key: replace(measure("block", runs=1, **asked[key]), seconds=fastest[key], processor=fastest[key])
+            for key in asked
         }
         show(title, [
             (f"{mode}, {'attention alone' if bare else 'whole block'}, {value} {axis}", cost)
