@@ -351,3 +351,13 @@ def test_who_has_no_video_tries_a_drawn_clip() -> None:
     assert not app.exception, app.exception
     assert any("wave left hand" in each.value for each in app.markdown)
     assert [each.label for each in app.button if each.label == "Another video"]
+
+
+def test_errors_are_said_under_the_name_of_the_file_and_others_pass_as_they_are() -> None:
+    from xai.dashboard.live import Upload
+
+    upload = Upload("dance.mp4", b"")
+    with pytest.raises(ClipError, match=r"^dance\.mp4 is broken\.$"), upload.named():
+        raise ClipError("upload.mp4 is broken.")
+    with pytest.raises(UnicodeDecodeError), upload.named():
+        b"\xff".decode("utf-8")

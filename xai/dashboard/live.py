@@ -22,6 +22,7 @@ from model import CheckpointError, checkpoint_hash, read_card
 from training.clip import Clip
 from training.clip_file import read_clip
 from training.datasets.jhmdb import Jhmdb
+from training.errors import ClipError
 from training.recognizer import Recognizer
 from xai.dashboard.changed import ByName, Changed, change, changed_payload
 from xai.dashboard.choose import bundled_clip, jhmdb_folder
@@ -154,7 +155,7 @@ class Upload:
         """What is wrong with the file is said under the name by which its owner knows it."""
         try:
             yield
-        except ValueError as error:
+        except (ClipError, CheckpointError) as error:  # others cannot be made of a sentence
             ours = f"upload{Path(self.name).suffix.lower()}"
             raise type(error)(str(error).replace(ours, self.name[:80])) from error
 
