@@ -16,6 +16,8 @@ StrideMode = Literal["stride", "full", "off"]
 TemporalMode = Literal["stride", "full", "off", "tokenshift", "msca"]
 Pairing = Literal["cyclic", "self", "slide", "both"]
 OffsetMode = Literal["volume", "cells", "tokens"]
+TRAIL = 5
+"""Moments of the trail of a joint in one frame: two before it, the frame itself, two after it."""
 
 
 @dataclass(frozen=True)
@@ -98,6 +100,10 @@ class ModelConfig(Settings):
     pose_distances: bool = False
     """With `pose_geometry`: also how far each joint is from every other of its person, as in DD-Net."""
 
+    pose_trail: bool = False
+    """With `pose_geometry`: also where each joint goes between the frames that are read. Joints are then given as
+    [B, T, M, J, TRAIL, 2], so that what is faster than T frames a clip is not lost; pixels are read as before."""
+
     # Tokens that talk across modalities (Table 5)
     token_mode: TokenMode = "cross"
 
@@ -142,6 +148,8 @@ class ModelConfig(Settings):
             raise ValueError(f"size is {self.size}; it must be a multiple of 8, the stride of F_b.")
         if self.pose_distances and not self.pose_geometry:
             raise ValueError("pose_distances adds to what pose_geometry says; it needs pose_geometry.")
+        if self.pose_trail and not self.pose_geometry:
+            raise ValueError("pose_trail adds to what pose_geometry says; it needs pose_geometry.")
         if self.offset_time_range is not None and not 0 <= self.offset_time_range <= 64:
             raise ValueError(f"offset_time_range is {self.offset_time_range}; it must lie between 0 and 64.")
         for name in ("joint", "temporal"):

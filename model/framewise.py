@@ -129,6 +129,16 @@ class FrameWise(nn.Module):
                 nn.init.zeros_(module.bias)
 
     @property
+    def reads_trail(self) -> bool:
+        """Joints are not read at all."""
+        return False
+
+    @property
+    def joint_places(self) -> tuple[int, ...]:
+        """What is given of one joint in one frame."""
+        return (2,)
+
+    @property
     def slots(self) -> tuple[str, ...]:
         """What the head pools in every frame."""
         return ("cls",)

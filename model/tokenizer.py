@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
-from model.config import ModelConfig
+from model.config import TRAIL, ModelConfig
 
 
 def resize_time(embedding: Tensor, frames: int) -> Tensor:
@@ -51,12 +51,16 @@ def joint_features(features_a: Tensor, joints: Tensor, score: Tensor, sigma: flo
 
 
 def joint_geometry(joints: Tensor, score: Tensor, distances: bool = False) -> Tensor:
-    """Where each joint is and how it moves: [B, T, M, J, 2] pixels -> [B, T, M, J, 5], or 5 + J with `distances`.
+    """Where each joint is and how it moves: [B, T, M, J, 2] pixels -> [B, T, M, J, 5], or 5 + J with `distances`, and
+    2 TRAIL more for joints with their trail, [B, T, M, J, TRAIL, 2].
 
     Place relative to the person's centre over the clip, divided by the person's size; velocity in the same unit per
     frame (central differences); score. One centre and one size a clip, so that walking across the frame stays visible.
-    Then the distance to every joint of the same person, in the same unit, 0 where either is not seen.
+    Then the distance to every joint of the same person, in the same unit, 0 where either is not seen. Then the steps
+    along the trail, the first one from the end of the frame before.
     """
+    trail = joints if joints.ndim == 6 else None
+    joints = joints if trail is None else at_frame(trail)
     seen = (score > 0).to(joints.dtype)[..., None]
     count = seen.sum((1, 3), keepdim=True).clamp_min(1)
     centre = (joints * seen).sum((1, 3), keepdim=True) / count
@@ -73,7 +77,19 @@ def joint_geometry(joints: Tensor, score: Tensor, distances: bool = False) -> Te
     if distances:
         apart = (place[..., :, None, :] - place[..., None, :, :]).square().sum(-1).add(1e-6).sqrt()
         found.append(apart * seen * seen.transpose(-1, -2))
+    if trail is not None:
+        trail = trail / scale[..., None]
+        steps = torch.zeros_like(trail)
+        steps[..., 1:, :] = (trail[..., 1:, :] - trail[..., :-1, :]) * seen[..., None]
+        if trail.shape[1] > 1:
+            steps[:, 1:, ..., 0, :] = (trail[:, 1:, ..., 0, :] - trail[:, :-1, ..., -1, :]) * both
+        found.append(steps.flatten(-2) * 2 * TRAIL)
     return torch.cat(found, dim=-1)
+
+
+def at_frame(joints: Tensor) -> Tensor:
+    """[..., TRAIL, 2] -> [..., 2]: where the joints are in the frame itself."""
+    return joints[..., TRAIL // 2, :]
 
 
 class Tokenizer(nn.Module):
@@ -90,7 +106,7 @@ class Tokenizer(nn.Module):
         self.pose_norm = nn.LayerNorm(d)
         self.joint_embedding = nn.Parameter(torch.zeros(config.joints, d))
         self.person_embedding = nn.Parameter(torch.zeros(config.people, d))
-        known = 5 + config.joints * config.pose_distances
+        known = 5 + config.joints * config.pose_distances + 2 * TRAIL * config.pose_trail
         self.geometry = nn.Sequential(nn.Linear(known, d), nn.GELU(), nn.Linear(d, d)) if config.pose_geometry else None
         for embedding in (self.spatial_embedding, self.time_embedding, self.joint_embedding, self.person_embedding):
             nn.init.trunc_normal_(embedding, std=0.02)
@@ -106,13 +122,15 @@ class Tokenizer(nn.Module):
         return z + resize_time(self.time_embedding, frames)[:, None]
 
     def pose(self, features_a: Tensor, joints: Tensor, score: Tensor) -> Tensor:
-        """F_a and joints [B, T, M, J, 2] (image pixels) -> P [B, T, M * J, d], person by person."""
+        """F_a and joints [B, T, M, J, 2] or [B, T, M, J, TRAIL, 2] (image pixels) -> P [B, T, M * J, d], person by
+        person."""
         batch, frames, people, count = score.shape
+        places = at_frame(joints) if self.config.pose_trail else joints
         sigma = self.config.sigma * 2 * features_a.shape[-2] / 224
         with torch.autocast(features_a.device.type, enabled=False):
             read = joint_features(
                 features_a.float(),
-                joints.reshape(batch, frames, people * count, 2),
+                places.reshape(batch, frames, people * count, 2),
                 score.reshape(batch, frames, people * count),
                 sigma,
                 self.config.normalise_heatmap,

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from model.attention import AttentionBlock
 from model.backbone import Backbone
-from model.config import ModelConfig
+from model.config import TRAIL, ModelConfig
 from model.cross_modal import CrossProjection, ModalTokens
 from model.stride import JointStrideAttention, TemporalStrideAttention
 from model.tap import (
@@ -133,12 +133,23 @@ class DeformableTransformer(nn.Module):
         """What the head pools in every frame: the modal tokens, or the mean patch and mean pose token without them."""
         return self.config.roles or ("patches", "joints")
 
+    @property
+    def reads_trail(self) -> bool:
+        """Joints are given with their trail, [B, T, M, J, TRAIL, 2], and not by their places alone."""
+        return self.config.pose_trail
+
+    @property
+    def joint_places(self) -> tuple[int, ...]:
+        """What is given of one joint in one frame."""
+        return (TRAIL, 2) if self.reads_trail else (2,)
+
     def forward(self, frames: Tensor, joints: Tensor, score: Tensor) -> Tensor:
         """Logits [B, classes].
 
         Args:
             frames: [B, 3, T, H, W] floating point, normalised; T >= 1, H and W multiples of 8 from 32 up.
-            joints: [B, T, M, J, 2] pixels (x, y) of the frames, any M, joints in the layout's window order.
+            joints: [B, T, M, J, 2] pixels (x, y) of the frames, any M, joints in the layout's window order;
+                [B, T, M, J, TRAIL, 2] with `pose_trail`, the place in the frame itself in the middle.
             score: [B, T, M, J] in [0, 1]; 0 means not there.
 
         Raises: ValueError in one sentence for shapes, dtypes, devices or values it cannot use.
@@ -235,17 +246,19 @@ def _check(config: ModelConfig, frames: Tensor, joints: Tensor, score: Tensor, w
         raise ValueError(f"At least one clip of one frame is needed; these frames are {list(frames.shape)}.")
     if height % 8 or width % 8 or min(height, width) < 32:
         raise ValueError(f"Frame sides must be multiples of 8 from 32 up; these are {height} x {width}.")
-    if joints.ndim != 5 or joints.shape[:2] != (batch, length) or joints.shape[-1] != 2:
+    places = (TRAIL, 2) if config.pose_trail else (2,)
+    if joints.ndim != 4 + len(places) or joints.shape[:2] != (batch, length) or joints.shape[4:] != places:
+        wanted = ", ".join(map(str, places))
         raise ValueError(
-            f"Joints must be [{batch}, {length}, M, J, 2] like the frames; these are {list(joints.shape)}."
+            f"Joints must be [{batch}, {length}, M, J, {wanted}] like the frames; these are {list(joints.shape)}."
         )
     if joints.shape[3] != config.joints or joints.shape[2] < 1:
         raise ValueError(
             f"This network was built for {config.joints} joints and at least one person (score 0 if absent); "
             f"these are {joints.shape[3]} joints of {joints.shape[2]} people."
         )
-    if score.shape != joints.shape[:-1]:
-        raise ValueError(f"Scores must be {list(joints.shape[:-1])} like the joints; these are {list(score.shape)}.")
+    if score.shape != joints.shape[:4]:
+        raise ValueError(f"Scores must be {list(joints.shape[:4])} like the joints; these are {list(score.shape)}.")
     if not joints.is_floating_point() or not score.is_floating_point():
         raise ValueError(f"Joints and scores must be floating point; these are {joints.dtype} and {score.dtype}.")
     devices = {frames.device, joints.device, score.device}

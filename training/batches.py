@@ -36,16 +36,24 @@ class Batch(NamedTuple):
 class TrainingViews(Dataset):
     """Clip `index` as epoch `epoch` shows it: one random view, the same wherever and whenever it is made."""
 
-    def __init__(self, data: ClipSet, epoch: Epoch, augmentation: Augmentation, seed: int, together: int = 1) -> None:
+    def __init__(
+        self,
+        data: ClipSet,
+        epoch: Epoch,
+        augmentation: Augmentation,
+        seed: int,
+        together: int = 1,
+        trail: bool = False,
+    ) -> None:
         self.data, self.epoch, self.augmentation, self.seed = data, epoch, augmentation, seed
-        self.together = together
+        self.together, self.trail = together, trail
 
     def view(self, index: int) -> tuple[Any, int]:
         """The sample and its target. Raises ClipError or OSError if the clip is damaged."""
         generator = np.random.default_rng(derived_seed(self.seed, self.epoch.index, index // self.together))
         clip, stage = self.data.clips[index], self.epoch.stage
         view = random_view(clip, stage.frames, stage.size, self.augmentation, generator)
-        sample = vary(view.apply(clip), self.augmentation, generator)
+        sample = vary(view.apply(clip, self.trail), self.augmentation, generator)
         target = self.data.targets[index]
         if view.mirrored:
             assert self.data.mirrored is not None

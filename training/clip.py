@@ -15,6 +15,7 @@ import numpy as np
 
 from training.errors import ClipError
 from training.skeleton import SkeletonLayout
+from training.trail import PLACES
 
 CauseKind = Literal["pose", "appearance", "time", "pose+appearance", "time+people"]
 
@@ -57,6 +58,9 @@ class Clip:
     cause: Cause | None = field(default=None, repr=False)
     amodal: bool = False
     """Joints outside the picture count too: annotators placed the whole body, also where it is cut off."""
+    trail: np.ndarray | None = field(default=None, repr=False)
+    """[T, M, J, PLACES, 2] float32 of a clip that was cut down to the frames that a network reads: where its joints
+    went between them, in pixels from their places (training/trail.py). None for a clip that has all its frames."""
 
     def __post_init__(self) -> None:
         if self.frames.ndim != 4 or self.frames.shape[-1] != 3 or self.frames.dtype != np.uint8:
@@ -83,6 +87,8 @@ class Clip:
             raise ClipError(
                 f"The person mask {list(self.person_mask.shape)} does not match {length} frames of {width}x{height}."
             )
+        if self.trail is not None and self.trail.shape != (*self.score.shape, PLACES, 2):
+            raise ClipError(f"A trail [T, M, J, {PLACES}, 2] is needed, not {list(self.trail.shape)}.")
 
     def __len__(self) -> int:
         return len(self.frames)
@@ -105,11 +111,19 @@ class Clip:
             digest.update(np.ascontiguousarray(array).tobytes())
         if self.amodal:
             digest.update(b"amodal")
+        if self.trail is not None:
+            digest.update(np.ascontiguousarray(self.trail, "<f4").tobytes())
         return digest.hexdigest()[:16]
 
     def take(self, indices: np.ndarray) -> Clip:
-        """The clip that shows only frames `indices` ([N] int, any order, repeats allowed), everything in step."""
+        """The clip that shows only frames `indices` ([N] int, any order, repeats allowed), everything in step.
+
+        A trail comes along, backwards where the frames do. `View.shown` makes one from frames that are left out.
+        """
         indices = np.asarray(indices)
+        trail = None if self.trail is None else self.trail[indices]
+        if trail is not None and len(indices) > 1 and (np.diff(indices) < 0).all():
+            trail = trail[:, :, :, ::-1]
         cause = self.cause and Cause(
             self.cause.kind, self.cause.frames[indices], self.cause.joints[indices], self.cause.pixels[indices]
         )
@@ -121,4 +135,5 @@ class Clip:
             time=self.time[indices],
             person_mask=None if self.person_mask is None else self.person_mask[indices],
             cause=cause,
+            trail=trail,
         )

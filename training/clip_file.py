@@ -73,6 +73,8 @@ def save_clip(path: str | Path, clip: Clip) -> None:
     }
     if clip.person_mask is not None:
         arrays["person_mask"] = clip.person_mask
+    if clip.trail is not None:
+        arrays["trail"] = clip.trail
     if clip.cause is not None:
         arrays |= {f"cause_{name}": getattr(clip.cause, name) for name in ("frames", "joints", "pixels")}
     write_npz(path, arrays)
@@ -97,6 +99,7 @@ def load_clip(path: str | Path) -> Clip:
             source=header["source"],
             person_mask=arrays.get("person_mask"),
             amodal=header.get("amodal", False) is True,
+            trail=arrays.get("trail"),
         )
         if header["cause"] is None:
             return clip

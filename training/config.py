@@ -44,6 +44,9 @@ class DataConfig:
     """The same for validation."""
     labels: tuple[str, ...] = ()
     """Use only these labels; empty is all."""
+    hold_out: bool = True
+    """False trains on the validation clips too, once all choices are made: nothing is validated then, and the last
+    epoch is the result. Test clips are never among them."""
     pack: bool = True
     """Decode or render once, into `cache`."""
     pack_size: int = 128
@@ -192,18 +195,18 @@ def jhmdb(token_mode: Literal["cross", "single", "none"] = "cross", literal: boo
         name=f"jhmdb-{token_mode}{'-literal' * literal}",
         model=demo(
             classes=21, people=1, token_mode=token_mode, dropout=0.1,
-            pose_geometry=not literal, pose_distances=not literal,
+            pose_geometry=not literal, pose_distances=not literal, pose_trail=not literal,
         ),
-        data=DataConfig(source="jhmdb:data/jhmdb"),
+        data=DataConfig(source="jhmdb:data/jhmdb?amodal=1"),
         augmentation=Augmentation(
-            flip=True, smallest=0.75, outside=0.08, rotation=10, shortest=0.7, joint_noise=0.01, joint_dropout=0.05,
-            mute_frames=0.25, mute_joints=0.05,
+            flip=True, smallest=0.75, aspect=1.3, outside=0.08, rotation=10, shortest=0.7, joint_noise=0.003,
+            joint_shift=0.005, joint_dropout=0.025, joint_gone=0.05, mute_frames=0.25, mute_joints=0.05,
         ),
-        optimiser=OptimiserConfig(lr=7e-4, ema=0.998, weight_decay=0.1),
+        optimiser=OptimiserConfig(lr=1e-3, ema=0.997, weight_decay=0.1),
         schedule=ScheduleConfig(
-            stages=(Stage(epochs=150, size=56, frames=8, batch=8), Stage(epochs=5, size=112, frames=12, batch=8)),
-            warmup_epochs=5,
-            validate_every=5,
+            stages=(Stage(epochs=250, size=32, frames=8, batch=16), Stage(epochs=4, size=112, frames=8, batch=16)),
+            warmup_epochs=10,
+            validate_every=10,
         ),
         limits="Trained on 14 classes of JHMDB: one person, staged or sports clips.",
         licence="CC BY 4.0",

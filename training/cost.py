@@ -23,7 +23,7 @@ def model_cost(config: NetworkConfig, people: int = 1) -> tuple[int, int]:
     network = build(config).eval().requires_grad_(False)
     # two clips: a single one takes a path through oneDNN that the counter does not know
     frames = torch.zeros(2, 3, config.frames, config.size, config.size)
-    joints = torch.zeros(2, config.frames, people, config.joints, 2)
+    joints = torch.zeros(2, config.frames, people, config.joints, *network.joint_places)
     with FlopCounterMode(display=False, custom_mapping=fused) as counter:
-        network(frames, joints, torch.ones(joints.shape[:-1]))
+        network(frames, joints, torch.ones(joints.shape[:4]))
     return sum(p.numel() for p in network.parameters()), counter.get_total_flops() // 2

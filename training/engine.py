@@ -239,7 +239,9 @@ class Run:
         accumulate, seed = self.config.optimiser.accumulate, self.config.run.seed
         together = self.config.data.together
         order = epoch_batches(epoch, len(self.train_data), accumulate, seed, together)
-        views = TrainingViews(self.train_data, epoch, self.config.augmentation, seed, together)
+        views = TrainingViews(
+            self.train_data, epoch, self.config.augmentation, seed, together, self.network.reads_trail
+        )
         left = [list(self.peers.slice(clips)) for clips in order[(self.step - epoch.first) * accumulate :]]
         return load_batches(views, left, self.config.data.workers, self.device)
 

@@ -165,7 +165,7 @@ class Reading:
         network.eval()
         try:
             with tqdm(total=len(mine), desc="evaluate", unit="clip", disable=not progress, leave=False) as bar:
-                for index, samples in self._batches(mine, damaged):
+                for index, samples in self._batches(mine, damaged, network.reads_trail):
                     tensors = batch(samples, self.data.layout, self.normalisation)
                     for found, muted in zip(logits, conditions, strict=True):
                         found[index] = self._forward(network, hide(tensors, muted, index))
@@ -182,7 +182,7 @@ class Reading:
         return [Predictions(found[scored], tuple(scored.tolist()), sentences) for found in logits]
 
     def _batches(
-        self, indices: Sequence[int], damaged: list[tuple[int, str]]
+        self, indices: Sequence[int], damaged: list[tuple[int, str]], trail: bool
     ) -> Iterator[tuple[list[int], list[Sample]]]:
         """Clips that can be read, in batches; the others are added to `damaged`."""
         index: list[int] = []
@@ -194,7 +194,7 @@ class Reading:
                 damaged.append((number, str(error)))
                 continue
             index.append(number)
-            samples.append(centre_view(clip, self.frames, self.size).apply(clip))
+            samples.append(centre_view(clip, self.frames, self.size).apply(clip, trail))
             if len(samples) == self.batch_size:
                 yield index, samples
                 index, samples = [], []

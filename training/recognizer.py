@@ -69,7 +69,8 @@ class Recognizer:
         return centre_view(clip, frames or self.card.frames, self.card.size)
 
     def tensors(self, clip: Clip, view: View) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """frames [1, 3, T, h, w], joints [1, T, M, J, 2] and score [1, T, M, J] as the network wants them."""
+        """frames [1, 3, T, h, w], joints [1, T, M, J, 2] (of a network that reads trails [1, T, M, J, PLACES, 2]) and
+        score [1, T, M, J] as the network wants them."""
         layout = layout_named(self.card.layout)
         if clip.layout.name != layout.name:
             if clip.score.any():
@@ -79,7 +80,7 @@ class Recognizer:
                 )
             empty = np.zeros((len(clip), 0, len(layout)), np.float32)
             clip = Clip(clip.frames, np.zeros((*empty.shape, 2), np.float32), empty, layout, clip.time, name=clip.name)
-        read = batch([view.apply(clip)], layout, Normalisation(self.card.mean, self.card.std))
+        read = batch([view.apply(clip, self.network.reads_trail)], layout, Normalisation(self.card.mean, self.card.std))
         return tuple(tensor.to(self.device) for tensor in read[:3])  # type: ignore[return-value]
 
     @torch.inference_mode()

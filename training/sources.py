@@ -106,7 +106,8 @@ def split_of(dataset: Dataset, split: str) -> ClipSet:
 def training_data(
     config: DataConfig, *, progress: bool = False, say: Callable[[str], None] = tqdm.write
 ) -> tuple[ClipSet, ClipSet]:
-    """The training and validation clips of a configuration; never those of the test split."""
+    """The training and validation clips of a configuration; never those of the test split. No validation clips if none
+    are held out: they are trained on."""
     source = config.source
     if config.pack and not source.startswith("pack:"):
         path = cached_pack(config)
@@ -127,7 +128,19 @@ def training_data(
         source = f"pack:{path}"
     opened = open_source(source)
     train, val = (_chosen(split_of(opened, split), config, split) for split in ("train", "val"))
+    if not config.hold_out:
+        train, val = joined(train, val), choose(val, ())
     return repeated(train, config.repeat), val
+
+
+def joined(first: ClipSet, second: ClipSet) -> ClipSet:
+    """The clips of two splits of one data set."""
+    return replace(
+        first,
+        clips=Chosen(first.clips.dataset, first.clips.indices + second.clips.indices),
+        targets=first.targets + second.targets,
+        kinds=first.kinds + second.kinds,
+    )
 
 
 def validation_positions(config: DataConfig) -> tuple[int, ...]:

@@ -19,7 +19,7 @@ from training.skeleton import SkeletonLayout
 from training.view import View, fit_matrix
 
 Sample = tuple[np.ndarray, np.ndarray, np.ndarray]
-"""frames [T, h, w, 3] uint8, joints [T, M, J, 2], score [T, M, J]."""
+"""frames [T, h, w, 3] uint8, joints [T, M, J, 2] or, with their trail, [T, M, J, PLACES, 2], score [T, M, J]."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,10 @@ class Augmentation:
     """Standard deviation of joint places, as a part of the image side."""
     joint_dropout: float = 0.02
     """Probability that a joint is not seen in a frame."""
+    joint_shift: float = 0.0
+    """Standard deviation of a joint's place over the whole clip, beside the noise of each frame; the same unit."""
+    joint_gone: float = 0.0
+    """Probability that a joint is seen in no frame of a clip."""
     rotation: float = 0.0
     """Largest turn of the image and the joints, in degrees."""
     shortest: float = 1.0
@@ -100,8 +104,14 @@ def vary(sample: Sample, augmentation: Augmentation, generator: np.random.Genera
     matrix = np.concatenate([mix, np.full((3, 1), shift)], axis=1)
     length, height, width = frames.shape[:3]
     coloured = cv2.transform(frames.reshape(length * height, width, 3), matrix).reshape(frames.shape)
-    noise = generator.normal(0, augmentation.joint_noise * width, joints.shape)
+    noise = generator.normal(0, augmentation.joint_noise * width, (*score.shape, 2))
+    if joints.ndim > noise.ndim:
+        noise = noise[..., None, :]  # a joint and its trail move together
     kept = generator.random(score.shape) >= augmentation.joint_dropout
+    if augmentation.joint_shift or augmentation.joint_gone:
+        shift = generator.normal(0, augmentation.joint_shift * width, (*score.shape[1:], 2))
+        noise = noise + (shift if joints.ndim == shift.ndim + 1 else shift[..., None, :])
+        kept &= generator.random(score.shape[1:]) >= augmentation.joint_gone
     if augmentation.mute_frames or augmentation.mute_joints:
         draw = generator.random()
         if draw < augmentation.mute_frames:
@@ -116,14 +126,15 @@ def batch(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """What the network reads.
 
-    Returns: frames [B, 3, T, h, w] float32, normalised; joints [B, T, M, J, 2] float32, pixels of the frames, in the
-    layout's window order; score [B, T, M, J]. M is the largest in the batch and at least 1; the rest has score 0.
+    Returns: frames [B, 3, T, h, w] float32, normalised; joints [B, T, M, J, 2] (with a trail: [B, T, M, J, PLACES, 2])
+    float32, pixels of the frames, in the layout's window order; score [B, T, M, J]. M is the largest in the batch and
+    at least 1; the rest has score 0.
     """
     people = max(1, *(joints.shape[1] for _, joints, _ in samples))
     order = list(layout.window_order)
     length, count = len(samples[0][0]), len(layout)
-    joints = np.zeros((len(samples), length, people, count, 2), np.float32)
-    score = np.zeros(joints.shape[:-1], np.float32)
+    joints = np.zeros((len(samples), length, people, count, *samples[0][1].shape[3:]), np.float32)
+    score = np.zeros(joints.shape[:4], np.float32)
     for slot, (_, places, seen) in enumerate(samples):
         joints[slot, :, : places.shape[1]] = places[:, :, order]
         score[slot, :, : seen.shape[1]] = seen[:, :, order]

@@ -6,7 +6,7 @@ point is drawn where it was read. Pixel centres have integer coordinates: resizi
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
 
@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 
 from training.clip import Clip
+from training.trail import trail_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,9 +48,21 @@ class View:
         corners = np.array([[-0.5, -0.5], [width - 0.5, -0.5], [width - 0.5, height - 0.5], [-0.5, height - 0.5]])
         return self.to_clip(corners)
 
-    def apply(self, clip: Clip) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def trail(self, clip: Clip) -> np.ndarray:
+        """[T, M, J, PLACES, 2]: where the joints go between the frames of the view, in pixels of the clip from their
+        places. A clip that was cut down to the frames that are read brings its trail along."""
+        if clip.trail is not None:
+            return clip.trail[self.frame_index]
+        return trail_of(clip.joints, clip.score, self.frame_index)
+
+    def shown(self, clip: Clip) -> Clip:
+        """The frames of the view, uncropped and unscaled, with the trail between them."""
+        return replace(clip.take(self.frame_index), trail=self.trail(clip))
+
+    def apply(self, clip: Clip, trail: bool = False) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """frames [T, h, w, 3] uint8, joints [T, M, J, 2] and score [T, M, J] as the model reads them.
 
+        With `trail`, joints [T, M, J, PLACES, 2]: their places on the way too, the middle one in the frame itself.
         Joints that left the view get score 0, unless the clip knows where joints are that nobody sees (`amodal`).
         """
         height, width = self.size
@@ -66,6 +79,8 @@ class View:
         score = clip.score[self.frame_index]
         if not clip.amodal:
             score = score * ((x >= -0.5) & (x <= width - 0.5) & (y >= -0.5) & (y <= height - 0.5))
+        if trail:
+            joints = joints[..., None, :] + (self.trail(clip) @ self.matrix[:, :2].T).astype(np.float32)
         if self.mirrored:
             order = list(clip.layout.mirrored)
             joints, score = joints[:, :, order], score[:, :, order]

@@ -123,16 +123,19 @@ class Site:
 
     @property
     def seen(self) -> Tensor:
-        """[1, T, M, J, 1]: 1 for joints that are seen, 0 for others."""
-        return (self.given[2] > 0)[..., None].to(self.given[1].dtype)
+        """[1, T, M, J, 1] (with a trail [1, T, M, J, 1, 1]): 1 for joints that are seen, 0 for others."""
+        joints, score = self.given[1:]
+        return (score > 0).reshape(*score.shape, *(1,) * (joints.ndim - score.ndim)).to(joints.dtype)
 
     @property
     def spread(self) -> float:
         """Standard deviation of what stands here; of joints, around the mean place of each person."""
         if self.on != "joints":
             return float(self.value.std(correction=0))
-        centre = (self.value * self.seen).sum((1, 3), keepdim=True) / self.seen.sum((1, 3), keepdim=True).clamp_min(1)
-        return float((((self.value - centre) * self.seen).square().sum() / (2 * self.seen.sum()).clamp_min(1)).sqrt())
+        seen = self.seen.expand_as(self.value[..., :1])
+        over = (1, 3, *self._on_the_way)
+        centre = (self.value * seen).sum(over, keepdim=True) / seen.sum(over, keepdim=True).clamp_min(1)
+        return float((((self.value - centre) * seen).square().sum() / (2 * seen.sum()).clamp_min(1)).sqrt())
 
     def baseline(self, name: str | None) -> tuple[str, Tensor]:
         """The baseline called `name`, or the default one: its name and a tensor like `value`."""
@@ -142,8 +145,9 @@ class Site:
         if name == "blur":
             return name, _blurred(self.value)
         if name == "still":
-            still = (self.value * self.seen).sum(1, keepdim=True) / self.seen.sum(1, keepdim=True).clamp_min(1)
-            return name, torch.where(self.seen > 0, still, self.value)
+            seen, over = self.seen.expand_as(self.value[..., :1]), (1, *self._on_the_way)
+            still = (self.value * seen).sum(over, keepdim=True) / seen.sum(over, keepdim=True).clamp_min(1)
+            return name, torch.where(seen > 0, still, self.value)
         if name == "mean":
             everywhere = {"patches": (1, 2), "pose": (1, 2), "modal": (2,)}.get(self.on, (2, 3, 4))
             return name, self.value.mean(everywhere, keepdim=True).expand_as(self.value).clone()
@@ -169,9 +173,14 @@ class Site:
         return question.pixel_map(found, made_by, unit, stride=stride, **about)
 
     @property
-    def channels(self) -> int:
-        """The dimension of `value` that a map sums over: colours, (x, y) or channels."""
-        return 1 if self.on in ("frames", "features_a", "features_b") else -1
+    def _on_the_way(self) -> tuple[int, ...]:
+        """The dimension of joints along their trail, if they come with one."""
+        return tuple(range(4, self.value.ndim - 1)) if self.on == "joints" else ()
+
+    @property
+    def channels(self) -> tuple[int, ...]:
+        """The dimensions of `value` that a map sums over: colours, (x, y) and the trail of a joint, or channels."""
+        return (1,) if self.on in ("frames", "features_a", "features_b") else (*self._on_the_way, self.value.ndim - 1)
 
     @property
     def step(self) -> str:

@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 
 from training.clip import Clip
+from training.trail import PARTS
 
 JointHow = Literal["unseen", "first", "mean"]
 """As if not detected (score 0); held at the place where it is first seen; held at its mean place."""
@@ -32,12 +33,13 @@ def take_joints(clip: Clip, gone: np.ndarray, how: JointHow) -> Clip:
     _known(how, JointHow, "Joints are taken away")
     if how == "unseen":
         return replace(clip, score=np.where(gone, np.float32(0), clip.score))
+    still = None if clip.trail is None else np.where(gone[..., None, None], np.float32(0), clip.trail)
     seen = clip.score > 0
     if how == "first":
         rest = np.take_along_axis(clip.joints, seen.argmax(axis=0)[None, ..., None], axis=0)[0]
     else:
         rest = (clip.joints * seen[..., None]).sum(axis=0) / np.maximum(seen.sum(axis=0), 1)[..., None]
-    return replace(clip, joints=np.where(gone[..., None], rest, clip.joints).astype(np.float32))
+    return replace(clip, joints=np.where(gone[..., None], rest, clip.joints).astype(np.float32), trail=still)
 
 
 def take_frames(clip: Clip, gone: np.ndarray, how: FrameHow) -> Clip:
@@ -54,6 +56,8 @@ def take_frames(clip: Clip, gone: np.ndarray, how: FrameHow) -> Clip:
     slots = np.arange(len(clip))
     nearest = kept[np.abs(slots[:, None] - kept).argmin(axis=1)]  # of two equally near ones, the earlier
     held = replace(clip.take(nearest), time=clip.time)
+    if held.trail is not None:  # in a frame that is held nothing moves
+        held = replace(held, trail=np.where(gone[:, None, None, None, None], np.float32(0), held.trail))
     if how == "hold":
         return held
     after = np.minimum(np.searchsorted(kept, slots), len(kept) - 1)
@@ -61,13 +65,17 @@ def take_frames(clip: Clip, gone: np.ndarray, how: FrameHow) -> Clip:
     first, last = kept[before], kept[after]
     part = (slots - first) / np.maximum(last - first, 1)
     frames, joints, score = held.frames.copy(), held.joints.copy(), held.score.copy()
+    trail = None if held.trail is None else held.trail.copy()
     for t in np.flatnonzero(gone & (first < last) & (first < slots) & (slots < last)):
         a, b, w = first[t], last[t], part[t]
         frames[t] = cv2.addWeighted(clip.frames[a], 1 - w, clip.frames[b], w, 0)
         both = (clip.score[a] > 0) & (clip.score[b] > 0)  # where one side does not see it, the nearer frame is held
         joints[t][both] = ((1 - w) * clip.joints[a] + w * clip.joints[b])[both]
         score[t][both] = ((1 - w) * clip.score[a] + w * clip.score[b])[both]
-    return replace(held, frames=frames, joints=joints, score=score)
+        if trail is not None:  # a step of one frame, and its parts
+            step = (clip.joints[b] - clip.joints[a])[both] / (b - a)
+            trail[t][both] = PARTS[:, None] * step[:, None]
+    return replace(held, frames=frames, joints=joints, score=score, trail=trail)
 
 
 def cover(clip: Clip, gone: np.ndarray, how: Cover) -> Clip:

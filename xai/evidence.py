@@ -160,7 +160,7 @@ def gather_evidence(recognizer: Recognizer, clip: Clip, *, looks: bool = False) 
     """
     view = recognizer.view(clip)
     framewise = isinstance(recognizer.network, FrameWise)
-    seen = clip.take(view.frame_index)
+    seen = view.shown(clip)
     made_by = MadeBy(
         checkpoint=recognizer.checkpoint,
         clip=clip.fingerprint,

@@ -70,8 +70,9 @@ class Skeleton:
         """`gone` [T, M, J] or [M, J] bool, in the order of the layout."""
         mask = np.broadcast_to(gone, self.rerun.seen.score.shape)[..., self._order]
         taken = torch.from_numpy(mask.copy()).to(self.untouched.score.device)[None]
+        places = taken.reshape(*taken.shape, *(1,) * (self.untouched.joints.ndim - taken.ndim))
         return Variant(
-            torch.where(taken[..., None], self.emptied.joints, self.untouched.joints),
+            torch.where(places, self.emptied.joints, self.untouched.joints),
             torch.where(taken, self.emptied.score, self.untouched.score),
         )
 

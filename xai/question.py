@@ -89,7 +89,7 @@ class Question:
     @cached_property
     def seen(self) -> Clip:
         """The frames that the network read, uncropped and unscaled."""
-        return self.clip.take(self.view.frame_index)
+        return self.view.shown(self.clip)
 
     @cached_property
     def tensors(self) -> tuple[Tensor, Tensor, Tensor]:

@@ -112,7 +112,7 @@ class Rerun:
     def of(cls, recognizer: Recognizer, clip: Clip, view: View | None = None) -> Rerun:
         view = view or recognizer.view(clip)
         index = np.asarray(view.frame_index)
-        return cls(recognizer, clip.take(index), index, replace(view, frame_index=np.arange(len(index))), clip)
+        return cls(recognizer, view.shown(clip), index, replace(view, frame_index=np.arange(len(index))), clip)
 
     @classmethod
     def of_question(cls, question: Question) -> Rerun:

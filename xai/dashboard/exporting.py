@@ -315,7 +315,7 @@ def animate(
     note = None if network.card.trained_on else f"{network.card.name or 'The network'} {UNTRAINED}"
     if isinstance(options, Map | Trust):
         explanation = sources.measured(options) if isinstance(options, Trust) else sources.explanation(options)
-        seen = clip.take(network.view(clip).frame_index)
+        seen = network.view(clip).shown(clip)
         drawn = map_frames(
             explanation, seen, sources.signed(explanation), name=network.card.name, note=note, look=look, dpi=dpi
         )

@@ -60,7 +60,7 @@ def show_map(pairs: Sequence[tuple[Ask, Explanation]], network: Recognizer, clip
 
     signed = {method.name: method.signed for method in methods()}
     shown = [Map.of(explanation, signed[ask.method]) for ask, explanation in pairs]
-    seen = clip.take(network.view(clip).frame_index)
+    seen = network.view(clip).shown(clip)
     film = Film.of_clip(seen)
     if not network.card.trained_on:
         st.markdown(f":orange[**{UNTRAINED}**]")

@@ -50,7 +50,7 @@ def show_trust(
         found = standing.result.to_dict()
     elif (shipped := shipped_trust(network.checkpoint, clip.fingerprint)) is not None:
         found = shipped if ask == type(ask)(shipped["method"], shipped["on"]) else None
-    causes = score(explanation, clip.take(network.view(clip).frame_index)) if clip.cause is not None else []
+    causes = score(explanation, network.view(clip).shown(clip)) if clip.cause is not None else []
     with st.container(border=True):
         if found is None:
             _measure(key, ask, explanation, network, clip, panel, followed)

@@ -32,7 +32,7 @@ def neighbours_payload(recognizer: Recognizer, clip: Clip, *, budget: int = 2_00
         raise ValueError("This view shows frame-wise networks; the 3D deformable transformer is on the page Explore.")
     view = recognizer.view(clip)
     prediction, taps = listen(recognizer, clip, view)
-    seen, config = clip.take(view.frame_index), network.config
+    seen, config = view.shown(clip), network.config
     heads, count = config.heads, taps[0].key.shape[3]
     every = config.layers * heads * len(seen) * count * count * 4 / 3 <= budget
     queries = torch.arange(count if every else 1)

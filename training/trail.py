@@ -1,0 +1,37 @@
+"""Trail: where the joints go between the frames that a network reads.
+
+Eight frames of a clip of forty leave out most of a swing or a jump, and joints cost nothing to carry where pixels do.
+A trail holds, for every frame that is read, how far each joint is from its place in that frame at five moments: two on
+the way from the frame before, the frame itself, two on the way to the frame after. All of them are a fifth of the way
+apart, also from one frame's trail to the next.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+PLACES = 5
+PARTS = (np.arange(PLACES) - PLACES // 2) / PLACES
+"""Moments of a trail, as parts of the way to the frame before or after."""
+
+
+def trail_of(joints: np.ndarray, score: np.ndarray, index: np.ndarray) -> np.ndarray:
+    """The trail of the frames `index` [T] of a track, linear between its frames.
+
+    Args:
+        joints: [N, M, J, 2], all frames of the source.
+        score: [N, M, J]; a joint that is not seen on the way stands still there.
+
+    Returns: [T, M, J, PLACES, 2] float32, pixels from the joint's place in its frame. Zero if one frame is read.
+    """
+    index = np.asarray(index)
+    step = np.diff(index) if len(index) > 1 else np.zeros(1, int)
+    before, after = np.append(step[0], step)[: len(index)], np.append(step, step[-1])[: len(index)]
+    at = index[:, None] + np.where(PARTS < 0, before[:, None] * PARTS, after[:, None] * PARTS)
+    at = at.clip(0, len(joints) - 1)
+    low = np.floor(at).astype(int)
+    high = np.minimum(low + 1, len(joints) - 1)
+    part = (at - low)[..., None, None, None]
+    away = joints[low] * (1 - part) + joints[high] * part - joints[index][:, None]  # [T, PLACES, M, J, 2]
+    known = (score[low] > 0) & (score[high] > 0) & (score[index] > 0)[:, None]
+    return np.moveaxis(np.where(known[..., None], away, 0), 1, 3).astype(np.float32)
