@@ -81,11 +81,32 @@ def test_distances_by_hand() -> None:
     assert torch.allclose(apart, doubled, atol=1e-3)
 
 
+def test_trail_by_hand() -> None:
+    still = torch.tensor([[[[[0.0, 0.0], [10.0, 0.0]]], [[[0.0, 0.0], [10.0, 4.0]]]]])  # (1, 2, 1, 2, 2)
+    joints = still[..., None, :].repeat(1, 1, 1, 1, 5, 1)
+    joints[0, 0, 0, 1, :, 1] = torch.tensor([-2.0, -1.0, 0.0, 1.0, 1.5])
+    score = torch.tensor([[[[1.0, 1.0]], [[0.0, 1.0]]]])
+    out = joint_geometry(joints, score)
+    assert out.shape == (1, 2, 1, 2, 15)
+    assert torch.equal(out[..., :5], joint_geometry(still, score))
+    scale = float(joints[0, :, 0, 1, 2, 0].sub(20 / 3).square().sum() + (20 / 3) ** 2) / 3  # of the three that are seen
+    scale = math.sqrt(scale + float(((torch.tensor([0.0, 0.0, 4.0]) - 4 / 3) ** 2).mean()))
+    steps = out[0, :, 0, :, 5:].unflatten(-1, (5, 2)) * scale / 10
+    assert not steps[:, 0].any()
+    assert steps[0, 1, :, 1].tolist() == pytest.approx([0, 1, 1, 1, 0.5], abs=1e-5)
+    assert steps[1, 1, :, 1].tolist() == pytest.approx([2.5, 0, 0, 0, 0], abs=1e-5)
+    assert not steps[..., 0].any()
+
+
 @pytest.mark.parametrize("distances", [False, True])
-def test_unseen_joints_change_nothing_wherever_they_are(distances: bool) -> None:
-    network = build(pose_geometry=True, pose_distances=distances)
+@pytest.mark.parametrize("trail", [False, True])
+def test_unseen_joints_change_nothing_wherever_they_are(distances: bool, trail: bool) -> None:
+    network = build(pose_geometry=True, pose_distances=distances, pose_trail=trail)
     video, joints, score = inputs()
-    moved = torch.where(score[..., None] == 0, joints + 1000.0, joints)
+    if trail:
+        joints = joints[..., None, :] + torch.randn(*joints.shape[:-1], 5, 2)
+    unseen = (score == 0).reshape(*score.shape, *(1,) * (joints.ndim - score.ndim))
+    moved = torch.where(unseen, joints + 1000.0, joints)
     with torch.no_grad():
         assert torch.equal(network(video, joints, score), network(video, moved, score))
 

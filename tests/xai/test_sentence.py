@@ -63,8 +63,7 @@ def test_nobody_is_said_to_stand_out_when_nobody_does() -> None:
     assert found is not None
     said = "".join(text for text, _ in read_joints("cls", found, mass))
     assert said == (
-        "Its CLS token read no joint much more than the others; the most is the knee (1.2 × the other joints, "
-        "1.2 × uniform)."
+        "Its CLS token read all joints about alike; the most is the knee (1.2 × the others, 1.2 × an even share)."
     )
 
 
@@ -76,9 +75,21 @@ def test_the_sentence_names_limb_numbers_and_frames() -> None:
     pieces = read_joints("shared", found, mass)
     said = "".join(text for text, _ in pieces).replace("\u2060", "").replace("\u00a0", " ")
     assert said == (
-        "Its shared token read the right arm hardest (1.6 × the other joints, 1.6 × uniform), most in frames 3–4."
+        "Of the joints, its shared token read the right arm most, 1.6 × the others, above all in frames 3–4. "
+        "That is 1.6 × an even share."
     )
     assert [text for text, strong in pieces if strong] == ["right arm"]
+
+
+def test_little_read_as_a_whole_is_said_beside_who_was_read_most() -> None:
+    mass, base = mass_of([0.02, 0.08, 0.06, 0.02, 0.02, 0.02])
+    found = hardest(mass, base, NAMES, LIMBS, LIMB_OF)
+    assert found is not None
+    said = "".join(text for text, _ in read_joints("joint", found, mass))
+    assert said == (
+        "Of the joints, its mean joint read the left arm most, 3.5 × the others, over the whole clip. "
+        "Joints are little of what it reads: even here it is 0.070 × an even share."
+    )
 
 
 def test_of_two_people_the_person_is_named() -> None:

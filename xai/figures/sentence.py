@@ -5,8 +5,8 @@ first divided by their base rate (uniform attention: windows hold different numb
 
     times uniform = mass / base rate of the same joints      times the others = times uniform / median of other joints
 
-The second decides, so that a limb that clearly stands out is named even where joints as a whole were read little.
-Both numbers are in the sentence.
+The second decides, so that a limb that clearly stands out is named even where joints as a whole were read little; the
+sentence then says that too. Both numbers are in it, the first as times an even share.
 """
 
 from __future__ import annotations
@@ -130,17 +130,21 @@ def over_time(found: Standing, mass: np.ndarray) -> np.ndarray:
 
 def read_joints(query: str, found: Standing, mass: np.ndarray) -> Pieces:
     """Which joints a query read hardest, from `mass` [T, M, J]."""
-    others, uniform = times(found.times_others), times(found.times_uniform)
+    others, share = times(found.times_others), times(found.times_uniform)
     if not found.out:
-        text = f"Its {reader(query)} read no joint much more than the others; the most is the "
-        return [(text, False), (found.name, False), (f" ({others} × the other joints, {uniform} × uniform).", False)]
+        text = f"Its {reader(query)} read all joints about alike; the most is the {found.name} "
+        return [(f"{text}({others} × the others, {share} × an even share).", False)]
     when = peak(over_time(found, mass))
-    return [
-        (f"Its {reader(query)} read the ", False),
+    pieces = [
+        (f"Of the joints, its {reader(query)} read the ", False),
         (found.name, True),
-        (f" hardest ({others} × the other joints, {uniform} × uniform)", False),
-        (f", most in {when}." if when else ", over the whole clip.", False),
+        (f" most, {others} × the others, ", False),
+        (f"above all in {when}. " if when else "over the whole clip. ", False),
     ]
+    if found.times_uniform < 1:
+        few = f"Joints are little of what it reads: even here it is {share} × an even share."
+        return [*pieces, (few, False)]
+    return [*pieces, (f"That is {share} × an even share.", False)]
 
 
 def read_points(query: str, frames: np.ndarray) -> Pieces:
