@@ -104,14 +104,13 @@ def vary(sample: Sample, augmentation: Augmentation, generator: np.random.Genera
     matrix = np.concatenate([mix, np.full((3, 1), shift)], axis=1)
     length, height, width = frames.shape[:3]
     coloured = cv2.transform(frames.reshape(length * height, width, 3), matrix).reshape(frames.shape)
-    noise = generator.normal(0, augmentation.joint_noise * width, (*score.shape, 2))
-    if joints.ndim > noise.ndim:
-        noise = noise[..., None, :]  # a joint and its trail move together
+    noise = np.asarray(generator.normal(0, augmentation.joint_noise * width, (*score.shape, 2)))
     kept = generator.random(score.shape) >= augmentation.joint_dropout
     if augmentation.joint_shift or augmentation.joint_gone:
-        shift = generator.normal(0, augmentation.joint_shift * width, (*score.shape[1:], 2))
-        noise = noise + (shift if joints.ndim == shift.ndim + 1 else shift[..., None, :])
+        noise = noise + generator.normal(0, augmentation.joint_shift * width, (*score.shape[1:], 2))
         kept &= generator.random(score.shape[1:]) >= augmentation.joint_gone
+    if joints.ndim > noise.ndim:
+        noise = noise[..., None, :]  # a joint and its trail move together
     if augmentation.mute_frames or augmentation.mute_joints:
         draw = generator.random()
         if draw < augmentation.mute_frames:

@@ -133,7 +133,7 @@ class Site:
         if self.on != "joints":
             return float(self.value.std(correction=0))
         seen = self.seen.expand_as(self.value[..., :1])
-        over = (1, 3, *self._on_the_way)
+        over = (1, 3, *self.on_the_way)
         centre = (self.value * seen).sum(over, keepdim=True) / seen.sum(over, keepdim=True).clamp_min(1)
         return float((((self.value - centre) * seen).square().sum() / (2 * seen.sum()).clamp_min(1)).sqrt())
 
@@ -145,7 +145,7 @@ class Site:
         if name == "blur":
             return name, _blurred(self.value)
         if name == "still":
-            seen, over = self.seen.expand_as(self.value[..., :1]), (1, *self._on_the_way)
+            seen, over = self.seen.expand_as(self.value[..., :1]), (1, *self.on_the_way)
             still = (self.value * seen).sum(over, keepdim=True) / seen.sum(over, keepdim=True).clamp_min(1)
             return name, torch.where(seen > 0, still, self.value)
         if name == "mean":
@@ -173,14 +173,14 @@ class Site:
         return question.pixel_map(found, made_by, unit, stride=stride, **about)
 
     @property
-    def _on_the_way(self) -> tuple[int, ...]:
+    def on_the_way(self) -> tuple[int, ...]:
         """The dimension of joints along their trail, if they come with one."""
         return tuple(range(4, self.value.ndim - 1)) if self.on == "joints" else ()
 
     @property
     def channels(self) -> tuple[int, ...]:
         """The dimensions of `value` that a map sums over: colours, (x, y) and the trail of a joint, or channels."""
-        return (1,) if self.on in ("frames", "features_a", "features_b") else (*self._on_the_way, self.value.ndim - 1)
+        return (1,) if self.on in ("frames", "features_a", "features_b") else (*self.on_the_way, self.value.ndim - 1)
 
     @property
     def step(self) -> str:
@@ -367,10 +367,11 @@ def _steepness(site: Site, gradient: Tensor, made_by: MadeBy) -> Explanation:
     """The map of the lengths of a gradient; for joints, a step is a pixel of the clip."""
     about: dict[str, Any] = {}
     if site.on == "joints":
+        gradient = gradient.sum(site.on_the_way) if site.on_the_way else gradient  # a joint moves with its trail
         gradient = gradient @ torch.as_tensor(site.question.view.matrix[:, :2]).to(gradient)
         along = np.moveaxis(gradient[0].cpu().numpy(), -1, 0)
         about["companions"] = {"direction": np.moveaxis(site.question.in_layout(along), 0, -1)}
-    length = torch.linalg.vector_norm(gradient, dim=site.channels)
+    length = torch.linalg.vector_norm(gradient, dim=-1 if site.on == "joints" else site.channels)
     return site.map(length, made_by, f"logit per {site.step}", **about, **_even(length))
 
 

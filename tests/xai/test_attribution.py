@@ -52,6 +52,8 @@ def run(question: Question, method: str, on: str, **options: object) -> Explanat
 class Linear(nn.Module):
     """A network whose score is a weighted sum of what comes in: every attribution of it is known exactly."""
 
+    reads_trail = False
+
     def __init__(self, seed: int = 3) -> None:
         super().__init__()
         self.config = SimpleNamespace(dim=16, width=4, roles=(), joints=15)
@@ -182,6 +184,34 @@ def test_the_difference_is_that_of_the_question(cross: Question) -> None:
         there = float(site.score(torch.zeros_like(site.value)))
     difference = run(cross, "input x gradient", "frames").companions["completeness"][1]
     assert difference == pytest.approx(here - there, abs=1e-4)
+
+
+@pytest.fixture(scope="module")
+def trailing() -> Question:
+    """Asked of a network that reads joints between its frames."""
+    return ask(small(pose_geometry=True, pose_distances=True, pose_trail=True), people=2, frames=9)
+
+
+def test_joints_that_come_with_a_trail_are_attributed_with_it(trailing: Question) -> None:
+    assert trailing.tensors[1].shape == (1, 4, 2, 15, 5, 2)
+    complete = run(trailing, "integrated gradients", "joints", steps=128)
+    parts, difference = complete.companions["completeness"]
+    assert parts == pytest.approx(difference, abs=0.01 * abs(difference) + 2e-4)
+    unseen = trailing.view.apply(trailing.clip)[2] == 0
+    for method in (each for each in METHODS if "joints" in each.on):
+        found = run(trailing, method.name, "joints")
+        assert found.values.shape == (4, 2, 15)
+        assert not found.values[unseen].any()
+    # A stride of pixels to the right, of one joint in one frame, and its trail with it.
+    slope = run(trailing, "saliency", "joints").companions["direction"]
+    t, person, joint = np.unravel_index(np.abs(slope[..., 0]).argmax(), slope.shape[:3])
+    seen, ends = trailing.seen, []
+    for step in (-0.05, 0.05):
+        joints = seen.joints.copy()
+        joints[t, person, joint, 0] += step
+        view = replace(trailing.view, frame_index=np.arange(len(seen)))
+        ends.append(float(trailing.recognizer(replace(seen, joints=joints), view).logits[1]))
+    assert (ends[1] - ends[0]) / 0.1 == pytest.approx(float(slope[t, person, joint, 0]), rel=0.05)
 
 
 # ---- where the numbers stand ----------------------------------------------------------------------------------------
