@@ -88,7 +88,8 @@ def fitted(
     places = ((joints + 0.5) * factor - 0.5).astype(np.float32)
     if not np.isfinite(places).all():
         raise ClipError("The file has joints that lie farther away than numbers reach; bring pixels of the video.")
-    return Joints(places, seen(places, score, *size), found.layout, size)
+    score = score if found.amodal else seen(places, score, *size)
+    return Joints(places, score, found.layout, size, found.amodal)
 
 
 def _is_penn(path: Path) -> bool:

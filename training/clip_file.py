@@ -22,7 +22,8 @@ def read_clip(video: str | Path, joints: str | Path | None = None, limits: Video
     """A video and, optionally, its joints. Raises ClipError in one sentence for what cannot be used.
 
     Joints are measured on the frames of the file (or on the `size` their file names) and follow them when large frames
-    are shrunk. There must be one set of joints a frame. A joint outside the frame counts as not seen.
+    are shrunk. There must be one set of joints a frame. A joint outside the frame counts as not seen, but for
+    files of whole bodies (`Joints.amodal`).
     """
     read = read_video(video, limits)
     name = Path(video).stem
@@ -41,9 +42,8 @@ def read_clip(video: str | Path, joints: str | Path | None = None, limits: Video
     rows, columns = found.size or read.original
     factor = np.array([width / columns, height / rows])
     places = ((found.joints + 0.5) * factor - 0.5).astype(np.float32)
-    return Clip(
-        read.frames, places, seen(places, found.score, height, width), found.layout, read.time, name=name, source="file"
-    )
+    score = found.score if found.amodal else seen(places, found.score, height, width)
+    return Clip(read.frames, places, score, found.layout, read.time, name=name, source="file", amodal=found.amodal)
 
 
 def seen(joints: np.ndarray, score: np.ndarray, height: int, width: int) -> np.ndarray:

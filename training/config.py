@@ -194,10 +194,10 @@ def jhmdb(token_mode: Literal["cross", "single", "none"] = "cross", literal: boo
     return TrainConfig(
         name=f"jhmdb-{token_mode}{'-literal' * literal}",
         model=demo(
-            classes=21, people=1, token_mode=token_mode, dropout=0.1,
+            classes=21, people=1, frames=8, token_mode=token_mode, dropout=0.1,
             pose_geometry=not literal, pose_distances=not literal, pose_trail=not literal,
         ),
-        data=DataConfig(source="jhmdb:data/jhmdb?amodal=1"),
+        data=DataConfig(source="jhmdb:data/jhmdb"),
         augmentation=Augmentation(
             flip=True, smallest=0.75, aspect=1.3, outside=0.08, rotation=10, shortest=0.7, joint_noise=0.003,
             joint_shift=0.005, joint_dropout=0.025, joint_gone=0.05, mute_frames=0.25, mute_joints=0.05,

@@ -34,6 +34,8 @@ class Joints:
     layout: SkeletonLayout
     size: tuple[int, int] | None = None
     """(height, width) of the frames they were measured on, where the file says."""
+    amodal: bool = False
+    """Joints outside the picture count too: whole bodies were annotated, also where the picture cuts them off."""
 
 
 def read_joints(path: str | Path) -> Joints:
@@ -157,4 +159,4 @@ def _read_jhmdb(path: Path) -> Joints:
             f"{path.name} is not a JHMDB joint_positions.mat: expected pos_img [2, 15, T] ({error})."
         ) from error
     joints = np.ascontiguousarray(places.transpose(2, 1, 0)[:, None]) - 1  # MATLAB counts pixels from 1
-    return Joints(joints, np.ones(joints.shape[:3], np.float32), JHMDB)
+    return Joints(joints, np.ones(joints.shape[:3], np.float32), JHMDB, amodal=True)

@@ -20,6 +20,7 @@ from training import gym
 from training.clip_file import load_clip, save_clip
 from training.recognizer import Recognizer
 from xai.evidence import gather_evidence
+from xai.explanation import FRAMEWISE
 from xai.figures.player import main_method, player_payload
 from xai.methods import explain
 from xai.trust import trust
@@ -55,7 +56,7 @@ def build(assets: Path) -> dict[str, int]:
             {
                 "key": path.stem,
                 "name": card.name or path.stem,
-                "token_mode": getattr(recognizer.network.config, "token_mode", "frame-wise"),
+                "token_mode": getattr(recognizer.network.config, "token_mode", FRAMEWISE),
                 "card": asdict(card),
                 "file": str(path.relative_to(assets)),
             }

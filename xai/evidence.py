@@ -32,7 +32,7 @@ from training.npz import read_npz, write_npz
 from training.recognizer import Prediction, Recognizer
 from training.skeleton import layout_named
 from training.view import View
-from xai.explanation import Explanation, MadeBy
+from xai.explanation import FRAMEWISE, Explanation, MadeBy
 from xai.framewise import frame_reading, framewise_flow, listen, neighbour_attention
 from xai.joints import joint_curves
 from xai.ledger import ledger
@@ -182,7 +182,7 @@ def gather_evidence(recognizer: Recognizer, clip: Clip, *, looks: bool = False) 
         probabilities=prediction.probabilities,
         model={
             "name": recognizer.card.name,
-            "token_mode": getattr(config, "token_mode", "frame-wise"),
+            "token_mode": getattr(config, "token_mode", FRAMEWISE),
             "layers": config.layers,
             "heads": config.heads,
             "queries": list(config.roles),

@@ -16,6 +16,9 @@ import numpy as np
 
 from training.npz import read_npz, write_npz
 
+FRAMEWISE = "frame-wise"
+"""What stands for the token mode of a frame-wise network, which has no modal tokens to choose."""
+
 Normalisation = Literal["raw", "per clip", "per frame"]
 
 

@@ -3,7 +3,7 @@
 gym                                         clips of known cause
 gym?train=4000&size=80                      with options
 jhmdb:FOLDER?split=2                        JHMDB, official split 2
-jhmdb:FOLDER?split=2&amodal=1               with joints that lie outside the frame
+jhmdb:FOLDER?split=2&amodal=0               without joints that lie outside the frame
 penn:FOLDER                                 Penn Action, official split
 ntu:FOLDER?protocol=xsub&classes=60         NTU RGB+D 60 or 120
 finegym:FOLDER?set=99                       FineGYM 99 or 288

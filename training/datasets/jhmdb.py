@@ -7,8 +7,8 @@
     splits/<class>_test_split{1,2,3}.txt              "<clip>.avi 1|2", 1 = train, 2 = test
 
 Classes without joints are left out, and so are clips without joints of the others, which `left_out` counts. No
-visibility is annotated: a joint inside the frame counts as seen. Annotators fitted a puppet of the whole body, so that
-every joint has a place even where the picture cuts it off; `amodal` keeps those, 13 % of all.
+visibility is annotated. Annotators fitted a puppet of the whole body, so that every joint has a place even where the
+picture cuts it off, 13 % of all; without `amodal` those count as not seen.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Jhmdb:
 
     layout: SkeletonLayout = JHMDB
 
-    def __init__(self, folder: str | Path, split: int = 1, masks: bool = True, amodal: bool = False) -> None:
+    def __init__(self, folder: str | Path, split: int = 1, masks: bool = True, amodal: bool = True) -> None:
         self.folder, self.split, self.masks, self.amodal = Path(folder).expanduser(), split, masks, amodal
         self.name = f"jhmdb split {split}"
         if split not in (1, 2, 3):

@@ -110,7 +110,7 @@ class Draft:
         joints = np.zeros((length, people, len(found.layout), 2), np.float32)
         score = np.zeros(joints.shape[:3], np.float32)
         joints[span[0] : span[1] + 1], score[span[0] : span[1] + 1] = placed.joints[:, best], placed.score[:, best]
-        clip = replace(self.clip, joints=joints, score=score, layout=found.layout)
+        clip = replace(self.clip, joints=joints, score=score, layout=found.layout, amodal=placed.amodal)
         keys = {name: each for name, each in self.keys.items() if name != found.layout.name}
         return replace(
             self, clip=clip, layout=found.layout, people=max(1, people), keys=keys, brought=whence,
@@ -121,7 +121,7 @@ class Draft:
         """As it was before anything was brought or placed."""
         length = len(self.clip)
         empty = np.zeros((length, 0, len(self.clip.layout)), np.float32)
-        clip = replace(self.clip, joints=np.zeros((*empty.shape, 2), np.float32), score=empty)
+        clip = replace(self.clip, joints=np.zeros((*empty.shape, 2), np.float32), score=empty, amodal=False)
         return replace(self, clip=clip, keys={}, brought="", edition=self.edition + 1)
 
     # ---- What comes of it ------------------------------------------------------------------------------------------
@@ -155,16 +155,19 @@ class Draft:
         by_hand = any(not self.given[key.person] for key in self.placed) and not any(self.given)
         first, last = self.span
         mask = self.clip.person_mask
+        amodal = self.clip.amodal and all(self.given)
+        score = found.score[:, there]
         return Clip(
             frames=self.frames,
             joints=joints,
-            score=inside(joints, found.score[:, there], *self.clip.size),
+            score=score if amodal else inside(joints, score, *self.clip.size),
             layout=self.layout,
             time=self.seconds,
             label=label or None,
             name=self.clip.name,
             source=BY_HAND if by_hand else self.clip.source,
             person_mask=None if mask is None else mask[first : last + 1],
+            amodal=amodal,
         )
 
 

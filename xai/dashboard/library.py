@@ -14,9 +14,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from xai.explanation import FRAMEWISE
+
 ROOT = Path(__file__).resolve().parents[2]
-FRAMEWISE = "frame-wise"
-"""Token mode of the networks of the page Temporal, which have no modal tokens to choose."""
 ASSETS, RUNS = ROOT / "assets", ROOT / "runs"
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from training.clip import Clip
-from xai.explanation import Explanation
+from xai.explanation import FRAMEWISE, Explanation
 from xai.figures.sentence import (
     Pieces,
     hardest,
@@ -36,7 +36,7 @@ ABSENT = {
 }
 NO_SKELETON = "No joint was seen in this clip, so there is no attention on joints to show."
 UNTRAINED = "These weights were never trained: what they read explains nothing."
-MODES = {"none": "M: none, tokens are averaged", "frame-wise": "one for each frame:"}
+MODES = {"none": "M: none, tokens are averaged", FRAMEWISE: "one for each frame:"}
 ATTENTIONS = {
     "deformable": (
         "sampling_points",
@@ -184,7 +184,7 @@ def _said(evidence: Evidence, seen: bool, people: list[int]) -> dict[str, str]:
         "joints": f"{len(people)} × {len(clip.layout)}" if seen else "none seen",
         "modes": MODES.get(model["token_mode"], "M: modal tokens"),
         "patches": f"{model.get('patch')} × {model.get('patch')} px each",
-        "pooled": "mean of all frames ↓ " if model["token_mode"] == "frame-wise" else "",
+        "pooled": "mean of all frames ↓ " if model["token_mode"] == FRAMEWISE else "",
         "answer": f"{evidence.labels[evidence.top]}: logit {evidence.ledger.companions['logits'][evidence.top]:.2f}",
         "warning": "" if model.get("trained_on") else UNTRAINED,
         "noPoints": apart(evidence.sampling_points, "3D deformable attention", ABSENT["points"]),

@@ -24,7 +24,7 @@ import cv2
 import numpy as np
 
 from training.clip import Clip
-from xai.explanation import Explanation
+from xai.explanation import FRAMEWISE, Explanation
 from xai.figures.flow import flow_numbers
 from xai.figures.opening import flow, frames_said, looks_said, opening, points_said, unread
 from xai.figures.player_looks import Table, look_tables
@@ -130,7 +130,7 @@ def player_payload(evidence: Evidence, *, budget: int = 2_000_000, longest_side:
 
 def main_method(payload: Payload) -> tuple[str, str]:
     """What the player shows first of all, as a method of `xai.methods` and what its map is over."""
-    if payload["model"]["token_mode"] == "frame-wise":
+    if payload["model"]["token_mode"] == FRAMEWISE:
         return "neighbour attention", "time"
     for part, method, on in MAIN:
         if payload[part] is not None:

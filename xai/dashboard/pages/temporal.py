@@ -9,9 +9,10 @@ from xai.dashboard.believed import badges
 from xai.dashboard.choose import ClipChoice, choose_clip, within
 from xai.dashboard.frame_wise import commands, variants_html
 from xai.dashboard.lanes import lane_payloads
-from xai.dashboard.library import FRAMEWISE, BundledCheckpoint, open_library, trained_here
+from xai.dashboard.library import BundledCheckpoint, open_library, trained_here
 from xai.dashboard.neighbours import neighbours
 from xai.dashboard.player import player
+from xai.explanation import FRAMEWISE
 
 
 @st.fragment
