@@ -189,7 +189,8 @@ def jhmdb(token_mode: Literal["cross", "single", "none"] = "cross", literal: boo
     """JHMDB: few clips, so many epochs and much augmentation. Set `data.source` to your folder and split.
 
     The pose tokens of the paper carry what a joint looks like and not where it is; here they also know where, how fast
-    and how far from each other the joints are. `literal` is the paper's network in the same recipe.
+    and how far from each other the joints are, and where they go between the frames that are read. `literal` is the
+    paper's network in the same recipe.
     """
     return TrainConfig(
         name=f"jhmdb-{token_mode}{'-literal' * literal}",

@@ -156,8 +156,9 @@ def clips(
     `panel` begins with the name of the page; `key` names the sheet in the address.
     """
     sheets = max(1, -(-len(positions) // PAGE))
-    if not 1 <= int(st.session_state.get(key) or 1) <= sheets:
-        st.session_state[key] = sheets
+    asked = int(st.session_state.get(key) or 1)
+    if not 1 <= asked <= sheets:
+        st.session_state[key] = min(max(1, asked), sheets)
     if not positions:
         st.info("No clip passes these filters; take one away.")
         return

@@ -184,7 +184,7 @@ def joints(
     # Windows hold different numbers of joints, so equal attention gives joints of small windows more: divide it out.
     ratio = np.where(seen, mass / np.maximum(uniform, 1e-12), np.nan)
     people = f", person {who + 1} of {clip.people}" if (clip.score.max(axis=(0, 2)) > 0).sum() > 1 else ""
-    top = area.heading(f"{said(evidence)}: attention on joints, layer {index + 1}, {reader}{people}.")
+    top = area.heading(f"{said(evidence)}: attention on joints, block {index + 1}, {reader}{people}.")
     divide, unit = look.scaled("attention mass", float(mass[seen].max()))
     parts = _halves(area, top)
     lines = joint_lines(
@@ -197,7 +197,7 @@ def joints(
     mean = f", {of_heads(None)}" if head is None else ""
     table = Table("joints", axes_of, {"attention mass": mass, "uniform": uniform, "score": clip.score[:, who]})
     caption = (
-        f"Attention mass that joint stride attention (layer {index + 1}, {reader}{mean}) gives each joint "
+        f"Attention mass that joint stride attention (block {index + 1}, {reader}{mean}) gives each joint "
         f"over time{people} ({look.scale}); dotted: {curves.base_rate_of}, mean over joints; the map shows mass over "
         "the uniform level of the joint's own window (1: no more than chance). Thick: the joints with the most mass "
         "over uniform; hue: limb."

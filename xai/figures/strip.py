@@ -15,6 +15,7 @@ from matplotlib.patheffects import AbstractPathEffect, withStroke
 from training.clip import Clip
 from xai.evidence import Evidence
 from xai.explanation import Explanation
+from xai.figures.sentence import token_name
 from xai.figures.sheet import LABEL, Area, Drawn, Table
 from xai.figures.style import SMALL, Look, Theme, number, percent
 
@@ -177,11 +178,11 @@ def one_query(
     labels = left[axis].labels
     only = "" if head is None else f", head {head}"
     if query is None:
-        return values.mean(axis), base.mean(axis), "mean of " + " and ".join(labels) + only
+        return values.mean(axis), base.mean(axis), "mean of " + " and ".join(map(token_name, labels)) + only
     if query not in labels:
         raise ValueError(f"query is {query!r}, and the tokens that read here are {', '.join(labels)}.")
     index = labels.index(query)
-    return values.take(index, axis), base.take(index, axis), query + only
+    return values.take(index, axis), base.take(index, axis), token_name(query) + only
 
 
 def of_heads(head: int | None) -> str:
@@ -201,7 +202,7 @@ def heaviest(
     mass = values[index].mean(0)  # over query frames
     chosen = np.argsort(-mass, kind="stable")[:most]
     both = np.stack([points.companions["place"][index], points.companions["reference"][index]])
-    return chosen, mass, both, float(base[index].mean()), f"layer {index + 1}, {who}"
+    return chosen, mass, both, float(base[index].mean()), f"block {index + 1}, {who}"
 
 
 def points_table(number_: np.ndarray, mass: np.ndarray, both: np.ndarray) -> Table:
