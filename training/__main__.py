@@ -95,6 +95,9 @@ def _parser() -> argparse.ArgumentParser:
     test.add_argument(
         "--less", action="store_true", help="also the accuracies of RGB only, pose only and shuffled frames (4 x time)"
     )
+    test.add_argument(
+        "--views", type=_views, default=(1, 1), metavar="CLIPSxCROPS", help="average so many views of a video: 4x3"
+    )
     test.add_argument("--batch", type=int, default=16)
     test.add_argument("--device", default="auto")
     test.add_argument("--json", type=Path, metavar="FILE", help="write all scores there")
@@ -225,6 +228,7 @@ def _evaluate(options: argparse.Namespace) -> int:
             frames=options.frames or card.frames,
             normalisation=Normalisation(card.mean, card.std),
             batch_size=options.batch,
+            views=options.views,
             muted=options.mute,
             less=options.less,
             progress=peers.first and not options.quiet,
@@ -241,6 +245,7 @@ def _evaluate(options: argparse.Namespace) -> int:
         "data": options.data,
         "split": options.split,
         "muted": options.mute,
+        "views": list(options.views),
     }
     if options.json:
         write_atomically(options.json, scores_json(scores, about))
@@ -255,6 +260,14 @@ def _evaluate(options: argparse.Namespace) -> int:
         lacks = "" if "confusion.png" in names else " (for pictures, pip install kinescope[figures])"
         print(f"{options.out}: {', '.join(names)}{lacks}")
     return 0
+
+
+def _views(text: str) -> tuple[int, int]:
+    """ "4x3" -> (4, 3)."""
+    clips, cross, crops = text.partition("x")
+    if not (cross and clips.isdecimal() and crops.isdecimal() and 1 <= int(clips) <= 100 and 1 <= int(crops) <= 9):
+        raise argparse.ArgumentTypeError(f"{text!r} is not CLIPSxCROPS, such as 1x1 or 4x3")
+    return int(clips), int(crops)
 
 
 def _pack(options: argparse.Namespace) -> int:

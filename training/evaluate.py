@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 from tqdm import tqdm
@@ -26,7 +27,7 @@ from training.metrics import Scores, score_logits
 from training.schedule import derived_seed
 from training.skeleton import SkeletonLayout
 from training.transforms import Normalisation, Sample, batch
-from training.view import centre_view
+from training.view import clips_and_crops
 
 Muted = Literal["joints", "frames", "order"]
 LESS: dict[str, Muted] = {"rgb only": "joints", "pose only": "frames", "frames shuffled": "order"}
@@ -114,6 +115,7 @@ def evaluate(
     normalisation: Normalisation | None = None,
     batch_size: int = 16,
     precision: str = "fp32",
+    views: tuple[int, int] = (1, 1),
     muted: Muted | None = None,
     less: bool = False,
     progress: bool = False,
@@ -122,12 +124,13 @@ def evaluate(
     """Score a network on clips; see `training.metrics.Scores`.
 
     Args:
+        views: clips x crops of each video, whose probabilities are averaged.
         muted: what is hidden from the network in all scores.
         less: also score it with each modality alone and with shuffled frames (`Scores.hidden`); four times the work.
     """
     if not len(data):
         raise ValueError(f"{data.name or 'The data set'} has no clips in this split; name another split.")
-    reading = Reading(data, size, frames, normalisation or Normalisation(), batch_size, precision)
+    reading = Reading(data, size, frames, normalisation or Normalisation(), batch_size, precision, views)
     conditions = [muted, *LESS.values()] if less else [muted]
     whole, *parts = reading.predictions(network, conditions, peers or Peers(), progress)
     if not whole.index:
@@ -152,6 +155,8 @@ class Reading:
     normalisation: Normalisation
     batch_size: int
     precision: str
+    views: tuple[int, int] = (1, 1)
+    """Clips x crops of each video."""
 
     def predictions(
         self, network: Network, conditions: Sequence[Muted | None], peers: Peers, progress: bool
@@ -167,8 +172,11 @@ class Reading:
             with tqdm(total=len(mine), desc="evaluate", unit="clip", disable=not progress, leave=False) as bar:
                 for index, samples in self._batches(mine, damaged, network.reads_trail):
                     tensors = batch(samples, self.data.layout, self.normalisation)
+                    each = np.repeat(index, self.views[0] * self.views[1]).tolist()
                     for found, muted in zip(logits, conditions, strict=True):
-                        found[index] = self._forward(network, hide(tensors, muted, index))
+                        said = self._forward(network, hide(tensors, muted, each)).unflatten(0, (len(index), -1))
+                        # of several views, the logarithm of the mean probability
+                        found[index] = said[:, 0] if said.shape[1] == 1 else said.softmax(-1).mean(1).log()
                     read[index] += 1
                     bar.update(len(damaged) + int(read.sum()) - bar.n)
         finally:
@@ -184,7 +192,7 @@ class Reading:
     def _batches(
         self, indices: Sequence[int], damaged: list[tuple[int, str]], trail: bool
     ) -> Iterator[tuple[list[int], list[Sample]]]:
-        """Clips that can be read, in batches; the others are added to `damaged`."""
+        """Clips that can be read, and all views of each, in batches; the others are added to `damaged`."""
         index: list[int] = []
         samples: list[Sample] = []
         for number in indices:
@@ -194,8 +202,9 @@ class Reading:
                 damaged.append((number, str(error)))
                 continue
             index.append(number)
-            samples.append(centre_view(clip, self.frames, self.size).apply(clip, trail))
-            if len(samples) == self.batch_size:
+            views = clips_and_crops(clip, self.frames, self.size, *self.views)
+            samples += [view.apply(clip, trail) for view in views]
+            if len(samples) >= self.batch_size:
                 yield index, samples
                 index, samples = [], []
         if samples:

@@ -115,3 +115,24 @@ def centre_view(clip: Clip, frames: int, size: int, fit: Literal["crop", "pad"] 
     side = min(height, width) if fit == "crop" else max(height, width)
     source = ((width - side) / 2 - 0.5, (height - side) / 2 - 0.5, float(side), float(side))
     return View(segment_middles(len(clip), frames), fit_matrix(source, (size, size)), (size, size))
+
+
+def clips_and_crops(clip: Clip, frames: int, size: int, clips: int = 1, crops: int = 1) -> list[View]:
+    """`clips` x `crops` views of one clip, whose answers are averaged in testing; 1 x 1 is `centre_view`.
+
+    Each of the `clips` reads its own frame of every segment, evenly spread over it; each of the `crops` is the largest
+    square at its own place along the longer side of the frame, from end to end.
+
+    Raises: ValueError if there is not at least one of each.
+    """
+    if clips < 1 or crops < 1:
+        raise ValueError(f"At least 1 x 1 views are needed, not {clips} x {crops}.")
+    height, width = clip.size
+    side = min(height, width)
+    views = []
+    for part in (np.arange(clips) + 0.5) / clips:
+        index = np.minimum(((np.arange(frames) + part) * len(clip) / frames).astype(int), len(clip) - 1)
+        for place in np.linspace(0, 1, crops) if crops > 1 else (0.5,):
+            source = ((width - side) * place - 0.5, (height - side) * place - 0.5, float(side), float(side))
+            views.append(View(index, fit_matrix(source, (size, size)), (size, size)))
+    return views

@@ -16,13 +16,15 @@ from training.batches import TrainingViews
 from training.checkpointing import RunError, load_state, read_log, save_state
 from training.config import ConfigError, DataConfig, RunConfig, ScheduleConfig, TrainConfig
 from training.cost import model_cost
+from training.distributed import Peers
 from training.engine import Run
-from training.evaluate import LESS, evaluate, hide, predict, shuffled
+from training.evaluate import LESS, Reading, evaluate, hide, predict, shuffled
 from training.initialise import initialise
 from training.optimiser import OptimiserConfig
 from training.schedule import Stage, make_plan
 from training.sources import for_labels, split_of, with_labels
-from training.transforms import Augmentation
+from training.transforms import Augmentation, Normalisation, batch
+from training.view import clips_and_crops
 
 STILL = Augmentation(
     smallest=1, aspect=1, outside=0, jitter_frames=False, brightness=0, contrast=0, saturation=0, joint_noise=0,
@@ -116,10 +118,10 @@ def test_stages_change_size_and_the_last_one_names_the_best(tmp_path: Path) -> N
 def test_accumulated_batches_are_one_large_batch(tmp_path: Path) -> None:
     """Without batch statistics and noise, 2 x 4 clips give the gradient that 1 x 8 clips give."""
     found = []
-    for name, batch, accumulate in (("one", 8, 1), ("two", 4, 2)):
+    for name, size, accumulate in (("one", 8, 1), ("two", 4, 2)):
         config = small(
             augmentation=STILL,
-            schedule=ScheduleConfig(stages=(Stage(epochs=1, size=32, frames=4, batch=batch),)),
+            schedule=ScheduleConfig(stages=(Stage(epochs=1, size=32, frames=4, batch=size),)),
             optimiser=OptimiserConfig(accumulate=accumulate),
         )
         quiet = replace(config.model, backbone_norm="group", dropout=0.0, drop_path=0.0)
@@ -264,6 +266,21 @@ def test_evaluation_counts_every_clip_once_and_can_mute() -> None:
     deaf = predict(network, data, size=32, frames=4, muted="joints").logits
     assert not torch.allclose(blind, logits)
     assert not torch.allclose(deaf, logits)
+
+
+def test_views_of_a_clip_are_averaged_as_probabilities() -> None:
+    torch.manual_seed(0)
+    network = model.build(replace(small().model, classes=2, joints=15, size=32, frames=4)).eval()
+    data = split_of(Squares(test=5), "test")
+    reading = Reading(data, 32, 4, Normalisation(), 4, "fp32", (2, 3))
+    (found,) = reading.predictions(network, [None], Peers(), progress=False)
+    for row, logits in enumerate(found.logits):
+        samples = [view.apply(data.clips[row]) for view in clips_and_crops(data.clips[row], 4, 32, 2, 3)]
+        with torch.no_grad():
+            each = network(*batch(samples, data.layout, Normalisation())).softmax(-1)
+        assert torch.allclose(logits.softmax(-1), each.mean(0), atol=1e-5)
+        assert each.std(0).max() > 1e-5
+    assert evaluate(network, data, size=32, frames=4, views=(2, 3), batch_size=1).clips == 5
 
 
 def test_what_is_hidden_is_what_its_name_says() -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from training.clip import Clip
 from training.skeleton import JHMDB, LAYOUTS
 from training.transforms import Augmentation, Normalisation, batch, random_view, vary
-from training.view import View, centre_view, fit_matrix, segment_middles
+from training.view import View, centre_view, clips_and_crops, fit_matrix, segment_middles
 
 
 def dotted(x: int, y: int, frames: int = 3, height: int = 60, width: int = 100, frame: int = 1) -> Clip:
@@ -97,6 +97,22 @@ def test_centre_views_crop_or_pad() -> None:
     padded = centre_view(clip, 4, 32, "pad").box()
     assert padded.min(0).tolist() == [-0.5, -20.5]
     assert padded.max(0).tolist() == [99.5, 79.5]
+
+
+def test_clips_and_crops_cover_the_time_and_the_longer_side() -> None:
+    clip = dotted(50, 30, frames=24)
+    (one,) = clips_and_crops(clip, 4, 32)
+    usual = centre_view(clip, 4, 32)
+    assert np.array_equal(one.frame_index, usual.frame_index)
+    assert np.array_equal(one.matrix, usual.matrix)
+    views = clips_and_crops(clip, 4, 32, clips=3, crops=3)
+    assert [view.frame_index.tolist() for view in views[::3]] == [[1, 7, 13, 19], [3, 9, 15, 21], [5, 11, 17, 23]]
+    assert [view.box()[0].tolist() for view in views[:3]] == [[-0.5, -0.5], [19.5, -0.5], [39.5, -0.5]]
+    assert np.array_equal(views[0].frame_index, views[2].frame_index)
+    high = dotted(20, 50, frames=5, height=90, width=40)
+    assert [view.box()[0].tolist() for view in clips_and_crops(high, 2, 32, 1, 2)] == [[-0.5, -0.5], [-0.5, 49.5]]
+    with pytest.raises(ValueError, match="0 x 1"):
+        clips_and_crops(clip, 4, 32, 0)
 
 
 def test_frames_are_the_middles_of_equal_segments() -> None:
