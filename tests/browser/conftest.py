@@ -17,6 +17,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, expect
 
+from tests.browser.player_page import APP, PLAYER, settle
+
 ROOT = Path(__file__).resolve().parents[2]
 START = 120.0
 PATIENCE = 120_000  # ms; what waits is a busy machine, never what a test measures
@@ -116,3 +118,18 @@ def open_page(chromium: Browser) -> Iterator[OpenPage]:
     for context in contexts:
         context.close()
     assert not errors, f"The page raised: {errors}"
+
+
+@pytest.fixture
+def show(serve: Serve, open_page: OpenPage) -> Any:
+    """`show(case)` opens the page of `player_page` on one of its cases, drawn and at rest."""
+
+    def open_(case: str = "one", **options: Any) -> Page:
+        options.setdefault("reduced_motion", "reduce")  # else the film moves by itself
+        page = open_page(f"{serve(APP)}/?case={case}", **options)
+        page.locator(".player .sentence").first.wait_for()
+        page.wait_for_function(f"() => ({PLAYER})?.lanes.every((lane) => lane.images)")
+        settle(page)
+        return page
+
+    return open_
