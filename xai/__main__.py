@@ -204,7 +204,8 @@ def gym_bench(arguments: argparse.Namespace) -> int:
     from xai.acting_cause import found_in_words
     from xai.figures.leader_board import leader_board
     from xai.figures.paper import PAGE_WIDTH, Look, one_panel, render
-    from xai.known_cause_bench import THRIFTY, entries, run, summarise, write_table
+    from xai.known_cause_bench import THRIFTY, entries, run
+    from xai.known_cause_table import summarise, write_table
 
     recognizer = Recognizer.load(arguments.checkpoint, arguments.device)
     data = open_data(arguments.data, "test")

@@ -16,7 +16,8 @@ from training.clip import Cause, Clip
 from training.recognizer import Recognizer
 from xai.explanation import Axis, Explanation, MadeBy
 from xai.known_cause import cell_share, known_cause, measure, score, to_cells
-from xai.known_cause_bench import Entry, auc, interval, pose_share, read_lines, run, summarise
+from xai.known_cause_bench import Entry, read_lines, run
+from xai.known_cause_table import auc, interval, pose_share, summarise
 
 
 def gym_clip(label: str, frames: int = 12, seed: int = 0) -> Clip:

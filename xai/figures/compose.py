@@ -28,7 +28,8 @@ from xai.figures.strip import film
 from xai.figures.style import SMALL, TEXT, THEMES, Look, drawing
 from xai.figures.variants import variants
 from xai.figures.without import without
-from xai.known_cause_bench import Entry, Row, summarise
+from xai.known_cause_bench import Entry
+from xai.known_cause_table import Row, summarise
 
 BETWEEN, BESIDE = 0.2, 0.28
 """Inches between rows of panels, between panels side by side."""

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from xai.figures.sheet import Area, Drawn, Entry, Table
 from xai.figures.style import SMALL, Theme
 from xai.known_cause import TARGETS
-from xai.known_cause_bench import Row
+from xai.known_cause_table import Row
 
 TITLES = {"joints": "deciding joints", "frames": "deciding frames", "pixels": "deciding pixels"}
 WORDS = {"pointing": "share of clips pointed at right", "mass": "share of mass on the cause", "rank": "rank (AUC)"}
