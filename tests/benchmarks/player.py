@@ -27,6 +27,7 @@ from playwright.sync_api import Browser, sync_playwright
 
 from tests.browser.chromium import FLAGS, find_chromium
 from tests.browser.conftest import ROOT, free_port
+from tests.browser.player_page import PLAYER
 from tests.xai.synthetic import synthetic_evidence
 from training import gym
 from training.clip_file import save_clip
@@ -34,16 +35,6 @@ from xai.dashboard.library import open_library
 from xai.figures.player import player_payload, size
 from xai.figures.player_script import markup, script, style
 
-SEARCH = """() => {
-  const search = (node) => {
-    for (const each of node.querySelectorAll("*")) {
-      if (each.player) return each.player;
-      const found = each.shadowRoot && search(each.shadowRoot);
-      if (found) return found;
-    }
-  };
-  return search(document);
-}"""
 MEASURE = """async (steps) => {
   const { player } = document.querySelector(".player");
   player.clock.play(false);
@@ -184,9 +175,7 @@ def server(app: Path) -> Iterator[str]:
 
 def wait_for(page: Any, condition: str, before: str = "") -> float:
     """When the player fulfils a condition over `player` and `before`, by the clock of this process."""
-    page.wait_for_function(
-        f"(before) => {{ const player = ({SEARCH})(); return {condition}; }}", arg=before, polling=20
-    )
+    page.wait_for_function(f"(before) => {{ const player = {PLAYER}; return {condition}; }}", arg=before, polling=20)
     return time.perf_counter()
 
 
@@ -232,7 +221,7 @@ def switches(browser: Browser, times: int) -> None:
             wait_for(page, "player?.lanes?.[0].images")  # torch and the network are loaded
             seconds = []
             for _ in range(times):
-                before = page.evaluate(f"() => ({SEARCH})().shown")
+                before = page.evaluate(f"() => ({PLAYER}).shown")
                 start = time.perf_counter()
                 page.get_by_role("button", name="Next").click()
                 seconds.append(wait_for(page, "player?.shown !== before && player?.lanes?.[0].images", before) - start)
