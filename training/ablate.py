@@ -3,8 +3,9 @@
     python -m training ablate --base gym-cross --out runs/ablation [--table tokens blocks] [--seeds 3] [--set a.b=c]
 
 A row is the base recipe with a few changes. Every run lies in OUT/<table>/<row>/<seed>, goes on where it was when it
-was stopped, and is not run again when it is done; the table is written after each, so it can be read while others still
-run. All rows of a table have the same clips, budget and seeds. The base may be made cheaper with --set, for all alike.
+was stopped, and is not run again when it is done; rows of several tables that come to the same recipe are one run. The
+table is written after each, so it can be read while others still run. All rows of a table have the same clips, budget
+and seeds. The base may be made cheaper with --set, for all alike.
 What each run says of every validation clip is kept beside it, so that rows can be compared clip by clip.
 """
 
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import statistics
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -41,8 +43,15 @@ class Table:
     """Of the recipes that its rows change."""
 
 
+def _given(window: int, stride: int) -> str:
+    """The stride as a recipe names it: half a window is what it is without being named."""
+    return "null" if stride == window // 2 else str(stride)
+
+
 _OFF = {"deformable": "model.deformable=off", "joint": "model.joint=off", "temporal": "model.temporal=off"}
 _FULL = {"deformable": "model.deformable=full", "joint": "model.joint=full", "temporal": "model.temporal=full"}
+
+_KNOWN = ("geometry", "distances", "trail")
 
 TABLES: Mapping[str, Table] = {
     "blocks": Table(
@@ -69,7 +78,10 @@ TABLES: Mapping[str, Table] = {
         "Figure 7a: window and stride in time",
         "Temporal stride attention; the stride shifts the windows that are read.",
         {
-            f"window {window}, stride {stride}": (f"model.temporal_window={window}", f"model.temporal_stride={stride}")
+            f"window {window}, stride {stride}": (
+                f"model.temporal_window={window}",
+                f"model.temporal_stride={_given(window, stride)}",
+            )
             for window, stride in ((2, 1), (4, 1), (4, 2), (4, 4), (6, 3), (8, 4))
         },
     ),
@@ -104,11 +116,11 @@ TABLES: Mapping[str, Table] = {
     ),
     "geometry": Table(
         "What a pose token knows (not in the paper)",
-        "Appearance at the joint only, as in the paper; where it is and how it moves; how far from the other joints.",
+        "Appearance at the joint only, as in the paper; where it is and how it moves; how far from the other joints; "
+        "where it goes between the frames.",
         {
-            "appearance": ("model.pose_geometry=false",),
-            "and motion": ("model.pose_geometry=true",),
-            "and distances": ("model.pose_geometry=true", "model.pose_distances=true"),
+            name: tuple(f"model.pose_{part}={str(number < known).lower()}" for number, part in enumerate(_KNOWN))
+            for known, name in enumerate(("appearance", "and motion", "and distances", "and the way between"))
         },
     ),
     "mixing": Table(
@@ -258,18 +270,28 @@ def ablate(
     answer: Answer | None = None,
 ) -> Iterator[tuple[str, Result]]:  # fmt: skip
     """Train what is missing, seed by seed so that all rows grow alike, and yield (table, result) of every run."""
+    places: dict[str, Path] = {}
     for seed in range(seeds):
         for name in tables:
             for row, changes in TABLES[name].rows.items():
                 folder = folder_of(out, name, row, seed)
-                config, result = configured(base, shared, changes, seed), result_of(folder, row, seed)
-                if result is None:
+                config = configured(base, shared, changes, seed)
+                recipe = json.dumps(config.to_dict(), sort_keys=True)
+                one_run(folder, places.setdefault(recipe, folder))
+                if (result := result_of(folder, row, seed)) is None:
                     train(config, folder, (folder / "last.pt").is_file())
                     result = result_of(folder, row, seed)
                 if result is not None:
                     if answer is not None:
                         answered(config, folder, answer)
                     yield from ((name, each) for each in tested(config, folder, TABLES[name], result, test))
+
+
+def one_run(folder: Path, same: Path) -> None:
+    """Let `folder` lead to `same`, which has the same recipe, unless there is a run in it already."""
+    if folder != same and not folder.exists() and not folder.is_symlink():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        folder.symlink_to(os.path.relpath(same, folder.parent), target_is_directory=True)
 
 
 def folder_of(out: Path, table: str, row: str, seed: int) -> Path:

@@ -40,6 +40,20 @@ def test_every_row_can_be_built_and_differs(table: str) -> None:
     assert len(seen) == len(TABLES[table].rows)
 
 
+def test_rows_that_are_the_recipe_itself_are_known_to_be() -> None:
+    shared = ["schedule.stages=[{epochs: 1, size: 32, frames: 8, batch: 4}]"]
+    plain = configured("gym-cross", shared, (), 0)
+    same = {
+        name: [row for row, each in table.rows.items() if configured("gym-cross", shared, each, 0) == plain]
+        for name, table in TABLES.items()
+        if table.architecture == "deformable"
+    }
+    assert same == {
+        "blocks": ["all three"], "tokens": ["cross"], "windows": ["window 4, stride 2"], "frames": ["8 frames"],
+        "fewer": ["trained once"], "pairing": ["cyclic"], "offsets": ["volume"], "geometry": ["appearance"],
+    }  # fmt: skip
+
+
 def test_stages_are_changed_together() -> None:
     shared = [
         "schedule.stages=[{epochs: 2, size: 32, frames: 8, batch: 4}, {epochs: 1, size: 48, frames: 12, batch: 4}]"
@@ -81,10 +95,11 @@ def test_what_is_done_is_not_run_again(tmp_path: Path) -> None:
     (half / "last.pt").write_bytes(b"")  # stopped in the middle
     results = list(ablate(["tokens", "fewer"], "gym-cross", [], 2, tmp_path, train, test))
     assert trained[0] == ("tokens/none/0", True)
-    assert len(trained) == 8
     assert trained[1] == ("tokens/single/0", False)
+    assert len(trained) == 6  # the row of `fewer` is the network of tokens/cross
+    assert (tmp_path / "fewer" / "trained-once" / "1").resolve() == (tmp_path / "tokens" / "cross" / "1").resolve()
     assert list(ablate(["tokens", "fewer"], "gym-cross", [], 2, tmp_path, train, test)) == results
-    assert len(trained) == 8
+    assert len(trained) == 6
     assert ("fewer", Result("4 frames", 1, 0.4, 60.0)) in results
     write_tables(tmp_path, results, "gym-cross")
     text = (tmp_path / "tables.md").read_text()
