@@ -125,6 +125,7 @@ class Tokenizer(nn.Module):
         """F_a and joints [B, T, M, J, 2] or [B, T, M, J, TRAIL, 2] (image pixels) -> P [B, T, M * J, d], person by
         person."""
         batch, frames, people, count = score.shape
+        joints, score = joints.float(), score.float()
         places = at_frame(joints) if self.config.pose_trail else joints
         sigma = self.config.sigma * 2 * features_a.shape[-2] / 224
         with torch.autocast(features_a.device.type, enabled=False):

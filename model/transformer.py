@@ -266,6 +266,10 @@ def _check(config: ModelConfig, frames: Tensor, joints: Tensor, score: Tensor, w
         raise ValueError(f"Frames, joints and scores must be on one device; these are on {sorted(map(str, devices))}.")
     if frames.device != weight.device:
         raise ValueError(f"The inputs are on {frames.device} and this network is on {weight.device}; move one of them.")
+    if weight.dtype != torch.float32:
+        raise ValueError(
+            f"This network has {weight.dtype} weights; it computes with float32 ones, under autocast in less."
+        )
     if frames.dtype != weight.dtype and not torch.is_autocast_enabled(frames.device.type):
         raise ValueError(f"Frames are {frames.dtype} and this network computes in {weight.dtype}; convert them.")
     if not bool(torch.isfinite(frames).all()):

@@ -26,7 +26,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from training.config import PRESETS, TrainConfig, resolve
+from training.config import PRESETS, ConfigError, TrainConfig, resolve
 
 SOURCES = "gym, jhmdb:FOLDER, penn:FOLDER, ntu:FOLDER, finegym:FOLDER, skeletons:FILE, folder:FOLDER or pack:FILE"
 
@@ -214,6 +214,8 @@ def _evaluate(options: argparse.Namespace) -> int:
     from training.sources import choose, for_labels, open_data, spread
     from training.transforms import Normalisation
 
+    if options.export and (options.mute or options.views != (1, 1)):
+        raise ConfigError("--export writes the scores of one whole view on the card; leave out --mute and --views.")
     device = options.device
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"

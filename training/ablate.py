@@ -20,6 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from model import VARIANTS
 from training.checkpointing import read_log, write_atomically
 from training.config import TrainConfig, resolve
@@ -270,7 +272,7 @@ def ablate(
     answer: Answer | None = None,
 ) -> Iterator[tuple[str, Result]]:  # fmt: skip
     """Train what is missing, seed by seed so that all rows grow alike, and yield (table, result) of every run."""
-    places: dict[str, Path] = {}
+    places = _finished(out)
     for seed in range(seeds):
         for name in tables:
             for row, changes in TABLES[name].rows.items():
@@ -287,9 +289,20 @@ def ablate(
                     yield from ((name, each) for each in tested(config, folder, TABLES[name], result, test))
 
 
+def _finished(out: Path) -> dict[str, Path]:
+    """Recipe -> folder of every run that is done, of whatever table."""
+    places: dict[str, Path] = {}
+    for path in sorted(out.glob("*/*/*/config.yaml")):
+        if not path.parent.is_symlink() and result_of(path.parent, "", 0) is not None:
+            places.setdefault(json.dumps(yaml.safe_load(path.read_text()), sort_keys=True), path.parent)
+    return places
+
+
 def one_run(folder: Path, same: Path) -> None:
     """Let `folder` lead to `same`, which has the same recipe, unless there is a run in it already."""
-    if folder != same and not folder.exists() and not folder.is_symlink():
+    if folder.is_symlink():
+        folder.unlink()  # it may be of another recipe
+    if folder != same and not folder.exists():
         folder.parent.mkdir(parents=True, exist_ok=True)
         folder.symlink_to(os.path.relpath(same, folder.parent), target_is_directory=True)
 

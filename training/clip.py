@@ -15,7 +15,7 @@ import numpy as np
 
 from training.errors import ClipError
 from training.skeleton import SkeletonLayout
-from training.trail import PLACES
+from training.trail import PLACES, rearranged
 
 CauseKind = Literal["pose", "appearance", "time", "pose+appearance", "time+people"]
 
@@ -87,8 +87,11 @@ class Clip:
             raise ClipError(
                 f"The person mask {list(self.person_mask.shape)} does not match {length} frames of {width}x{height}."
             )
-        if self.trail is not None and self.trail.shape != (*self.score.shape, PLACES, 2):
-            raise ClipError(f"A trail [T, M, J, {PLACES}, 2] is needed, not {list(self.trail.shape)}.")
+        if self.trail is not None:
+            if self.trail.shape != (*self.score.shape, PLACES, 2) or self.trail.dtype.kind != "f":
+                raise ClipError(f"A trail [T, M, J, {PLACES}, 2] is needed, not {list(self.trail.shape)}.")
+            if not np.isfinite(self.trail).all():
+                raise ClipError("The trail of the joints must be finite.")
 
     def __len__(self) -> int:
         return len(self.frames)
@@ -115,15 +118,24 @@ class Clip:
             digest.update(np.ascontiguousarray(self.trail, "<f4").tobytes())
         return digest.hexdigest()[:16]
 
+    @cached_property
+    def identity(self) -> str:
+        """Sixteen hex digits that name the content and all that is said of it: label, names, time stamps, masks, cause.
+        What is shown of a clip, and measured against its cause, is kept under this name."""
+        said = (self.fingerprint, self.label, self.name, self.source, self.cause and self.cause.kind)
+        digest = hashlib.sha256(repr(said).encode())
+        arrays = [self.time, self.person_mask]
+        arrays += [self.cause.frames, self.cause.joints, self.cause.pixels] if self.cause else []
+        for array in arrays:
+            digest.update(b"none" if array is None else np.ascontiguousarray(array).tobytes())
+        return digest.hexdigest()[:16]
+
     def take(self, indices: np.ndarray) -> Clip:
         """The clip that shows only frames `indices` ([N] int, any order, repeats allowed), everything in step.
 
-        A trail comes along, backwards where the frames do. `View.shown` makes one from frames that are left out.
+        A trail comes along as far as frames keep their neighbours; `View.shown` makes one from frames left out.
         """
         indices = np.asarray(indices)
-        trail = None if self.trail is None else self.trail[indices]
-        if trail is not None and len(indices) > 1 and (np.diff(indices) < 0).all():
-            trail = trail[:, :, :, ::-1]
         cause = self.cause and Cause(
             self.cause.kind, self.cause.frames[indices], self.cause.joints[indices], self.cause.pixels[indices]
         )
@@ -135,5 +147,5 @@ class Clip:
             time=self.time[indices],
             person_mask=None if self.person_mask is None else self.person_mask[indices],
             cause=cause,
-            trail=trail,
+            trail=None if self.trail is None else rearranged(self.trail, indices),
         )

@@ -259,7 +259,9 @@ def gym_framewise(variant: str) -> TrainConfig:
 
 
 PRESETS: dict[str, TrainConfig] = {
-    "paper": TrainConfig(model=paper(), augmentation=Augmentation(flip=True), schedule=ScheduleConfig()),
+    "paper": TrainConfig(
+        model=paper(), augmentation=Augmentation(flip=True), schedule=ScheduleConfig(stages=(Stage(epochs=90),))
+    ),
     "demo": TrainConfig(
         name="demo", model=demo(), schedule=ScheduleConfig(stages=(Stage(epochs=30, size=112, frames=12, batch=16),))
     ),

@@ -7,6 +7,7 @@ once, however many of these are asked for. Damaged clips are left out with their
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
@@ -19,6 +20,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from model import Network
+from model.tokenizer import at_frame
 from training.clip import Clip
 from training.datasets.base import Dataset
 from training.distributed import Peers
@@ -26,6 +28,7 @@ from training.errors import ClipError
 from training.metrics import Scores, score_logits
 from training.schedule import derived_seed
 from training.skeleton import SkeletonLayout
+from training.trail import rearranged
 from training.transforms import Normalisation, Sample, batch
 from training.view import clips_and_crops
 
@@ -176,7 +179,11 @@ class Reading:
                     for found, muted in zip(logits, conditions, strict=True):
                         said = self._forward(network, hide(tensors, muted, each)).unflatten(0, (len(index), -1))
                         # of several views, the logarithm of the mean probability
-                        found[index] = said[:, 0] if said.shape[1] == 1 else said.softmax(-1).mean(1).log()
+                        found[index] = (
+                            said[:, 0]
+                            if said.shape[1] == 1
+                            else said.log_softmax(-1).logsumexp(1) - math.log(said.shape[1])
+                        )
                     read[index] += 1
                     bar.update(len(damaged) + int(read.sum()) - bar.n)
         finally:
@@ -213,9 +220,11 @@ class Reading:
     @torch.inference_mode()  # here only: before torch 2.5, gloo does not gather within it
     def _forward(self, network: Network, tensors: tuple[Tensor, Tensor, Tensor]) -> Tensor:
         device = network.head.weight.device
-        with autocast(device, self.precision):
-            logits: Tensor = network(*(tensor.to(device) for tensor in tensors))
-        return logits.float().cpu()
+        found = []
+        for part in zip(*(tensor.split(max(1, self.batch_size)) for tensor in tensors), strict=True):
+            with autocast(device, self.precision):
+                found.append(network(*(tensor.to(device) for tensor in part)).float().cpu())
+        return torch.cat(found)
 
 
 def hide(
@@ -231,8 +240,19 @@ def hide(
         order = torch.stack([shuffled(score.shape[1], number) for number in index])
         row = torch.arange(len(index))[:, None]
         mixed = pixels.transpose(1, 2)[row, order].transpose(1, 2)
-        return mixed, joints[row, order], score[row, order]
+        return mixed, _in_order(joints, order), score[row, order]
     return tensors
+
+
+def _in_order(joints: Tensor, order: Tensor) -> Tensor:
+    """Joints [B, T, M, J, ...] in another order [B, T] of the frames; a trail is kept as far as neighbours are."""
+    if joints.ndim == 5:
+        return joints[torch.arange(len(order))[:, None], order]
+    places = at_frame(joints)[..., None, :]
+    away = (joints - places).numpy()
+    trails = [rearranged(trail, frames.numpy()) for trail, frames in zip(away, order, strict=True)]
+    mixed = places[torch.arange(len(order))[:, None], order]
+    return mixed + torch.from_numpy(np.stack(trails))
 
 
 def shuffled(frames: int, number: int) -> Tensor:

@@ -99,8 +99,6 @@ def write_pack(
         "flipped": {label: dataset.flipped(label) for label in labels},
         "size": size,
     }
-    if getattr(dataset, "amodal", False):
-        about["amodal"] = True
     read = _Reader(dataset, size)
     first = read(jobs[0][1])  # tells clips of another version of the data from those that are there
     content = first if isinstance(first, str) else first.fingerprint
@@ -239,7 +237,6 @@ class PackedDataset:
         self.name: str = header["name"]
         self.labels: tuple[str, ...] = tuple(header["labels"])
         self.layout: SkeletonLayout = layout_named(header["layout"])
-        self._amodal: bool = header.get("amodal", False)
         self._flipped: dict[str, str | None] = header["flipped"]
         self.left_out = {"damaged": len(header["damaged"])} if header.get("damaged") else {}
         split = index["split"].tolist()
@@ -247,6 +244,7 @@ class PackedDataset:
             name: tuple(i for i, of in enumerate(split) if of == name) for name in dict.fromkeys(split)
         }
         self._shape, self._people, self._label = index["shape"], index["people"], index["label"]
+        self._amodal = index.get("amodal", np.full(len(self._label), header.get("amodal", False)))
         self._text = {name: index[name] for name in ("name", "source", "kind")}
         self._frames = _map_frames(frames_path, self._shape)
         self._joints, self._score, self._time = index["joints"], index["score"], index["time"]
@@ -282,7 +280,7 @@ class PackedDataset:
             label=self.labels[self._label[index]],
             name=str(self._text["name"][index]),
             source=str(self._text["source"][index]),
-            amodal=self._amodal,
+            amodal=bool(self._amodal[index]),
         )
 
 

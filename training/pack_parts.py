@@ -43,7 +43,9 @@ class Entries:
     """Clips that were asked for, damaged ones included."""
     damaged: list[str] = field(default_factory=list)
     columns: dict[str, list] = field(
-        default_factory=lambda: {name: [] for name in ("split", "label", "name", "source", "kind", "shape", "people")}
+        default_factory=lambda: {
+            name: [] for name in ("split", "label", "name", "source", "kind", "shape", "people", "amodal")
+        }
     )
     arrays: dict[str, list[np.ndarray]] = field(
         default_factory=lambda: {name: [] for name in ("joints", "score", "time")}
@@ -52,7 +54,7 @@ class Entries:
     def add(self, clip: Clip, split: str, label: int) -> None:
         self.jobs += 1
         kind = clip.cause.kind if clip.cause else ""
-        row = (split, label, clip.name, clip.source, kind, clip.frames.shape[:3], clip.people)
+        row = (split, label, clip.name, clip.source, kind, clip.frames.shape[:3], clip.people, clip.amodal)
         for column, value in zip(self.columns.values(), row, strict=True):
             column.append(value)
         self.arrays["joints"].append(clip.joints.astype("<f4").ravel())
@@ -89,7 +91,7 @@ class Entries:
     def from_arrays(cls, values: dict[str, np.ndarray], jobs: int, damaged: list[str]) -> Entries:
         new = cls(jobs, damaged)
         for name, column in new.columns.items():
-            column += values[name].tolist()
+            column += values[name].tolist() if name in values else [False] * len(values["label"])  # of an older version
         for name, arrays in new.arrays.items():
             arrays.append(values[name])
         return new

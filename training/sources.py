@@ -160,6 +160,10 @@ def repeated(data: ClipSet, times: Mapping[str, int]) -> ClipSet:
     return choose(data, positions)
 
 
+READERS = 2
+"""Version of what the readers of data sets make of the same files: a pack of an older one is made again."""
+
+
 def cached_pack(config: DataConfig) -> Path:
     """Where the pack of a configuration lies in the cache: its name says what is in it."""
     head, _, options = config.source.partition("?")
@@ -170,6 +174,8 @@ def cached_pack(config: DataConfig) -> Path:
         # rendered by this very program: clips of another version of the renderer are other clips
         files = sorted(Path(gym.__file__).parent.glob("*.py"))
         key.append([hashlib.sha256(file.read_bytes()).hexdigest() for file in files])
+    else:
+        key.append(READERS)
     digest = hashlib.sha256(json.dumps(key).encode()).hexdigest()[:10]
     return Path(config.cache).expanduser() / f"{kind}-{config.pack_size}px-{digest}.npz"
 

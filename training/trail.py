@@ -15,6 +15,10 @@ PARTS = (np.arange(PLACES) - PLACES // 2) / PLACES
 """Moments of a trail, as parts of the way to the frame before or after."""
 
 
+BEFORE, AFTER = slice(0, PLACES // 2), slice(PLACES // 2 + 1, PLACES)
+"""Moments on the way from the frame before, and to the frame after."""
+
+
 def trail_of(joints: np.ndarray, score: np.ndarray, index: np.ndarray) -> np.ndarray:
     """The trail of the frames `index` [T] of a track, linear between its frames.
 
@@ -30,8 +34,39 @@ def trail_of(joints: np.ndarray, score: np.ndarray, index: np.ndarray) -> np.nda
     at = index[:, None] + np.where(PARTS < 0, before[:, None] * PARTS, after[:, None] * PARTS)
     at = at.clip(0, len(joints) - 1)
     low = np.floor(at).astype(int)
-    high = np.minimum(low + 1, len(joints) - 1)
+    high = np.ceil(at).astype(int)
     part = (at - low)[..., None, None, None]
     away = joints[low] * (1 - part) + joints[high] * part - joints[index][:, None]  # [T, PLACES, M, J, 2]
     known = (score[low] > 0) & (score[high] > 0) & (score[index] > 0)[:, None]
     return np.moveaxis(np.where(known[..., None], away, 0), 1, 3).astype(np.float32)
+
+
+def rearranged(trail: np.ndarray, indices: np.ndarray) -> np.ndarray:
+    """The trail when only the frames `indices` [N] of it are shown, in that order.
+
+    The way to a neighbour is kept where it still is one, and turned round where the film runs backwards; towards a
+    frame that was no neighbour nothing is known, and the joint stands still. The ends of the film keep the way that
+    leads out of it, in the direction in which the film runs there.
+    """
+    indices = np.asarray(indices)
+    new, back = trail[indices], trail[indices][:, :, :, ::-1]
+    step = np.diff(indices)
+    # 1: on from its neighbour in the film, -1: backwards, 0: from elsewhere
+    way = np.where(np.abs(step) == 1, step, 0)
+    ends = (way[0], way[-1]) if len(way) else (0, 0)
+    if len(indices) == len(trail) == 1:
+        return new
+    found = new.copy()
+    for moments, direction in ((BEFORE, np.append(ends[0], way)), (AFTER, np.append(way, ends[1]))):
+        turn = direction[:, None, None, None, None]
+        kept = np.where(turn > 0, new[:, :, :, moments], back[:, :, :, moments])
+        found[:, :, :, moments] = np.where(turn == 0, np.float32(0), kept)
+    return found
+
+
+def without(trail: np.ndarray, gone: np.ndarray) -> np.ndarray:
+    """The trail without what it says of the joints `gone` [T, M, J] bool: in their frames, and on the way to them."""
+    left = np.where(gone[..., None, None], np.float32(0), trail)
+    left[:-1, :, :, AFTER] = np.where(gone[1:, :, :, None, None], np.float32(0), left[:-1, :, :, AFTER])
+    left[1:, :, :, BEFORE] = np.where(gone[:-1, :, :, None, None], np.float32(0), left[1:, :, :, BEFORE])
+    return left

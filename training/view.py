@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from training.clip import Clip
-from training.trail import trail_of
+from training.trail import rearranged, trail_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +52,7 @@ class View:
         """[T, M, J, PLACES, 2]: where the joints go between the frames of the view, in pixels of the clip from their
         places. A clip that was cut down to the frames that are read brings its trail along."""
         if clip.trail is not None:
-            return clip.trail[self.frame_index]
+            return rearranged(clip.trail, self.frame_index)
         return trail_of(clip.joints, clip.score, self.frame_index)
 
     def shown(self, clip: Clip) -> Clip:

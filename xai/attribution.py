@@ -398,9 +398,10 @@ def _noise(site: Site, noise: float, generator: torch.Generator | None = None) -
     """Draws noise for one copy of the site's value; seeded by the question, so that its seed alone decides."""
     generator = generator or torch.Generator().manual_seed(site.question.seed)
     size = noise * site.spread * (site.seen if site.on == "joints" else 1)
+    shape = [1 if axis in site.on_the_way else length for axis, length in enumerate(site.value.shape)]
 
-    def draw() -> Tensor:
-        return torch.randn(site.value.shape, generator=generator).to(site.value) * size
+    def draw() -> Tensor:  # a joint and its trail move together
+        return (torch.randn(shape, generator=generator).to(site.value) * size).expand_as(site.value)
 
     return draw
 

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from training.clip import Clip
-from training.trail import PARTS
+from training.trail import AFTER, BEFORE, PARTS, without
 
 JointHow = Literal["unseen", "first", "mean"]
 """As if not detected (score 0); held at the place where it is first seen; held at its mean place."""
@@ -31,15 +31,15 @@ def _known(how: str, hows: Any, what: str) -> None:
 def take_joints(clip: Clip, gone: np.ndarray, how: JointHow) -> Clip:
     """The clip without the joints `gone` [T, M, J] bool."""
     _known(how, JointHow, "Joints are taken away")
+    trail = None if clip.trail is None else without(clip.trail, gone)
     if how == "unseen":
-        return replace(clip, score=np.where(gone, np.float32(0), clip.score))
-    still = None if clip.trail is None else np.where(gone[..., None, None], np.float32(0), clip.trail)
+        return replace(clip, score=np.where(gone, np.float32(0), clip.score), trail=trail)
     seen = clip.score > 0
     if how == "first":
         rest = np.take_along_axis(clip.joints, seen.argmax(axis=0)[None, ..., None], axis=0)[0]
     else:
         rest = (clip.joints * seen[..., None]).sum(axis=0) / np.maximum(seen.sum(axis=0), 1)[..., None]
-    return replace(clip, joints=np.where(gone[..., None], rest, clip.joints).astype(np.float32), trail=still)
+    return replace(clip, joints=np.where(gone[..., None], rest, clip.joints).astype(np.float32), trail=trail)
 
 
 def take_frames(clip: Clip, gone: np.ndarray, how: FrameHow) -> Clip:
@@ -56,8 +56,6 @@ def take_frames(clip: Clip, gone: np.ndarray, how: FrameHow) -> Clip:
     slots = np.arange(len(clip))
     nearest = kept[np.abs(slots[:, None] - kept).argmin(axis=1)]  # of two equally near ones, the earlier
     held = replace(clip.take(nearest), time=clip.time)
-    if held.trail is not None:  # in a frame that is held nothing moves
-        held = replace(held, trail=np.where(gone[:, None, None, None, None], np.float32(0), held.trail))
     if how == "hold":
         return held
     after = np.minimum(np.searchsorted(kept, slots), len(kept) - 1)
@@ -72,10 +70,17 @@ def take_frames(clip: Clip, gone: np.ndarray, how: FrameHow) -> Clip:
         both = (clip.score[a] > 0) & (clip.score[b] > 0)  # where one side does not see it, the nearer frame is held
         joints[t][both] = ((1 - w) * clip.joints[a] + w * clip.joints[b])[both]
         score[t][both] = ((1 - w) * clip.score[a] + w * clip.score[b])[both]
-        if trail is not None:  # a step of one frame, and its parts
-            step = (clip.joints[b] - clip.joints[a])[both] / (b - a)
-            trail[t][both] = PARTS[:, None] * step[:, None]
+    if trail is not None:
+        _walk(trail, joints, score, gone)
     return replace(held, frames=frames, joints=joints, score=score, trail=trail)
+
+
+def _walk(trail: np.ndarray, joints: np.ndarray, score: np.ndarray, gone: np.ndarray) -> None:
+    """Straight ways to and from the frames `gone` [T], whose joints lie on the line between two others."""
+    both = (score[1:] > 0) & (score[:-1] > 0) & (gone[1:] | gone[:-1])[:, None, None]
+    step = np.where(both[..., None], np.diff(joints, axis=0), 0)[..., None, :] * PARTS[:, None]
+    trail[:-1][both, AFTER] = step[both, AFTER]
+    trail[1:][both, BEFORE] = step[both, BEFORE]
 
 
 def cover(clip: Clip, gone: np.ndarray, how: Cover) -> Clip:

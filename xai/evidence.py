@@ -87,6 +87,8 @@ class Evidence:
             "box": self.box,
             "probabilities": self.probabilities,
         }
+        if self.clip.trail is not None:
+            arrays["trail"] = self.clip.trail
         header: dict[str, Any] = {
             "format_version": FORMAT_VERSION,
             "labels": self.labels,
@@ -130,6 +132,7 @@ class Evidence:
                 name=about["name"],
                 source=about["source"],
                 amodal=about.get("amodal", False) is True,
+                trail=arrays.get("trail"),
             )
             parts = {
                 name: Explanation.unpack(

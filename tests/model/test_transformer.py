@@ -54,21 +54,29 @@ def test_every_variant_equals_the_paper_written_out(token_mode: str, changes: di
         {"joint_pairing": "slide", "temporal_pairing": "both"},
         {"temporal_wrap": False, "joint_pairing": "self", "fa_from": "stem"},
         {"attention_prenorm": False, "normalise_heatmap": False, "pose_geometry": True, "backbone_norm": "group"},
+        {"pose_geometry": True, "pose_distances": True, "pose_trail": True},
     ],
 )
 def test_every_variant_runs_at_every_shape(token_mode: str, changes: dict[str, object]) -> None:
     network = build(token_mode=token_mode, **changes)
     for frames, size, people in [(1, 32, 1), (4, 40, 2), (7, 64, 3)]:
         with torch.no_grad():
-            logits = network(*inputs(frames=frames, height=size, width=size + 8, people=people, batch=2))
+            video, joints, score = inputs(frames=frames, height=size, width=size + 8, people=people, batch=2)
+            if network.reads_trail:
+                with pytest.raises(ValueError, match=r"M, J, 5, 2\]"):
+                    network(video, joints, score)
+                joints = joints[..., None, :] + torch.randn(5, 2)
+            logits = network(video, joints, score)
         assert logits.shape == (2, 3)
         assert torch.isfinite(logits).all()
 
 
 @pytest.mark.parametrize("token_mode", ["none", "single", "cross"])
 def test_every_parameter_learns(token_mode: str) -> None:
-    network = build(token_mode=token_mode, pose_geometry=True).train()
-    torch.nn.functional.cross_entropy(network(*inputs(batch=2)), torch.tensor([0, 1])).backward()
+    network = build(token_mode=token_mode, pose_geometry=True, pose_distances=True, pose_trail=True).train()
+    video, joints, score = inputs(batch=2)
+    joints = joints[..., None, :] + torch.randn(*joints.shape[:-1], 5, 2)
+    torch.nn.functional.cross_entropy(network(video, joints, score), torch.tensor([0, 1])).backward()
     silent = [n for n, p in network.named_parameters() if p.numel() and (p.grad is None or not p.grad.abs().sum() > 0)]
     # A key bias adds the same number to every score of a row, which softmax ignores.
     assert [name for name in silent if not name.endswith("key.bias")] == []

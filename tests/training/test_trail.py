@@ -8,18 +8,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from model.config import TRAIL
 from training.clip import Clip
 from training.clip_file import load_clip, save_clip
 from training.errors import ClipError
+from training.evaluate import hide, shuffled
 from training.skeleton import JHMDB
 from training.trail import PLACES, trail_of
 from training.transforms import Augmentation, Normalisation, batch, vary
 from training.view import View, centre_view, fit_matrix
 from xai.edits import take_frames, take_joints
 
-READ = np.array([2, 5, 9, 10])
+READ = np.array([1, 6, 9, 10])
 
 
 def swinging(frames: int = 13, height: int = 40, width: int = 70) -> Clip:
@@ -116,17 +118,55 @@ def test_what_is_held_stands_still() -> None:
         assert trail is not None
         assert shown.trail is not None
         assert not trail[gone].any()
-        assert np.array_equal(trail[~gone], shown.trail[~gone])
+        beside = np.zeros_like(gone)
+        beside[[0, 2], 0, 4] = True
+        assert np.array_equal(trail[~gone & ~beside], shown.trail[~gone & ~beside])
+        assert not trail[0, 0, 4, 3:].any()  # on the way to where it is gone
+        assert not trail[2, 0, 4, :2].any()
+        assert np.array_equal(trail[0, 0, 4, :3], shown.trail[0, 0, 4, :3])
+        assert np.array_equal(trail[2, 0, 4, 2:], shown.trail[2, 0, 4, 2:])
     frames = np.array([False, True, False, False])
     held = take_frames(shown, frames, "hold")
     assert held.trail is not None
+    assert shown.trail is not None
     assert not held.trail[1].any()
-    assert held.trail[2].any()
+    assert not held.trail[0, :, :, 3:].any()
+    assert not held.trail[2, :, :, :2].any()
+    assert np.array_equal(held.trail[2, :, :, 2:], shown.trail[2, :, :, 2:])
+    assert np.array_equal(held.trail[3], shown.trail[3])
     moved = take_frames(shown, frames, "interpolate")
     assert moved.trail is not None
     seen = (shown.score[[0, 2]] > 0).all(0)
-    half = (shown.joints[2] - shown.joints[0]) / 2
-    assert np.allclose(moved.trail[1][seen], (np.array([-2, -1, 0, 1, 2])[:, None] / 5 * half[..., None, :])[seen])
+    way = (np.array([-2, -1, 0, 1, 2])[:, None] / 5 * ((shown.joints[2] - shown.joints[0]) / 2)[..., None, :])[seen]
+    assert np.allclose(moved.trail[1][seen], way, atol=1e-4)
+    assert np.allclose(moved.trail[0][seen][:, 3:], way[:, 3:], atol=1e-4)
+    assert np.allclose(moved.trail[2][seen][:, :2], way[:, :2], atol=1e-4)
+    assert np.array_equal(moved.trail[3], shown.trail[3])
+
+
+def test_a_still_film_and_a_shuffled_one_have_no_way_between_frames() -> None:
+    shown = centre_view(swinging(), 6, 32).shown(swinging())
+    assert shown.trail is not None
+    still = take_frames(shown, np.arange(6) != 3, "hold")
+    assert still.trail is not None
+    assert not still.trail.any()
+    order = np.array([2, 3, 0, 5, 4, 1])
+    mixed = shown.take(order).trail
+    assert mixed is not None
+    assert np.array_equal(mixed[0], shown.trail[2])  # the film begins as it ran, 2 to 3
+    assert np.array_equal(mixed[1, :, :, :3], shown.trail[3, :, :, :3])
+    assert not mixed[1, :, :, 3:].any()
+    assert not mixed[2].any()
+    assert not mixed[3, :, :, :2].any()
+    assert np.array_equal(mixed[3, :, :, 3:], shown.trail[5, :, :, 1::-1])  # 5 to 4, backwards
+    assert np.array_equal(mixed[4, :, :, :2], shown.trail[4, :, :, :2:-1])
+    assert not mixed[5].any()
+    joints = torch.from_numpy(shown.joints)[None, ..., None, :] + torch.from_numpy(shown.trail)[None]
+    numbers = (7,)
+    hidden = hide((torch.zeros(1, 3, 6, 8, 8), joints, torch.ones(1, 6, 1, 15)), "order", numbers)[1][0].numpy()
+    drawn = shuffled(6, 7).numpy()
+    expected = shown.take(drawn)
+    assert np.allclose(hidden, expected.joints[..., None, :] + expected.trail, atol=1e-4)  # type: ignore[operator]
 
 
 def test_noise_moves_a_joint_and_its_trail_together() -> None:

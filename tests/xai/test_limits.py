@@ -14,7 +14,7 @@ import pytest
 from training.clip_file import read_clip
 from training.errors import ClipError
 from training.video import VideoLimits, read_video, write_video
-from xai.dashboard.draft_room import DraftRoom
+from xai.dashboard.draft_room import Room
 from xai.dashboard.kept import Kept, size_of
 from xai.dashboard.limits import PREFIX, Limits
 
@@ -127,7 +127,7 @@ def test_sizes_are_those_of_what_is_held_and_count_what_is_shared_once() -> None
 
 
 def test_drafts_take_so_much_together_and_a_session_that_ends_makes_room() -> None:
-    room = DraftRoom(100 << 20)
+    room = Room(100 << 20)
     first, second = room.place(60 << 20), room.place(30 << 20)
     with pytest.raises(ValueError, match=r"takes 20 MB, and there is room for 10 MB beside what others work on"):
         room.place(20 << 20)

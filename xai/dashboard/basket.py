@@ -259,7 +259,7 @@ def add_own(clip: Any, checkpoint: Any) -> None:
 def opened_pair(clip: Any, checkpoint: Any, opened: tuple[Recognizer, Clip]) -> None:
     """Remember how a network and a clip were chosen, for views that are handed only the two themselves."""
     pairs: dict[tuple[str, str], tuple[Any, Any]] = st.session_state.setdefault(PAIRS, {})
-    key = opened[0].checkpoint, opened[1].fingerprint
+    key = opened[0].checkpoint, opened[1].identity
     pairs.pop(key, None)
     pairs[key] = clip, checkpoint
     for old in list(pairs)[:-4]:
@@ -268,7 +268,7 @@ def opened_pair(clip: Any, checkpoint: Any, opened: tuple[Recognizer, Clip]) -> 
 
 def add_map(ask: Ask, network: Recognizer, clip: Clip, measured: bool, key: str) -> None:
     """Under a map: the map, and the curves behind its trust where that was measured."""
-    pair = st.session_state.get(PAIRS, {}).get((network.checkpoint, clip.fingerprint))
+    pair = st.session_state.get(PAIRS, {}).get((network.checkpoint, clip.identity))
     if pair is None:
         return
     asked: dict[str, Any] = {

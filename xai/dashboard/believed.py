@@ -19,6 +19,7 @@ from xai.dashboard.trust_badge import measure_button, show_behind, show_verdict
 from xai.figures.player import main_method
 
 if TYPE_CHECKING:
+    from training.clip import Clip
     from xai.trust import TrustReport
 
 ANCHOR = "trust"
@@ -32,14 +33,14 @@ def shown_as(payload: Payload) -> Ask:
     return Ask(*main_method(payload))  # type: ignore[arg-type]
 
 
-def known(payload: Payload, fingerprint: str) -> Mapping[str, Any] | None:
+def known(payload: Payload, clip: Clip) -> Mapping[str, Any] | None:
     """`TrustReport.to_dict` of what the player shows: measured on this server, or shipped."""
     checkpoint = payload["model"]["checkpoint"]
-    standing = shared_jobs().standing(trust_key(shown_as(payload), checkpoint, fingerprint))
+    standing = shared_jobs().standing(trust_key(shown_as(payload), checkpoint, clip.identity))
     if standing is not None and standing.state == "done":
         report: TrustReport = standing.result
         return report.to_dict()
-    return shipped_trust(checkpoint, fingerprint)
+    return shipped_trust(checkpoint, clip.fingerprint)
 
 
 def in_short(found: Mapping[str, Any]) -> str:
@@ -56,7 +57,7 @@ def badges(payloads: Sequence[Payload], clip: ClipChoice, *, on_page: bool = Fal
     """
     said = []
     for payload in payloads:
-        found = known(payload, clip.open().fingerprint)
+        found = known(payload, clip.open())
         badge = {} if found is None else {"textContent": in_short(found)}
         if on_page:
             badge["href"] = f"#{ANCHOR}"
@@ -71,9 +72,9 @@ def badges(payloads: Sequence[Payload], clip: ClipChoice, *, on_page: bool = Fal
 def believed(payload: Payload, clip: ClipChoice, checkpoint: Any) -> None:
     """The verdict on what the player shows, or the button that measures it."""
     st.subheader("Can these pictures be believed?", anchor=ANCHOR)
-    ask, fingerprint = shown_as(payload), clip.open().fingerprint
+    ask, opened = shown_as(payload), clip.open()
     with st.container(border=True):
-        found = known(payload, fingerprint)
+        found = known(payload, opened)
         st.caption(
             f"Measured for {ask.method}, mean of blocks and heads: does removing what it calls strong change the "
             "answer more than removing anything else, does it depend on the network, does it hold still?"
@@ -82,10 +83,10 @@ def believed(payload: Payload, clip: ClipChoice, checkpoint: Any) -> None:
             show_verdict(found)
             show_behind(found, "player")
         else:
-            _measure(ask, payload["model"]["checkpoint"], fingerprint, clip, checkpoint)
+            _measure(ask, payload["model"]["checkpoint"], opened.identity, clip, checkpoint)
 
 
-def _measure(ask: Ask, digest: str, fingerprint: str, clip: ClipChoice, checkpoint: Any) -> None:
+def _measure(ask: Ask, digest: str, identity: str, clip: ClipChoice, checkpoint: Any) -> None:
     kind, pressed = measure_button(ask, digest, "player")
     opened = (open_checkpoint(checkpoint), clip.open()) if pressed else None
 
@@ -97,5 +98,5 @@ def _measure(ask: Ask, digest: str, fingerprint: str, clip: ClipChoice, checkpoi
         explanation = explain(*opened, ask.method, on=ask.on)
         return trust(*opened, explanation, progress=progress)
 
-    if followed(trust_key(ask, digest, fingerprint), work, "trust player", pressed, kind=kind) is not None:
+    if followed(trust_key(ask, digest, identity), work, "trust player", pressed, kind=kind) is not None:
         st.rerun()

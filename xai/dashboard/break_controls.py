@@ -97,9 +97,12 @@ def pointed(scene: Scene) -> None:
         for box in selection.get("box", [])[-1:]:
             height, width = scene.size
             (left, right), (top, bottom) = (sorted(map(float, box[axis])) for axis in "xy")
-            left, top = max(0.0, left), max(0.0, top)
-            right, bottom = min(width - 1.0, right), min(height - 1.0, bottom)
-            values = (round(left), round(top), max(1, round(right - left)), max(1, round(bottom - top)))
+            # pixel n reaches from n - 0.5 to n + 0.5; those whose most part is inside are covered
+            (left, right), (top, bottom) = (
+                (round(min(max(first + 0.5, 0), most)), round(min(max(last + 0.5, 0), most)))
+                for (first, last), most in (((left, right), width), ((top, bottom), height))
+            )
+            values = (left, top, max(1, right - left), max(1, bottom - top))
             for name, value, most in zip("xywh", values, (width - 1, height - 1, width, height), strict=True):
                 st.session_state[f"region {name}"] = min(value, most)
         return
@@ -160,7 +163,7 @@ def _joints(scene: Scene, frames: list[int] | None) -> None:
                 {"kind": "people", "people": people, "frames": about["frames"], "how": about["how"]}, key="take people",
             )  # fmt: skip
         else:
-            _button("Take all joints away", {"kind": "modality", "modality": "pose"}, key="take pose")
+            _button("Take all joints away, in all frames", {"kind": "modality", "modality": "pose"}, key="take pose")
 
 
 def _region(scene: Scene, frames: list[int] | None) -> None:
@@ -184,7 +187,7 @@ def _region(scene: Scene, frames: list[int] | None) -> None:
             "frames": frames, "how": None if how == "blur" else how,
         },
     )  # fmt: skip
-    _button("No pictures at all", {"kind": "modality", "modality": "rgb"})
+    _button("No pictures, in all frames", {"kind": "modality", "modality": "rgb"}, key="take rgb")
 
 
 def _background(scene: Scene, frames: list[int] | None) -> None:

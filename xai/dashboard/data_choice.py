@@ -15,6 +15,7 @@ from streamlit.errors import StreamlitAPIException
 
 from xai.dashboard.choose import OWN, PAGES, ClipChoice, chosen_among
 from xai.dashboard.data_sets import offers, splits_of
+from xai.dashboard.shown import plain
 
 if TYPE_CHECKING:
     from xai.dashboard.data_sets import Split
@@ -27,7 +28,7 @@ def choose_split(set_place: Any, split_place: Any, keys: tuple[str, str] = ("set
     try:
         titles = [offer.title for offer in offers()]
     except ValueError as error:
-        st.error(str(error))
+        st.error(plain(error))
         return None
     chosen_among(keys[0], titles)
     title = str(
@@ -43,7 +44,7 @@ def choose_split(set_place: Any, split_place: Any, keys: tuple[str, str] = ("set
         with st.spinner("Opening the data set"):
             return data_live.split(title, str(name))
     except ValueError as error:
-        st.error(str(error))
+        st.error(plain(error))
         return None
 
 

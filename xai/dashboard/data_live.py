@@ -20,7 +20,7 @@ from xai.dashboard.data_predictions import Predicted, find, predict_some
 from xai.dashboard.data_sets import Offer, Split, offers
 from xai.dashboard.data_thumbnails import Thumbnail
 from xai.dashboard.jobs import Jobs, Progress
-from xai.dashboard.kept import Kept
+from xai.dashboard.kept import Kept, kept
 from xai.dashboard.limits import limits
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ STRETCH = 15.0
 @st.cache_resource(show_spinner=False)
 def data_jobs() -> Jobs:
     """The queue of work on whole data sets: one worker predicts, the other makes thumbnails."""
-    return Jobs(limits().data_results, queue=limits().queue, long=1)
+    return Jobs(limits().data_results, queue=limits().queue, long=limits().data_jobs)
 
 
 @st.cache_resource(show_spinner=False)
@@ -70,10 +70,8 @@ def split(title: str, name: str) -> Split:
 
 def clip(title: str, name: str, position: int) -> Clip:
     """One clip of a split, counted from 0. Raises ClipError in one sentence."""
-    from xai.dashboard import live
-
     chosen = split(title, name)
-    return live.kept().get(("data", chosen.fingerprint, position), lambda: chosen.clip(position))
+    return kept().get(("data", chosen.fingerprint, position), lambda: chosen.clip(position))
 
 
 def predicted(chosen: Split, checkpoint: str) -> Predicted | None:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -30,6 +31,8 @@ from xai.dashboard.limits import limits
 if TYPE_CHECKING:
     from training.recognizer import Recognizer
 
+_WRITING = threading.Lock()
+"""Predictions that grow and predictions that are forgotten are one file."""
 FORMAT_VERSION = 1
 CACHE = "~/.cache/kinescope"
 SAVE_EVERY = 5.0
@@ -160,10 +163,11 @@ def prune(folder: Path, keep: int = limits().prediction_files) -> None:
 
 def forget(split: Split, checkpoint: str, positions: set[int]) -> None:
     """Have these clips predicted again."""
-    found = Predicted.read(find(split.fingerprint, checkpoint), len(split))
-    if found is not None:
-        again = replace(found.without(positions), rounds=found.rounds + 1)
-        again.save(cache_folder() / file_name(split.fingerprint, checkpoint))
+    with _WRITING:
+        found = Predicted.read(find(split.fingerprint, checkpoint), len(split))
+        if found is not None:
+            again = replace(found.without(positions), rounds=found.rounds + 1)
+            again.save(cache_folder() / file_name(split.fingerprint, checkpoint))
 
 
 # ---- The work -------------------------------------------------------------------------------------------------------
@@ -185,7 +189,8 @@ def predict_some(
     if known is None or known.labels != network.card.labels:
         about = {"data": split.title, "checkpoint": network.card.name}
         known = Predicted.none_yet(network.card.labels, about)
-    growing = _Growing(known, cache_folder() / file_name(split.fingerprint, network.checkpoint), clock)
+    path = cache_folder() / file_name(split.fingerprint, network.checkpoint)
+    growing = _Growing(known, path, len(split), clock)
     done = {*known.position.tolist(), *known.damaged}
     left = [position for position in in_turn(split.targets.tolist()) if position not in done]
     start, ended = clock(), True
@@ -205,10 +210,10 @@ def predict_some(
 
 
 class _Growing:
-    """Predictions that grow clip by clip and are saved now and then."""
+    """Predictions that grow clip by clip and are saved now and then; `known` is what the file holds."""
 
-    def __init__(self, known: Predicted, path: Path, clock: Callable[[], float]) -> None:
-        self.known, self.path, self.clock = known, path, clock
+    def __init__(self, known: Predicted, path: Path, clips: int, clock: Callable[[], float]) -> None:
+        self.known, self.path, self.clips, self.clock = known, path, clips, clock
         self.rows: list[tuple[int, np.ndarray, str, str, float]] = []
         self.damaged: dict[int, str] = {}
         self.saved = clock()
@@ -239,8 +244,17 @@ class _Growing:
         self.save(self.known.rounds + ended)
 
     def save(self, rounds: int) -> None:
+        with _WRITING:
+            self._save(rounds)
+
+    def _save(self, rounds: int) -> None:
         if not self.rows and not self.damaged and rounds == self.known.rounds:
             return
+        there = Predicted.read(self.path, self.clips) if self.path.is_file() else None
+        if there is not None and there.rounds > self.known.rounds and there.labels == self.known.labels:
+            # somebody had clips forgotten meanwhile: they stay forgotten
+            rounds += there.rounds - self.known.rounds
+            self.known = there
         positions, logits, clips, names, seconds = zip(*self.rows, strict=True) if self.rows else ((), (), (), (), ())
         shape = len(self.rows), len(self.known.labels)
         whole = replace(
@@ -252,4 +266,4 @@ class _Growing:
             damaged=dict(self.known.damaged) | self.damaged, rounds=rounds,
         )  # fmt: skip
         whole.save(self.path)
-        self.saved = self.clock()
+        self.known, self.rows, self.damaged, self.saved = whole, [], {}, self.clock()

@@ -155,7 +155,7 @@ class Draft:
         by_hand = any(not self.given[key.person] for key in self.placed) and not any(self.given)
         first, last = self.span
         mask = self.clip.person_mask
-        amodal = self.clip.amodal and all(self.given)
+        amodal = self.clip.amodal and all(np.array(self.given)[there])
         score = found.score[:, there]
         return Clip(
             frames=self.frames,
@@ -177,7 +177,7 @@ def start(clip: Clip, original: tuple[int, int], layout: str, digest: str) -> Dr
     `layout` is what joints are placed in when the clip has none; `digest` names the file.
     """
     length = len(clip)
-    bare = replace(clip, cause=None)
+    bare = replace(clip, cause=None, trail=None)
     if not clip.score.any():
         return Draft(bare, original, (0, min(length, limits().placed_frames) - 1), layout_named(layout), digest)
     people = max(1, min(clip.people, MOST_PEOPLE))

@@ -1,4 +1,5 @@
-"""Room for drafts: the videos that visitors of My clip work on take so many bytes together and no more.
+"""Room for what visitors bring: the videos on My clip, and the files that sessions hold, each take so many bytes
+together and no more.
 
 Who comes when it is full is told so, and nobody who is at work loses anything. A place is held by an object that lies
 in the session and frees it when the session ends.
@@ -18,7 +19,7 @@ class Place:
     """What a session holds while it has room."""
 
 
-class DraftRoom:
+class Room:
     """Every method may be called from any thread."""
 
     def __init__(self, size: int) -> None:
@@ -32,8 +33,8 @@ class DraftRoom:
             free = self._size - sum(self._taken.values())
             if size > free:
                 raise ValueError(
-                    f"This video takes {size >> 20} MB, and there is room for {max(0, free) >> 20} MB beside what "
-                    "others work on; try a shorter or smaller one, or come back later."
+                    f"This takes {size / 2**20:.0f} MB, and there is room for {max(0, free) >> 20} MB beside what "
+                    "others have open; try a shorter or smaller one, or come back later."
                 )
             place = Place()
             self._taken[place] = size
@@ -47,6 +48,12 @@ class DraftRoom:
 
 
 @st.cache_resource(show_spinner=False)
-def draft_room() -> DraftRoom:
-    """The room of this server."""
-    return DraftRoom(limits().drafts_mb << 20)
+def draft_room() -> Room:
+    """Of the videos that are open on My clip."""
+    return Room(limits().drafts_mb << 20)
+
+
+@st.cache_resource(show_spinner=False)
+def upload_room() -> Room:
+    """Of the files that sessions hold."""
+    return Room(limits().uploads_mb << 20)

@@ -10,6 +10,7 @@ import streamlit as st
 from xai.dashboard.basket import Item
 from xai.dashboard.choose import open_checkpoint
 from xai.dashboard.jobs import Progress, shared_jobs
+from xai.dashboard.kept import kept
 from xai.dashboard.methods_panel import Ask, followed, map_key, quick
 from xai.dashboard.turnstile import turnstile
 from xai.figures.panel_kinds import Map, Trust
@@ -22,12 +23,11 @@ if TYPE_CHECKING:
 def opened(request: Request) -> Opened:
     """Clips and networks of a request. Raises ValueError in one sentence."""
     with st.spinner("Opening clips and networks"):
-        from xai.dashboard import live
         from xai.dashboard.exporting import Opened
 
         clips = {text: choice.open() for text, choice in request.clips.items()}
         networks = {text: open_checkpoint(choice) for text, choice in request.checkpoints.items()}
-        found = Opened(request, clips, networks, live.kept(), turnstile())
+        found = Opened(request, clips, networks, kept(), turnstile())
     _already_made(found)
     return found
 

@@ -73,7 +73,7 @@ def report(basket: Basket) -> None:
         "Measure trust", list(TRUST_WORDS), key="report trust", format_func=TRUST_WORDS.__getitem__,
         help="Measured for every method, which takes its time. What was not measured says so in the report.",
     )  # fmt: skip
-    key = ("report", network.checkpoint, clip.fingerprint, text, file, tuple(wanted), tuple(parts))
+    key = ("report", network.checkpoint, clip.identity, text, file, tuple(wanted), tuple(parts))
     pressed = st.button("Make the report", type="primary")
     data: bytes | None = made(
         key, found.kept,

@@ -62,7 +62,7 @@ class Opened:
     def digest(self) -> str:
         """Names the figure: the same for everyone who asks for the same of the same content."""
         said = [self.request.text]
-        said += [f"{name} {clip.fingerprint}" for name, clip in self.clips.items()]
+        said += [f"{name} {clip.identity}" for name, clip in self.clips.items()]
         said += [f"{name} {network.checkpoint}" for name, network in self.networks.items()]
         return hashlib.sha256("\n".join(said).encode()).hexdigest()[:24]
 
@@ -119,9 +119,9 @@ class Served(Sources):
 
         def make() -> Evidence:
             with self._opened.turnstile:
-                return gather_evidence(network, seen)
+                return gather_evidence(network, seen, looks=True)  # as Explore has it: what is kept serves both
 
-        return self._opened.kept.get(("evidence", network.checkpoint, seen.fingerprint), make)
+        return self._opened.kept.get(("evidence", network.checkpoint, seen.identity), make)
 
     def _once(self, key: tuple[Any, ...], make: Callable[[], Any]) -> Any:
         if key[0] not in ("map", "order") or key in self._kept:
@@ -131,7 +131,7 @@ class Served(Sources):
     def _content(self, key: tuple[Any, ...]) -> tuple[Any, ...]:
         """A key of this figure as one that means the same to every session."""
         of = (key[1],) if key[0] == "map" else key[1]
-        content = (*(self.recognizer(name).checkpoint for name in of), self.clip(key[2]).fingerprint)
+        content = (*(self.recognizer(name).checkpoint for name in of), self.clip(key[2]).identity)
         return "figure", key[0], self.spec.seed, content, *key[3:]
 
     def give(self, options: Map | Trust, found: Explanation) -> None:
@@ -268,7 +268,8 @@ def report(
 
     progress(0, steps)
     found = [Wanted.parse(text) for text in wanted]
-    evidence = kept.get(("evidence", network.checkpoint, clip.fingerprint), lambda: gather_evidence(network, clip))
+    key = "evidence", network.checkpoint, clip.identity
+    evidence = kept.get(key, lambda: gather_evidence(network, clip, looks=True))
     maps = report_maps(network, clip, found, parts, say=say)
     command = ["python", "-m", "xai", "report", names[0], "--checkpoint", names[1], "--out", "report.html"]
     command += ["--methods", *wanted, "--trust", *parts]

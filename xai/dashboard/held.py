@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from xai.dashboard.draft_room import upload_room
 from xai.dashboard.limits import limits
 
 if TYPE_CHECKING:
@@ -19,21 +20,35 @@ if TYPE_CHECKING:
 
 def held_upload(title: str, types: Sequence[str], key: str, help: str | None = None) -> Upload | None:
     """The widget, and below it the file of before while the widget shows none."""
+    from xai.dashboard.shown import plain
+
     file = st.file_uploader(
         title, types, key=key, help=help, max_upload_size=limits().upload_mb, on_change=_changed, args=(key,)
     )
     if file is not None:
         from xai.dashboard.live import Upload
 
-        st.session_state[_place(key)] = Upload(file.name, file.getvalue())
+        try:
+            _hold(key, Upload(file.name, file.getvalue()))
+        except ValueError as error:
+            st.error(plain(error))
+            return None
     held: Upload | None = st.session_state.get(_place(key))
     if held is not None and file is None:
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-            from xai.dashboard.shown import plain
-
             st.caption(f"Still open: {plain(held.name)}", width="content")
             st.button("Forget it", key=f"forget {key}", type="tertiary", on_click=_forget, args=(key,))
     return held
+
+
+def _hold(key: str, upload: Upload) -> None:
+    """Raises ValueError when the files of all visitors leave no room for it."""
+    before = st.session_state.get(_place(key))
+    if before is not None and (before.name, before.data) == (upload.name, upload.data):
+        return
+    _forget(key)
+    st.session_state[f"room {key}"] = upload_room().place(len(upload.data))
+    st.session_state[_place(key)] = upload
 
 
 def _place(key: str) -> str:
@@ -48,3 +63,4 @@ def _changed(key: str) -> None:
 
 def _forget(key: str) -> None:
     st.session_state.pop(_place(key), None)
+    st.session_state.pop(f"room {key}", None)

@@ -32,6 +32,8 @@ Progress = Callable[[int, int], None]
 State = Literal["waiting", "running", "done", "failed"]
 OWN_BYTES = 64 << 20
 """Of results, where there is no store that is shared."""
+KINDS = 500
+"""Kinds of jobs whose usual time is remembered."""
 PATIENCE = 90.0
 """Seconds without a question after which somebody who waits is taken to be gone; browsers slow down hidden tabs."""
 _log = logging.getLogger(__name__)
@@ -92,7 +94,7 @@ class Jobs:
         self._store = Kept(keep, OWN_BYTES) if store is None else store
         self._keep, self._patience, self._clock, self._most = keep, patience, clock, queue
         self._jobs: OrderedDict[Hashable, _Job] = OrderedDict()
-        self._seconds: dict[str, float] = {}
+        self._seconds: OrderedDict[str, float] = OrderedDict()
         self._changed = threading.Condition()
         for quick in (True, *[False] * long):
             threading.Thread(target=self._serve, args=(quick,), daemon=True, name=f"jobs {quick=}").start()
@@ -185,6 +187,9 @@ class Jobs:
         job.state, job.work = state, None
         if state == "done" and job.kind:
             self._seconds[job.kind] = seconds
+            self._seconds.move_to_end(job.kind)
+            while len(self._seconds) > KINDS:
+                self._seconds.popitem(last=False)
         ended = [other for other in self._jobs.values() if other.state in ("done", "failed")]
         for other in ended[: max(0, len(ended) - self._keep)]:
             del self._jobs[other.key]

@@ -12,7 +12,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from dataclasses import fields, is_dataclass
 from typing import Any, TypeVar, cast
 
@@ -22,6 +22,8 @@ import streamlit as st
 from xai.dashboard.limits import limits
 
 T = TypeVar("T")
+AGAIN = 0.5
+"""Seconds between two words to who waits for what somebody else computes."""
 SMALL = 64
 """Bytes of a number or of the frame around something, roughly."""
 
@@ -39,8 +41,11 @@ class Kept:
         self._made: dict[Hashable, Future[Any]] = {}
         self._lock = threading.Lock()
 
-    def get(self, key: Hashable, make: Callable[[], T]) -> T:
-        """What is kept under `key`, or what `make` returns."""
+    def get(self, key: Hashable, make: Callable[[], T], waiting: Callable[[], None] = lambda: None) -> T:
+        """What is kept under `key`, or what `make` returns.
+
+        While somebody else makes it, `waiting` is called twice a second; what it raises ends the waiting.
+        """
         with self._lock:
             if key in self._held:
                 self._held.move_to_end(key)
@@ -48,10 +53,12 @@ class Kept:
             mine = key not in self._made
             future: Future[Any] = self._made.setdefault(key, Future())
         if not mine:
+            while not wait([future], AGAIN).done:
+                waiting()
             try:
                 return cast(T, future.result())
             except GivenUp:
-                return self.get(key, make)
+                return self.get(key, make, waiting)
         try:
             value = make()
         except BaseException as error:

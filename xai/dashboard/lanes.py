@@ -9,6 +9,7 @@ import streamlit as st
 
 from xai.dashboard.choose import ClipChoice
 from xai.dashboard.library import BundledCheckpoint, Library
+from xai.dashboard.shown import plain
 
 
 def lane_payloads(
@@ -25,7 +26,7 @@ def lane_payloads(
                 with st.spinner(f"Running {checkpoint.name}", show_time=True):
                     payload = live.payload(live.recognizer(checkpoint.path), clip.open())
             except ValueError as error:
-                st.error(str(error))
+                st.error(plain(error))
                 return None
         payloads.append(payload)
     return payloads

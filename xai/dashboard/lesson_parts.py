@@ -25,7 +25,7 @@ def shelf() -> tuple[Lesson, ...]:
     try:
         return lessons_of(FOLDER)
     except LessonError as error:
-        st.error(str(error))
+        st.error(plain(error))
         return ()
 
 
@@ -77,7 +77,7 @@ def _own_lesson() -> None:
             lesson = read_lesson(file.getvalue(), file.name)
             check_lesson(lesson, open_library(), file.name)
         except LessonError as error:
-            st.error(str(error))
+            st.error(plain(error))
         else:
             st.session_state["own lesson"] = lesson
             st.button(f"Start {plain(lesson.title)}", on_click=start, args=(OWN,), key="start own")
@@ -175,7 +175,7 @@ def effect(step: Step, payload: dict[str, Any], checkpoint: BundledCheckpoint, c
         with st.spinner("Asking the network again"):
             changed = live.changed(live.recognizer(checkpoint.path), live.bundled_clip(clip.path), step.removal)
     except ValueError as error:
-        st.error(str(error))
+        st.error(plain(error))
         return
     before, now = Answer.of_payload(payload), Answer.of_prediction(changed.prediction)
     st.markdown(f"Taken away: {plain('; '.join(changed.words))}.  \n{sentence(before, now, plain)}")

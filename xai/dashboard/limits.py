@@ -7,8 +7,7 @@ Each is set by an environment variable before the server starts, `KINESCOPE_MAX_
 `python -m xai.dashboard.limits` prints them as they stand. One bound is also Streamlit's own: no body of a request is
 larger than `server.maxUploadSize` (.streamlit/config.toml, or STREAMLIT_SERVER_MAX_UPLOAD_SIZE), so raise both.
 
-The defaults suit two cores, 4 GB and a class of thirty. Uploaded files stay in memory until their session ends; at
-worst that is `upload_mb` for each of the visitor's files.
+The defaults suit two cores, 4 GB and a class of thirty. Uploaded files stay in memory until their session ends.
 """
 
 from __future__ import annotations
@@ -52,6 +51,9 @@ class Limits:
     """Predictions at a time; more than cores only slow each other down."""
     long_jobs: int = 1
     """Long computations at a time (a method of many passes, a measure of trust); quick ones have a worker beside."""
+    data_jobs: int = 1
+    """Data sets that are predicted at a time; their thumbnails have a worker beside. So at most `computations` +
+    `long_jobs` + `data_jobs` + 2 quick workers compute at once."""
     queue: int = 64
     """Jobs that wait; who comes later is asked to try again."""
     results: int = 96
@@ -79,6 +81,8 @@ class Limits:
     """Megabytes that they take together; what was not asked for longest goes first."""
     drafts_mb: int = 1024
     """Megabytes of the videos that are open on My clip, of all visitors; who comes later is asked to wait."""
+    uploads_mb: int = 1024
+    """Megabytes of the files that sessions hold, of all visitors; who comes later is asked to wait."""
     networks: int = 6
     """Networks that are held; uploaded ones are counted apart."""
     thumbnails: int = 1500

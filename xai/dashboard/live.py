@@ -26,10 +26,9 @@ from training.errors import ClipError
 from training.recognizer import Recognizer
 from xai.dashboard.changed import ByName, Changed, change, changed_payload
 from xai.dashboard.choose import bundled_clip, jhmdb_folder
-from xai.dashboard.kept import kept
 from xai.dashboard.library import open_library
 from xai.dashboard.limits import limits
-from xai.dashboard.turnstile import our_turn
+from xai.dashboard.turnstile import once_for_all, our_turn
 from xai.evidence import Evidence, gather_evidence
 from xai.figures.player import player_payload
 from xai.removal import from_json, to_json
@@ -53,18 +52,18 @@ def evidence(network: Recognizer, clip: Clip) -> Evidence:
         with our_turn():
             return gather_evidence(network, clip, looks=True)
 
-    return kept().get(("evidence", network.checkpoint, clip.fingerprint), make)
+    return once_for_all(("evidence", network.checkpoint, clip.identity), make)
 
 
 def payload(network: Recognizer, clip: Clip) -> dict[str, Any]:
     """What the player shows of a checkpoint on a clip."""
-    key = "payload", network.checkpoint, clip.fingerprint
-    return kept().get(key, lambda: player_payload(evidence(network, clip)))
+    key = "payload", network.checkpoint, clip.identity
+    return once_for_all(key, lambda: player_payload(evidence(network, clip)))
 
 
 def rerun(network: Recognizer, clip: Clip) -> Rerun:
     """One clip and one network, with what all changes of the clip have in common (F_a and F_b of the untouched one)."""
-    return kept().get(("rerun", network.checkpoint, clip.fingerprint), lambda: Rerun.of(network, clip))
+    return once_for_all(("rerun", network.checkpoint, clip.identity), lambda: Rerun.of(network, clip))
 
 
 def bundled_clips() -> ByName:
@@ -81,7 +80,7 @@ def changed(network: Recognizer, clip: Clip, removals: str) -> Changed:
         with our_turn():
             return change(again, asked, bundled_clips())
 
-    return kept().get(("changed", network.checkpoint, clip.fingerprint, to_json(asked)), make)
+    return once_for_all(("changed", network.checkpoint, clip.identity, to_json(asked)), make)
 
 
 def payload_without(network: Recognizer, clip: Clip, removals: str) -> dict[str, Any]:
@@ -92,15 +91,15 @@ def payload_without(network: Recognizer, clip: Clip, removals: str) -> dict[str,
         with our_turn():
             return changed_payload(again, found)
 
-    return kept().get(("payload without", network.checkpoint, clip.fingerprint, to_json(from_json(removals))), make)
+    return once_for_all(("payload without", network.checkpoint, clip.identity, to_json(from_json(removals))), make)
 
 
 def figure(network: Recognizer, clip: Clip, name: str, kind: str) -> bytes:
     """One of the figures for print, as the bytes of a file."""
     from xai.figures.paper import FIGURES, render
 
-    key = "printed", network.checkpoint, clip.fingerprint, name, kind
-    return kept().get(key, lambda: render(FIGURES[name](evidence(network, clip)), kind))
+    key = "printed", network.checkpoint, clip.identity, name, kind
+    return once_for_all(key, lambda: render(FIGURES[name](evidence(network, clip)), kind))
 
 
 def numbers(network: Recognizer, clip: Clip) -> bytes:
@@ -112,7 +111,7 @@ def numbers(network: Recognizer, clip: Clip) -> bytes:
             evidence(network, clip).save(path)
             return path.read_bytes()
 
-    return kept().get(("numbers", network.checkpoint, clip.fingerprint), make)
+    return once_for_all(("numbers", network.checkpoint, clip.identity), make)
 
 
 @st.cache_resource(show_spinner=False)
@@ -129,7 +128,7 @@ def jhmdb_names() -> list[str]:
 
 
 def jhmdb_clip(label: str, name: str) -> Clip:
-    return kept().get(("jhmdb", label, name), lambda: _jhmdb().named(label, name))
+    return once_for_all(("jhmdb", label, name), lambda: _jhmdb().named(label, name))
 
 
 @dataclass(frozen=True)
@@ -172,7 +171,7 @@ def uploaded_clip(video: Upload, joints: Upload | None) -> Clip:
             with video.named(), joints.named() if joints else nullcontext():
                 return read_clip(video.spool(first), placed, limits().video())
 
-    return kept().get(("upload", video.digest, joints.digest if joints else None), make)
+    return once_for_all(("upload", video.digest, joints.digest if joints else None), make)
 
 
 @st.cache_resource(max_entries=limits().networks, show_spinner=False)

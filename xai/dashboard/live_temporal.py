@@ -6,8 +6,7 @@ from typing import Any
 
 from training.clip import Clip
 from training.recognizer import Recognizer
-from xai.dashboard.kept import kept
-from xai.dashboard.turnstile import our_turn
+from xai.dashboard.turnstile import once_for_all, our_turn
 from xai.figures.neighbours import neighbours_payload
 from xai.figures.order import order_test as run_order_test
 
@@ -19,7 +18,7 @@ def neighbours(network: Recognizer, clip: Clip) -> dict[str, Any]:
         with our_turn():
             return neighbours_payload(network, clip)
 
-    return kept().get(("neighbours", network.checkpoint, clip.fingerprint), make)
+    return once_for_all(("neighbours", network.checkpoint, clip.identity), make)
 
 
 def order_test(networks: list[Recognizer], clip: Clip) -> dict[str, Any]:
@@ -29,4 +28,4 @@ def order_test(networks: list[Recognizer], clip: Clip) -> dict[str, Any]:
         with our_turn():
             return run_order_test(networks, clip)
 
-    return kept().get(("order", *(network.checkpoint for network in networks), clip.fingerprint), make)
+    return once_for_all(("order", *(network.checkpoint for network in networks), clip.identity), make)

@@ -81,7 +81,7 @@ def _one(
     found = show_trust(ask, explanation, network, clip, film, f"{number or ''}")
     add_map(ask, network, clip, found is not None and "faithfulness" in found, f"{number or ''}")
     here = film.telling if shown.still else shown.strongest[0]
-    drawn = network.checkpoint, clip.fingerprint, ask, scale, look.cause
+    drawn = network.checkpoint, clip.identity, ask, scale, look.cause
     strip = kept().get(
         ("strip", *drawn),
         lambda: film_of.strip_html(

@@ -17,6 +17,7 @@ import streamlit as st
 from xai.dashboard.basket import opened_pair
 from xai.dashboard.choose import ClipChoice, open_checkpoint
 from xai.dashboard.jobs import Progress, Standing, shared_jobs
+from xai.dashboard.shown import plain
 
 if TYPE_CHECKING:
     from training.clip import Clip
@@ -73,7 +74,7 @@ def open_pair(clip: ClipChoice, checkpoint: Any) -> tuple[Recognizer, Clip] | No
         opened_pair(clip, checkpoint, opened)
         return opened
     except ValueError as error:
-        st.error(str(error))
+        st.error(plain(error))
         return None
 
 
@@ -185,16 +186,16 @@ def _kind(ask: Ask, network: Recognizer) -> str:
 
 
 def map_key(ask: Ask, network: Recognizer, clip: Clip) -> Hashable:
-    return _map_key(ask, network.checkpoint, clip.fingerprint)
+    return _map_key(ask, network.checkpoint, clip.identity)
 
 
-def _map_key(ask: Ask, checkpoint: str, fingerprint: str) -> Hashable:
-    return ("map", checkpoint, fingerprint, ask)
+def _map_key(ask: Ask, checkpoint: str, clip: str) -> Hashable:
+    return ("map", checkpoint, clip, ask)
 
 
-def trust_key(ask: Ask, checkpoint: str, fingerprint: str) -> Hashable:
-    """Of the job that measures the map which answers `ask`; network and clip by their hashes, so without torch."""
-    return ("trust", _map_key(ask, checkpoint, fingerprint))
+def trust_key(ask: Ask, checkpoint: str, clip: str) -> Hashable:
+    """Of the job that measures the map which answers `ask`; both by what names them, so without torch."""
+    return ("trust", _map_key(ask, checkpoint, clip))
 
 
 def answered(ask: Ask, network: Recognizer, clip: Clip, panel: str, start: bool) -> Explanation | None:
@@ -234,7 +235,7 @@ def followed(
             _bar(key, panel)
         return None
     if standing.state == "failed":
-        st.warning(standing.sentence)
+        st.warning(plain(standing.sentence))
         return None
     return standing.result
 

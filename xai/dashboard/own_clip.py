@@ -6,7 +6,6 @@ are written to a folder of their own while they are read, and removed with it.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import tempfile
 from pathlib import Path
@@ -79,9 +78,7 @@ def saved(clip: Clip) -> bytes:
             save_clip(path, clip)
             return path.read_bytes()
 
-    mask = b"" if clip.person_mask is None else clip.person_mask.tobytes()
-    rest = hashlib.sha256(clip.time.tobytes() + mask).hexdigest()
-    return kept().get(("saved", clip.fingerprint, rest, clip.label, clip.name, clip.source), make)
+    return kept().get(("saved", clip.identity), make)
 
 
 # ---- Pictures -------------------------------------------------------------------------------------------------------

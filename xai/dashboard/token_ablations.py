@@ -20,6 +20,7 @@ from xai.dashboard.basket import add_of_data
 from xai.dashboard.choose import within
 from xai.dashboard.colours import ACCENT, GREY
 from xai.dashboard.library import ASSETS
+from xai.dashboard.shown import plain
 from xai.dashboard.token_answers import parted_clips
 from xai.figures.panel_kinds import Ablation
 
@@ -131,7 +132,7 @@ def ablations_panel() -> None:
     try:
         runs = read_runs(FOLDER)
     except ValueError as error:
-        st.error(str(error))
+        st.error(plain(error))
         return
     if not runs:
         st.info(

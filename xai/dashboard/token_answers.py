@@ -118,7 +118,7 @@ def parted_clips(folder: Path, table: str, chosen: Sequence[str]) -> None:
     try:
         answers = read_answers(folder, table)
     except ValueError as error:
-        st.error(str(error))
+        st.error(plain(error))
         return
     if answers is None:
         st.caption("What each row says clip by clip was not kept; `python -m training ablate` keeps it now.")

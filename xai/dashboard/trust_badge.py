@@ -43,7 +43,7 @@ def show_trust(
     from xai.dashboard.methods_panel import followed, trust_key
     from xai.known_cause import score
 
-    key = trust_key(ask, network.checkpoint, clip.fingerprint)
+    key = trust_key(ask, network.checkpoint, clip.identity)
     standing = shared_jobs().standing(key)
     found: Mapping[str, Any] | None = None
     if standing is not None and standing.state == "done":

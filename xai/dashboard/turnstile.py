@@ -10,16 +10,18 @@ saying that the person went elsewhere.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
+from xai.dashboard.kept import kept
 from xai.dashboard.limits import limits
 
+T = TypeVar("T")
 AGAIN = 0.5
 """Seconds between two words to who waits."""
 
@@ -77,6 +79,24 @@ class Turnstile:
 def turnstile() -> Turnstile:
     """The one of this server."""
     return Turnstile(limits().computations)
+
+
+def once_for_all(key: Hashable, make: Callable[[], T]) -> T:
+    """What `kept` has under `key`, or `make` returns, for a page: while another visitor's call makes it, this one says
+    so; going elsewhere ends the waiting."""
+    if get_script_run_ctx() is None:
+        return kept().get(key, make)
+    places: list[Any] = []
+
+    def say() -> None:
+        if not places:
+            places.append(st.empty())
+        places[0].caption("Somebody else asked for the same, and it is being computed; choose another to give it up.")
+
+    found = kept().get(key, make, say)
+    for place in places:
+        place.empty()
+    return found
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from typing import Any
 import streamlit as st
 
 from xai.dashboard.basket import add_broken
+from xai.dashboard.believed import badges
 from xai.dashboard.break_controls import Scene, controls, pointed, rectangle
 from xai.dashboard.breaking import (
     Answer,
@@ -39,7 +40,7 @@ def changed_by(history: History, clip: ClipChoice, checkpoint: Any) -> Any:
         with st.spinner("Asking the network again"):
             return live.changed(open_checkpoint(checkpoint), clip.open(), history.now)
     except ValueError as error:
-        st.error(str(error))
+        st.error(plain(error))
         return None
 
 
@@ -129,13 +130,14 @@ def in_the_player(payload: dict[str, Any], clip: ClipChoice, checkpoint: Any, hi
         with st.spinner("Tracing the changed pass"):
             now = live.payload_without(open_checkpoint(checkpoint), clip.open(), history.now)
     except ValueError as error:
-        st.error(str(error))
+        st.error(plain(error))
         return
     lanes = [as_lane(payload, "Untouched"), as_lane(now, "Now")]
+    trust: list[dict[str, str]] = [*badges([payload], clip), {}]
     if now["clip"]["frames"] != payload["clip"]["frames"]:
         st.caption("The changed clip has fewer frames, so it cannot share a clock with the untouched one.")
         lanes = lanes[1:]
-    player(lanes, key="broken")
+    player(lanes, key="broken", trust=trust[-len(lanes) :])
 
 
 def page() -> None:

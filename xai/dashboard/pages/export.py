@@ -13,6 +13,7 @@ from xai.dashboard.export_jobs import is_quick, made, opened, size
 from xai.dashboard.export_others import film, report
 from xai.dashboard.export_panels import looks, nothing, panels
 from xai.dashboard.jobs import shared_jobs
+from xai.dashboard.kept import kept
 from xai.dashboard.library import open_library
 from xai.dashboard.methods_panel import visitor
 from xai.dashboard.shown import plain
@@ -82,9 +83,7 @@ def _last() -> Preview | None:
     """What was shown last, as long as the server keeps it."""
     if LAST not in st.session_state:
         return None
-    from xai.dashboard import live
-
-    found: Preview | None = live.kept().peek(st.session_state[LAST])
+    found: Preview | None = kept().peek(st.session_state[LAST])
     return found
 
 

@@ -12,6 +12,7 @@ from xai.dashboard.lanes import lane_payloads
 from xai.dashboard.library import BundledCheckpoint, open_library, trained_here
 from xai.dashboard.neighbours import neighbours
 from xai.dashboard.player import player
+from xai.dashboard.shown import plain
 from xai.explanation import FRAMEWISE
 
 
@@ -30,7 +31,7 @@ def heads(checkpoints: list[BundledCheckpoint], clip: ClipChoice) -> None:
         with st.spinner("Listening to the network", show_time=True):
             payload = live_temporal.neighbours(live.recognizer(names[name or list(names)[-1]].path), clip.open())
     except ValueError as error:
-        st.error(str(error))
+        st.error(plain(error))
         return
     neighbours(payload, key="neighbours")
     reach = payload["reach"]
@@ -53,7 +54,7 @@ def order_test(checkpoints: list[BundledCheckpoint], clip: ClipChoice) -> None:
         with st.spinner("Changing the order of the frames", show_time=True):
             table = live_temporal.order_test([live.recognizer(each.path) for each in checkpoints], clip.open())
     except ValueError as error:
-        st.error(str(error))
+        st.error(plain(error))
         return
     st.plotly_chart(order_figure(table), key="orders", config={"displaylogo": False})
     st.caption(

@@ -27,7 +27,7 @@ def read_board() -> Board | None:
     try:
         found = Board.read(ASSETS / "leader_board.json")
     except ValueError as error:
-        st.error(str(error))
+        st.error(plain(error))
         return None
     return found if found is not None and found.rows else None
 

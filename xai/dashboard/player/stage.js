@@ -57,7 +57,7 @@ function drawLook(context, reading, state, frame, at, colour, biggest) {
 
 export class Stage {
   constructor(host, reading, store) {
-    Object.assign(this, { reading, store, drawn: [], joints: [] });
+    Object.assign(this, { reading, store, drawn: [], joints: [], at: { x0: NaN } });
     const { canvas } = (this.sheet = new Sheet(host, "Frame with skeleton and sampling points"));
     element("div", { class: "unread", style: `clip-path:${reading.clip.unread}` }, host); // what the model did not see
     this.lattice = element("div", { class: "lattice" }, host); // where features or patches lie, when that is lit
