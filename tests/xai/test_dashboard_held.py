@@ -14,12 +14,12 @@ VIDEO = ("golf swing.mp4", b"no video at all", "video/mp4")
 def test_a_video_is_there_after_its_widget_was_gone_and_until_it_is_forgotten() -> None:
     app = run_app(EXPLORE, source="Upload")
     app.get("file_uploader")[0].set_value(VIDEO).run()
-    sentence = app.error[0].value
+    sentence = app.error[0].value.replace("\\", "")
     for source in ("Gym", "Upload"):  # a run without the widget, as another page is
         app.selectbox(key="source").select(source).run()
     assert not app.exception
     assert app.get("file_uploader")[0].value is None
-    assert app.error[0].value == sentence
+    assert app.error[0].value.replace("\\", "") == sentence
     assert any("golf swing" in caption.value for caption in app.caption)
     app.button(key="forget video").click().run()
     assert not app.error

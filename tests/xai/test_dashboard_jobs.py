@@ -210,6 +210,36 @@ def test_who_gives_up_at_the_turnstile_leaves_the_queue_to_others() -> None:
         assert said == []  # nobody is in the way
 
 
+def test_who_waits_for_somebody_else_is_told_and_may_leave() -> None:
+    kept, begun, go_on = Kept(4, 1 << 20), threading.Event(), threading.Event()
+
+    def slow() -> str:
+        begun.set()
+        assert go_on.wait(SOON)
+        return "made"
+
+    found: list[str] = []
+    first = threading.Thread(target=lambda: found.append(kept.get("x", slow)))
+    first.start()
+    assert begun.wait(SOON)
+
+    def leave() -> None:
+        raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        kept.get("x", slow, leave)
+    said: list[bool] = []
+
+    def say() -> None:
+        said.append(True)
+        go_on.set()
+
+    assert kept.get("x", slow, say) == "made"
+    assert said
+    first.join(SOON)
+    assert found == ["made"]
+
+
 def test_who_waits_for_somebody_who_gave_up_computes_it() -> None:
     kept, begun, found = Kept(4, 1 << 20), threading.Event(), []
 

@@ -129,7 +129,7 @@ def test_sizes_are_those_of_what_is_held_and_count_what_is_shared_once() -> None
 def test_drafts_take_so_much_together_and_a_session_that_ends_makes_room() -> None:
     room = Room(100 << 20)
     first, second = room.place(60 << 20), room.place(30 << 20)
-    with pytest.raises(ValueError, match=r"takes 20 MB, and there is room for 10 MB beside what others work on"):
+    with pytest.raises(ValueError, match=r"takes 20 MB, and there is room for 10 MB beside what others have open"):
         room.place(20 << 20)
     assert room.taken == 90 << 20
     del first

@@ -90,21 +90,27 @@ def rectangle(scene: Scene) -> Rectangle:
     return Rectangle(*values)
 
 
+def dragged(box: Mapping[str, Sequence[float]], size: tuple[int, int]) -> tuple[int, int, int, int]:
+    """Left, top, width and height in pixels of what was dragged in the picture; `size` is its (height, width).
+
+    Pixel n reaches from n - 0.5 to n + 0.5, and belongs to the region when its centre does.
+    """
+    found = []
+    for axis, most in zip("xy", size[::-1], strict=True):
+        first, last = (round(min(max(float(edge) + 0.5, 0), most)) for edge in sorted(box[axis]))
+        start = min(first, most - 1)
+        found.append((start, max(1, last - start)))
+    (left, width), (top, height) = found
+    return left, top, width, height
+
+
 def pointed(scene: Scene) -> None:
     """What was pointed at on the stage becomes the choice of the controls: joints, or a region."""
     selection = (st.session_state.get("stage") or {}).get("selection") or {}
     if st.session_state.get("what") == "Region":
         for box in selection.get("box", [])[-1:]:
-            height, width = scene.size
-            (left, right), (top, bottom) = (sorted(map(float, box[axis])) for axis in "xy")
-            # pixel n reaches from n - 0.5 to n + 0.5; those whose most part is inside are covered
-            (left, right), (top, bottom) = (
-                (round(min(max(first + 0.5, 0), most)), round(min(max(last + 0.5, 0), most)))
-                for (first, last), most in (((left, right), width), ((top, bottom), height))
-            )
-            values = (left, top, max(1, right - left), max(1, bottom - top))
-            for name, value, most in zip("xywh", values, (width - 1, height - 1, width, height), strict=True):
-                st.session_state[f"region {name}"] = min(value, most)
+            for name, value in zip("xywh", dragged(box, scene.size), strict=True):
+                st.session_state[f"region {name}"] = value
         return
     found = [point["customdata"] for point in selection.get("points", []) if point.get("customdata")]
     names = list(dict.fromkeys(str(joint) for joint, _ in found if joint in scene.joints))
