@@ -108,9 +108,9 @@ def open_page(chromium: Browser) -> Iterator[OpenPage]:
         context = chromium.new_context(viewport={"width": width, "height": height}, **options)
         contexts.append(context)
         context.set_default_timeout(PATIENCE)
+        context.on("weberror", lambda error: errors.append(str(error.error)))
+        context.on("console", heard)  # of every page that is opened in it
         page = context.new_page()
-        page.on("pageerror", lambda error: errors.append(str(error)))
-        page.on("console", heard)
         page.goto(address)
         return page
 
