@@ -38,6 +38,9 @@ def test_a_lesson_is_walked_with_n_and_p(app: str, open_page: OpenPage) -> None:
     for number in range(3, len(LESSON.steps) + 1):
         page.keyboard.press("n")
         stands_at(page, number)
+        if "$$" in LESSON.steps[number - 1].text:
+            expect(page.locator(".katex-display").first).to_be_visible()
+        expect(page.locator(".katex-error")).to_have_count(0)
     page.keyboard.press("p")
     stands_at(page, len(LESSON.steps) - 1)
     page.locator(".player .stage canvas").first.click()  # the player has keys of its own, and lets these pass
