@@ -1,7 +1,6 @@
 # make app: the dashboard on http://localhost:8501 (PORT=... for another). make test: every test, browser included.
 PYTHON ?= python3
 PORT ?= 8501
-WORKERS ?= $(shell $(PYTHON) -c "import os; print(min(4, 1 + (os.cpu_count() or 1)))")
 BIN := .venv/bin
 
 .PHONY: app test check bench clean
@@ -10,7 +9,7 @@ app: .venv/app
 
 test: .venv/test
 	$(BIN)/python -m tests.browser.chromium
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 check: .venv/test
 	$(BIN)/ruff check .

@@ -23,6 +23,12 @@ def stands_at(page: Page, number: int) -> None:
     expect(page.get_by_role("heading", name=LESSON.steps[number - 1].title)).to_be_visible()
     expect(page).to_have_url(re.compile(rf"step={number}\b"))
     expect(page.locator(".player .sentence").first).to_be_visible()
+    rests(page)
+
+
+def rests(page: Page) -> None:
+    """Nothing is being drawn anew, so that a key finds its listener."""
+    page.wait_for_selector("[data-testid=stApp][data-test-script-state=notRunning]")
 
 
 def test_a_lesson_is_walked_with_n_and_p(app: str, open_page: OpenPage) -> None:
@@ -35,11 +41,12 @@ def test_a_lesson_is_walked_with_n_and_p(app: str, open_page: OpenPage) -> None:
     page.get_by_text("512", exact=True).click()
     page.keyboard.press("s")
     expect(page.get_by_text("your prediction")).to_be_visible()
+    rests(page)
     for number in range(3, len(LESSON.steps) + 1):
         page.keyboard.press("n")
         stands_at(page, number)
         if "$$" in LESSON.steps[number - 1].text:
-            expect(page.locator(".katex-display").first).to_be_visible()
+            expect(page.locator(".katex").first).to_be_visible()
         expect(page.locator(".katex-error")).to_have_count(0)
     page.keyboard.press("p")
     stands_at(page, len(LESSON.steps) - 1)

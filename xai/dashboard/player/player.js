@@ -161,8 +161,8 @@ export class Player {
 
   // The link of the page names what differs from the start, counted from 1 as on screen; head 0 is the mean of heads.
   fromLink() {
-    const read = (name, text) => (/^\d+$/.test(text) && !/label|query/.test(name) ? text - 1 : text);
-    return Object.fromEntries([...new URLSearchParams(location.search)].map(([name, text]) => [name, read(name, text)]));
+    const read = ([name, text]) => [name, /^\d+$/.test(text) && !/label|query/.test(name) ? text - 1 : text];
+    return Object.fromEntries([...new URLSearchParams(location.search)].map(read));
   }
   toLink() {
     const url = new URL(location.href);
