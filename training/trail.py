@@ -13,8 +13,6 @@ import numpy as np
 PLACES = 5
 PARTS = (np.arange(PLACES) - PLACES // 2) / PLACES
 """Moments of a trail, as parts of the way to the frame before or after."""
-
-
 BEFORE, AFTER = slice(0, PLACES // 2), slice(PLACES // 2 + 1, PLACES)
 """Moments on the way from the frame before, and to the frame after."""
 

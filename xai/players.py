@@ -68,7 +68,11 @@ class Skeleton:
 
     def without(self, gone: np.ndarray) -> Variant:
         """`gone` [T, M, J] or [M, J] bool, in the order of the layout."""
-        mask = np.broadcast_to(gone, self.rerun.seen.score.shape)[..., self._order]
+        gone = np.broadcast_to(gone, self.rerun.seen.score.shape)
+        if self.untouched.joints.ndim == 6 and (gone != gone[:1]).any():
+            # a trail ends where a neighbouring frame lost the joint, so this is no mix of the two
+            return self.rerun.variant(edits.take_joints(self.rerun.seen, gone, self.how))
+        mask = gone[..., self._order]
         taken = torch.from_numpy(mask.copy()).to(self.untouched.score.device)[None]
         places = taken.reshape(*taken.shape, *(1,) * (self.untouched.joints.ndim - taken.ndim))
         return Variant(

@@ -12,10 +12,12 @@ from tests.xai.clips import noise_clip, random_recognizer
 from tests.xai.linear import linear_recognizer
 from training.clip import Cause, Clip
 from training.skeleton import JHMDB
+from xai.edits import take_joints
 from xai.explanation import Explanation
 from xai.known_cause import planted_joint_found
 from xai.methods import Method
 from xai.perturb import METHODS
+from xai.players import Skeleton
 from xai.question import Question
 from xai.removal import (
     Frames,
@@ -30,6 +32,7 @@ from xai.removal import (
     Tokens,
     predict_with,
 )  # fmt: skip
+from xai.rerun import Rerun
 from xai.trust import trust
 
 torch.set_num_threads(1)
@@ -280,3 +283,19 @@ def test_the_methods_describe_themselves() -> None:
     assert all(m.about.endswith(".") for m in METHODS)
     assert method("joint removal").options == {"how": "unseen", "window": None}
     assert method("Shapley frames").options == {"how": "hold", "budget": 400}
+
+
+@pytest.mark.parametrize("how", ["unseen", "first", "mean"])
+def test_joints_with_a_trail_are_taken_as_the_edit_takes_them(how: str) -> None:
+    recognizer = random_recognizer(pose_geometry=True, pose_distances=True, pose_trail=True)
+    question = Question.ask(recognizer, noise_clip())
+    skeleton = Skeleton(question, Rerun.of_question(question), "joint", how)  # type: ignore[arg-type]
+    seen = skeleton.rerun.seen
+    always = np.zeros(seen.score.shape, bool)
+    always[:, 0, 3] = True
+    once = np.zeros(seen.score.shape, bool)
+    once[2, 0, 3] = True
+    for gone in (always, once):
+        fast, slow = skeleton.without(gone), skeleton.rerun.variant(take_joints(seen, gone, how))  # type: ignore[arg-type]
+        assert torch.equal(fast.joints, slow.joints)
+        assert torch.equal(fast.score, slow.score)
