@@ -118,28 +118,32 @@ def token_removal(
     return question.token_map(values, slots, made_by, UNIT, **_at_random(effects, "token of a run of frames"))
 
 
-def part_removal(question: Question, on: str) -> Explanation:
-    """One whole part of what the network gets: what there is of pictures, joints, the joints of one of several people,
-    the pixels of the people or of the background (where a mask says which), the offsets of the 3D token search, and
-    the order of the frames (played backwards). The same value in every frame."""
+def part_removal(question: Question, on: str, how: JointHow = "unseen") -> Explanation:
+    """One whole part of what the network gets: what there is of pictures, joints, the joints of one of several people
+    (taken away or held at rest, by `how`), the pixels of the people or of the background (where a mask says which), the
+    offsets of the 3D token search in all blocks and in each, and the order of the frames (played backwards). The same
+    value in every frame."""
     rerun = Rerun.of_question(question)
     seen, config = rerun.seen, question.recognizer.network.config
     parts: dict[str, Sequence[Removal]] = {"pictures": [Modality("rgb")]}
     if seen.score.any() and isinstance(question.recognizer.network, DeformableTransformer):
-        parts["joints"] = [Modality("pose")]
-        if (people := np.flatnonzero(seen.score.any(axis=(0, 2)))).size > 1:
-            parts |= {f"joints of person {person + 1}": [People((int(person),))] for person in people}
+        people = [int(person) for person in np.flatnonzero(seen.score.any(axis=(0, 2)))]
+        parts["joints"] = [Modality("pose") if how == "unseen" else People(tuple(people), how=how)]
+        if len(people) > 1:
+            parts |= {f"joints of person {person + 1}": [People((person,), how=how)] for person in people}
     if seen.person_mask is not None and seen.person_mask.any() and not seen.person_mask.all():
         parts |= {f"pixels of the {what}": [Ground(what)] for what in get_args(Land)}
     if getattr(config, "deformable", "off") == "deformable":
         parts["offsets"] = [Offsets()]
+        if config.layers > 1:
+            parts |= {f"offsets of block {layer + 1}": [Offsets((layer,))] for layer in range(config.layers)}
     if len(seen) > 1:
         parts["order of the frames"] = [TimeOrder("reverse")]
     shown = [shown_with(rerun, removals) for removals in parts.values()]
     variants = (rerun.variant(each.clip, each.exchange) for each in shown)
     effects = _effects(question, rerun, untouched_by(rerun), variants, len(parts))
     values = np.tile(effects, (len(seen), 1))
-    made_by = question.made_by("part removal")
+    made_by = question.made_by("part removal", how=how)
     return question.token_map(values, tuple(parts), made_by, UNIT, **_at_random(effects, "of these parts"))
 
 
@@ -235,10 +239,10 @@ METHODS: tuple[Method, ...] = (
     Method(
         name="part removal",
         family="removal",
-        about="How far the logit falls without a whole part: pictures, joints, a person, the offsets, the time order.",
+        about="How far the logit falls without a whole part: pictures, joints, a person, offsets, the time order.",
         unit=UNIT,
         on=("parts",),
-        cost="1 forward a part (3 to 8)",
+        cost="1 forward a part (3 to 12)",
         run=part_removal,
     ),
     Method(

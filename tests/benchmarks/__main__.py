@@ -50,13 +50,14 @@ def attentions() -> None:
         rows += [(f"{part}, {mode}", measure("block", mode=mode, part=part)) for mode in ("ours", "full")]
     show("Attentions: paper preset, one layer", rows)
     found = dict(rows)
-    total = {
-        mode: Cost(
-            sum(found[f"{part}, {mode}"].seconds for part in ("deformable", "joint", "temporal")),
-            max(found[f"{part}, {mode}"].megabytes for part in ("deformable", "joint", "temporal")),
+    total = {}
+    for mode in ("ours", "full"):
+        three = [found[f"{part}, {mode}"] for part in ("deformable", "joint", "temporal")]
+        total[mode] = Cost(
+            sum(cost.seconds for cost in three),
+            max(cost.megabytes for cost in three),
+            sum(cost.processor for cost in three),
         )
-        for mode in ("ours", "full")
-    }
     ratio("three attentions, full over ours", total["full"], total["ours"])
     ratio("block, full over ours", found["block, full"], found["block, ours"])
 

@@ -2,8 +2,9 @@
 
 On a page of its own: a step along the film, a hover (what the patch under the pointer reads, in every frame), a change
 of block, head and query, each from the event until the page is drawn, and the bytes that were sent. Through a server
-that is warm: a first visit until an explained clip moves, and a change to a clip that nobody asked for yet, which is
-decoded, predicted and explained. Prints medians and 95th percentiles beside their bars.
+that is warm: a first visit until an explained clip moves; on Explore a change to a clip that nobody asked for yet,
+which is drawn, predicted and explained; on Break it a removal until the new answer. Prints medians and 95th percentiles
+beside their bars.
 """
 
 from __future__ import annotations
@@ -23,14 +24,12 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
 
 from tests.browser.chromium import FLAGS, find_chromium
 from tests.browser.conftest import ROOT, free_port
 from tests.browser.player_page import PLAYER
 from tests.xai.synthetic import synthetic_evidence
-from training import gym
-from training.clip_file import save_clip
 from xai.dashboard.library import open_library
 from xai.figures.player import player_payload, size
 from xai.figures.player_script import markup, script, style
@@ -79,23 +78,6 @@ MEASURE = """async (steps) => {
   await measure("query", press("q"));
   return times;
 }"""
-SWITCH = """
-from pathlib import Path
-
-import streamlit as st
-
-from training.clip_file import load_clip
-from xai.dashboard import live
-from xai.dashboard.library import open_library
-from xai.dashboard.player import player
-
-st.set_page_config(layout="wide")
-number = st.session_state.setdefault("number", 0)
-if st.button("Next"):
-    number = st.session_state.number = number + 1
-clip = load_clip(Path(FOLDER) / f"{number}.npz")
-player(live.payload(live.recognizer(open_library().checkpoints[0].path), clip), key="player")
-"""
 BARS = {"scrub": (16, 33), "hover": (16, 33), "layer": (100, None), "head": (100, None), "query": (100, None)}
 
 
@@ -191,7 +173,7 @@ def visits(browser: Browser, times: int) -> None:
             for _ in range(times + 1):
                 for name, address, shown in (
                     ("dashboard", dashboard, moves),
-                    ("line", line, "document.body.innerText.includes('one line')"),
+                    ("line", line, "document.body?.innerText.includes('one line')"),
                 ):
                     context = browser.new_context(viewport={"width": 1440, "height": 900})
                     context.set_default_timeout(300_000)
@@ -206,27 +188,45 @@ def visits(browser: Browser, times: int) -> None:
     print(f"  a page of one line, in turn with it: {said(warm['line'], (None, None))}")
 
 
-def switches(browser: Browser, times: int) -> None:
-    """To gym clips that nobody asked for yet, from the click to their frames: decode, predict, explain, draw."""
-    with TemporaryDirectory() as folder:
-        for number in range(times + 1):
-            save_clip(Path(folder) / f"{number}.npz", gym.clip(gym.LABELS[number], 9000 + number, split="test"))
-        app = Path(folder) / "page.py"
-        app.write_text(SWITCH.replace("FOLDER", repr(folder)), encoding="utf-8")
-        with server(app) as address:
-            context = browser.new_context(viewport={"width": 1440, "height": 900})
-            context.set_default_timeout(300_000)
-            page = context.new_page()
-            page.goto(address)
-            wait_for(page, "player?.lanes?.[0].images")  # torch and the network are loaded
-            seconds = []
-            for _ in range(times):
-                before = page.evaluate(f"() => ({PLAYER}).shown")
-                start = time.perf_counter()
-                page.get_by_role("button", name="Next").click()
-                seconds.append(wait_for(page, "player?.shown !== before && player?.lanes?.[0].images", before) - start)
-            context.close()
-    print(f"switch to an uncached gym clip: {said(1000 * np.array(seconds), (2000, None))}")
+def served(browser: Browser, times: int) -> None:
+    """What the dashboard answers on pages that stand open, from the click to what is drawn."""
+    with server(ROOT / "app.py") as address:
+        context = browser.new_context(viewport={"width": 1440, "height": 900})
+        context.set_default_timeout(300_000)
+        switches(context.new_page(), f"{address}/?source=Data&set=Gym&split=test&number=101", times)
+        breaks(context.new_page(), f"{address}/break_it?checkpoint=gym-cross", times)
+        context.close()
+
+
+def switches(page: Page, link: str, times: int) -> None:
+    """Explore, to gym clips that nobody asked for yet: drawn, predicted, explained, until their frames are there."""
+    page.goto(link)
+    wait_for(page, "player?.lanes?.[0].images")
+    page.get_by_text("Take it with you").wait_for()  # torch and the network are loaded, the page is whole
+    seconds = []
+    for _ in range(times + 1):
+        before = page.evaluate(f"() => ({PLAYER}).shown")
+        start = time.perf_counter()
+        page.get_by_test_id("stNumberInputStepUp").click()
+        seconds.append(wait_for(page, "player?.shown !== before && player?.lanes?.[0].images", before) - start)
+        page.get_by_text("Take it with you").wait_for()
+    print(f"Explore, another clip that nobody asked for: {said(1000 * np.array(seconds[1:]), (2000, None))}")
+
+
+def breaks(page: Page, link: str, times: int) -> None:
+    """Break it, one removal after the other: all frames are read anew, until the new answer stands beside the old."""
+    page.goto(link)
+    page.get_by_role("radio", name="Frames", exact=True).click()
+    seconds = []
+    for number in range(1, times + 2):
+        button = page.get_by_role("button", name="Shuffle")
+        button.wait_for()
+        page.wait_for_timeout(1500)  # what the last answer still draws
+        start = time.perf_counter()
+        button.click()
+        page.get_by_text(f"{number}. shuffled").wait_for()
+        seconds.append(time.perf_counter() - start)
+    print(f"Break it, from the click to the new answer: {said(1000 * np.array(seconds[1:]), (1000, None))}")
 
 
 def main() -> None:
@@ -245,7 +245,7 @@ def main() -> None:
             alone(browser, given.steps)
         if given.only != "alone":
             visits(browser, given.visits)
-            switches(browser, given.visits)
+            served(browser, given.visits)
         browser.close()
     print(f"load {os.getloadavg()[0]:.1f} at the end")
 

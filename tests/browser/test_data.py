@@ -10,6 +10,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import ROOT, OpenPage, Serve
+from tests.browser.test_accessibility import settle, violations
 from training.clip import Clip
 from training.clip_file import load_clip
 from training.pack import write_pack
@@ -65,6 +66,10 @@ def test_from_nothing_predicted_to_one_clip_in_explore(app: str, open_page: Open
     expect(page.get_by_text("of 3 clips; 95 % interval")).to_be_visible()
     expect(page.get_by_role("button", name="Cancel")).to_have_count(0)
     expect(page.locator(".clips .line")).to_have_count(3)
+    settle(page)
+    assert violations(page) == []
+    page.get_by_role("button", name="Confusion matrix").click()
+    expect(page.get_by_text(re.compile("It has 1 panel;")).first).to_be_visible()
 
     cell = page.locator(".js-plotly-plot .scatterlayer .points path").nth(1).bounding_box()
     assert cell is not None

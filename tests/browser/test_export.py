@@ -17,6 +17,7 @@ from PIL import Image
 from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.conftest import ROOT, OpenPage, Serve
+from tests.browser.test_accessibility import settle, violations
 from training.clip_file import load_clip
 from training.recognizer import Recognizer
 from xai.dashboard.library import open_library
@@ -149,6 +150,8 @@ def test_the_demo_clip_is_one_click_from_a_figure_a_report_and_a_film(app: str, 
     page.get_by_role("button", name="Start with the demo clip").click()
     expect(page.get_by_text("drawn in")).to_be_visible()
     expect(page.get_by_role("button", name=re.compile("^PDF, "))).to_be_visible()
+    settle(page)
+    assert violations(page) == []
 
     page.get_by_role("radio", name="Animation").click()
     page.get_by_role("radio", name="360 px").click()

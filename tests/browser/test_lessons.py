@@ -8,6 +8,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import ROOT, OpenPage, Serve
+from tests.browser.player_page import ask
 from xai.dashboard.library import ASSETS
 from xai.lessons import lessons_of
 
@@ -53,6 +54,46 @@ def test_a_lesson_is_walked_with_n_and_p(app: str, open_page: OpenPage) -> None:
     page.locator(".player .stage canvas").first.click()  # the player has keys of its own, and lets these pass
     page.keyboard.press("p")
     stands_at(page, len(LESSON.steps) - 2)
+
+
+def test_a_link_keeps_what_was_chosen_in_the_player_of_a_step(app: str, open_page: OpenPage) -> None:
+    page = open_page(f"{app}/lessons?lesson=tokens&step=1")
+    stands_at(page, 1)
+    expect(page).not_to_have_url(re.compile("head="))
+    page.locator(".player").focus()
+    page.keyboard.press("h")
+    expect(page).to_have_url(re.compile("head=1"))
+    other = open_page(page.url)
+    stands_at(other, 1)
+    assert ask(other, "player.store.chosen.head") == 0
+    assert not ask(other, "player.store.playing")
+    other.get_by_role("button", name="Next").click()
+    stands_at(other, 2)
+    expect(other).not_to_have_url(re.compile("head="))
+
+
+def test_a_class_joins_a_room_predicts_and_is_counted(app: str, open_page: OpenPage) -> None:
+    teacher = open_page(f"{app}/lessons?lesson=tokens&step=2")
+    stands_at(teacher, 2)
+    teacher.get_by_role("button", name="Open a room").click()
+    expect(teacher).to_have_url(re.compile("room=[A-Z]{4}"))
+    code = teacher.url.split("room=")[1][:4]
+    student = open_page(f"{app}/lessons")
+    student.get_by_label("Room code").fill(code.lower())
+    student.get_by_role("button", name="Join", exact=True).click()
+    expect(student.get_by_role("heading", name=LESSON.steps[1].title)).to_be_visible()
+    expect(student.get_by_role("button", name="Reveal")).to_have_count(0)
+    student.get_by_text("512", exact=True).click()
+    expect(teacher.get_by_text(f"Room {code}: 1 answer so far")).to_be_visible()
+    teacher.get_by_role("button", name="Reveal").click()
+    for page in (teacher, student):  # the student's page follows
+        expect(page.locator(".outcome .bars").first).to_be_visible()
+        counts = page.locator(".outcome .bars").all_inner_texts()
+        assert sorted(map(int, counts))[::-1] == [1, *[0] * (len(counts) - 1)]
+    expect(student.get_by_text("your prediction")).to_be_visible()
+    expect(teacher.get_by_text("your prediction")).to_have_count(0)
+    teacher.get_by_role("button", name="Next").click()
+    expect(student.get_by_role("heading", name=LESSON.steps[2].title)).to_be_visible()
 
 
 def test_on_a_telephone_nothing_is_wider_than_the_screen(app: str, open_page: OpenPage) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from playwright.sync_api import Locator, Page, expect
 from tests.browser.conftest import ROOT, OpenPage, Serve
 from tests.browser.test_accessibility import settle, violations
 from tests.training.small_video import dot_frames
+from training import gym
+from training.clip_file import load_clip, read_clip
 from training.video import write_video
 
 T, H, W = 14, 96, 128
@@ -50,12 +53,12 @@ def drag(page: Page, start: tuple[float, float], end: tuple[float, float]) -> No
     page.mouse.up()
 
 
-def on_stage(page: Page, x: float, y: float) -> tuple[float, float]:
-    """Where pixel (x, y) of the video is on the screen."""
+def on_stage(page: Page, x: float, y: float, columns: int = W) -> tuple[float, float]:
+    """Where pixel (x, y) of a video of so many columns is on the screen."""
     stage = page.locator(".p-stage")
     stage.scroll_into_view_if_needed()
     left, top, width, _ = box(stage)
-    return left + (x + 0.5) * width / W, top + (y + 0.5) * width / W
+    return left + (x + 0.5) * width / columns, top + (y + 0.5) * width / columns
 
 
 def joint(page: Page, name: str) -> Locator:
@@ -100,6 +103,61 @@ def test_joints_are_dragged_tracked_and_opened_in_explore(opened: Page) -> None:
     # The draft waits on its page.
     page.get_by_role("link", name="My clip").first.click()
     expect(page.locator(".p-said")).to_contain_text(f"2 key frames (1, {T})")
+
+
+def test_a_cut_is_put_aside_saved_and_opened_again(opened: Page, tmp_path: Path) -> None:
+    page = opened
+    end = page.get_by_role("slider", name="Cut: first and last frame").last
+    end.focus()
+    for _ in range(4):
+        page.keyboard.press("ArrowLeft")
+    expect(page.get_by_text(f"Cut: frames 1 to {T - 4} of {T}")).to_be_visible()
+    expect(page.locator(".placing .p-cell")).to_have_count(T - 4)
+    page.get_by_role("button", name="Stand mid-frame").click()
+    expect(page.locator(".p-list li", has_text="neck")).to_contain_text("placed")
+    page.get_by_role("button", name="Film strip").click()
+    expect(page.get_by_text(re.compile("It has 1 panel;")).first).to_be_visible()
+    with page.expect_download() as waiting:
+        page.get_by_role("button", name="Save clip and joints").click()
+    path = tmp_path / "kept.npz"
+    waiting.value.save_as(path)
+    clip = load_clip(path)
+    assert clip.joints.shape == (T - 4, 1, 15, 2)
+    assert clip.score[0].min() > 0
+    page.get_by_role("button", name="Another video").click()
+    page.locator("input[type=file]").first.set_input_files(path)
+    expect(page.locator(".placing .p-cell")).to_have_count(T - 4)
+    said = re.compile(f"x {clip.joints[0, 0, 0, 0]:.0f}, y")
+    expect(joint(page, "neck")).to_have_attribute("aria-label", said)
+
+
+def test_a_film_of_a_person_gets_its_joints_by_hand_and_is_explained(
+    app: str, open_page: OpenPage, tmp_path: Path
+) -> None:
+    """A clip of JHMDB where real data lie, else one of the gym: the box that a person drags is that of the truth."""
+    if folder := os.environ.get("KINESCOPE_DATA"):
+        film = sorted((Path(folder) / "jhmdb" / "videos" / "golf").iterdir())[0]
+        clip = read_clip(film, film.parents[2] / "joint_positions" / "golf" / film.stem / "joint_positions.mat")
+    else:
+        clip = gym.clip("wave left hand", 3, split="test")
+        film = tmp_path / "wave.webm"
+        write_video(film, clip.frames)
+    page = open_page(f"{app}/my_clip", height=1400)
+    page.locator("input[type=file]").first.set_input_files(film)
+    expect(page.locator(".placing .p-cell")).to_have_count(len(clip))
+    width = clip.size[1]
+    low, high = clip.joints[0, 0].min(0), clip.joints[0, 0].max(0)
+    drag(page, on_stage(page, *low, width), on_stage(page, *high, width))
+    expect(joint(page, "neck")).to_be_visible()
+    for name in ("left wrist", "right wrist", "face"):
+        x, y = clip.joints[0, 0, clip.layout.joints.index(name)]
+        drag(page, on_stage(page, *place_of(page, name), width), on_stage(page, x, y, width))
+        assert place_of(page, name) == pytest.approx((x, y), abs=1.5)
+    go_to(page, len(clip) - 1)
+    expect(joint(page, "face")).to_have_attribute("aria-label", re.compile("tracked, confidence|not seen"))
+    page.get_by_role("button", name="Open in Explore").click()
+    expect(page.locator(".player").get_by_text("The model says").first).to_be_visible()
+    expect(page.locator(".player .curves .plot").first).to_be_visible()
 
 
 def test_the_keyboard_does_everything_and_undoes_it(opened: Page) -> None:

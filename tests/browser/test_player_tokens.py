@@ -296,6 +296,13 @@ def test_the_cube_follows_the_player_and_the_player_the_cube(serve: Serve, open_
         picture = page.evaluate(drawn)
         assert picture not in seen, keys
         seen.add(picture)
+    for box in ("early", "late"):  # of the drawn model: the features of a frame
+        page.evaluate(f"() => ({PLAYER}).store.preview({{ lit: '{box}' }})")
+        settle(page)
+        picture = page.evaluate(drawn)
+        assert picture not in seen, box
+        seen.add(picture)
+    page.evaluate(f"() => ({PLAYER}).store.preview({{}})")
     heaviest = page.evaluate(f"() => ({CUBE}).dots.reduce((a, b) => (a.radius > b.radius ? a : b)).index")
     assert heaviest == evidence.sampling_points.values.mean(3)[0, 0, 0].argmax()
     press(page, "Escape", "q", "q")

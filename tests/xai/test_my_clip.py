@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import pickle
@@ -15,12 +16,14 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from tests.training.small_video import dot_frames
+from tests.training.test_pose_onnx import DotFinder
 from tests.xai.clips import noise_clip
 from tests.xai.test_dashboard import ROOT, run_app
 from training.clip import Clip
 from training.clip_file import load_clip
 from training.errors import ClipError
 from training.joints_file import Joints
+from training.pose_onnx import pose_model, sha256_of
 from training.skeleton import COCO, JHMDB
 from training.track_joints import Tracker
 from training.video import write_video
@@ -332,6 +335,21 @@ def test_a_pose_model_that_is_not_there_is_a_sentence(monkeypatch: pytest.Monkey
     app.run()
     assert not app.exception, app.exception
     assert "no pose model at rtmpose.onnx" in app.error[0].value.replace("\\", "")
+
+
+def test_a_pose_model_is_named_with_its_hash(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "rtmpose.onnx"
+    path.write_bytes(b"the weights")
+    made = pose_model(DotFinder(), path.name, sha256_of(path))
+    monkeypatch.setenv("KINESCOPE_POSE_MODEL", str(path))
+    monkeypatch.setattr("xai.dashboard.own_clip.load_pose_model", lambda named: made if named == path else None)
+    app = uploaded()
+    app.session_state["my way"] = "Pose model"
+    app.run()
+    assert not app.exception, app.exception
+    said = " ".join(each.value for each in app.caption)
+    assert hashlib.sha256(b"the weights").hexdigest() in said
+    assert "COCO" in said
 
 
 def test_what_is_saved_is_a_clip_file(tmp_path: Path) -> None:

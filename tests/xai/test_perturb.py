@@ -12,7 +12,7 @@ from tests.xai.clips import noise_clip, random_recognizer
 from tests.xai.linear import linear_recognizer
 from training.clip import Cause, Clip
 from training.skeleton import JHMDB
-from xai.edits import take_joints
+from xai.edits import JointHow, take_joints
 from xai.explanation import Explanation
 from xai.known_cause import planted_joint_found
 from xai.methods import Method
@@ -206,20 +206,23 @@ def test_maps_agree_with_single_removals() -> None:
     assert tokens.values[1, 2] == pytest.approx(effect(Tokens(("pose",), frames=(1,))), abs=1e-5)
 
 
-def test_whole_parts_agree_with_single_removals() -> None:
+@pytest.mark.parametrize("how", ["unseen", "first"])
+def test_whole_parts_agree_with_single_removals(how: JointHow) -> None:
     mask = np.zeros((5, 48, 48), bool)
     mask[:, 10:30, 12:25] = True
     recognizer, clip = random_recognizer(frames=5), replace(noise_clip(5, 48, 48), person_mask=mask)
     question = Question.ask(recognizer, clip)
-    found = run(question, "part removal")
+    found = run(question, "part removal", how=how)
     removals = {
         "pictures": Modality("rgb"),
-        "joints": Modality("pose"),
-        "joints of person 1": People((0,)),
-        "joints of person 2": People((1,)),
+        "joints": Modality("pose") if how == "unseen" else People((0, 1), how=how),
+        "joints of person 1": People((0,), how=how),
+        "joints of person 2": People((1,), how=how),
         "pixels of the person": Ground("person"),
         "pixels of the background": Ground("background"),
         "offsets": Offsets(),
+        "offsets of block 1": Offsets((0,)),
+        "offsets of block 2": Offsets((1,)),
         "order of the frames": TimeOrder("reverse"),
     }
     assert found.axes[1].labels == tuple(removals)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import lru_cache
@@ -17,7 +18,7 @@ from typing import Any
 from xai.explanation import FRAMEWISE
 
 ROOT = Path(__file__).resolve().parents[2]
-ASSETS, RUNS = ROOT / "assets", ROOT / "runs"
+ASSETS, RUNS = ROOT / "assets", Path(os.environ.get("KINESCOPE_RUNS") or ROOT / "runs").expanduser()
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,8 @@ def _read_payload(path: Path) -> dict[str, Any]:
 
 
 def trained_here(token_mode: str, runs: Path | None = None) -> list[BundledCheckpoint]:
-    """The best weights of every finished or running training in `runs/*`, of one kind of network."""
+    """The best weights of every finished or running training in `runs/*`, of one kind of network. KINESCOPE_RUNS names
+    another folder."""
     from model import CheckpointError, read_card
 
     found = []

@@ -99,6 +99,7 @@ class Cube {
     Object.assign(this, { centre: [width / 2, height / 2], scale: Math.min(width / 1.9, height / 1.45), ratio });
     this.ink = getComputedStyle(this.root).color;
     this.block(state, lane.images);
+    this.cells(state);
     this.skeletons(state);
     this.points(state);
     this.look(state, player.theme?.accent ?? "#1769e0");
@@ -130,6 +131,18 @@ class Cube {
       [`frame ${T}`, T - 0.5, width * 1.12, height], ["y (px)", -0.5, -0.12 * width, height / 2]])
       this.write(text, at);
     context.globalAlpha = 1;
+  }
+
+  // The features or patches of the frame that is shown, when the drawn model lights them: as the player lays them out.
+  cells({ frame, lit }) {
+    const { width, height } = this.reading.clip, style = this.reading.lattice[lit];
+    if (!style) return;
+    const [left, top, wide, high, columns, rows] = style.match(/-?[\d.]+(?=%;)|(?<=\/ )\d+/g).map(Number);
+    const x = (share) => ((left + wide * share) * width) / 100, y = (share) => ((top + high * share) * height) / 100;
+    this.context.globalAlpha = 0.5;
+    for (let i = 0; i <= columns; i++) this.line([[frame, x(i / columns), y(0)], [frame, x(i / columns), y(1)]], this.ink, 0.5);
+    for (let i = 0; i <= rows; i++) this.line([[frame, x(0), y(i / rows)], [frame, x(1), y(i / rows)]], this.ink, 0.5);
+    this.context.globalAlpha = 1;
   }
 
   // Words at a place of the block, moved in from the edge of the picture that would cut them.

@@ -107,12 +107,13 @@ def step_number(lesson: Lesson) -> int:
 
 
 def _go(step: int) -> None:
-    st.query_params["step"] = str(step + 1)
+    """To another step; what was chosen in the player of this one stays behind."""
+    kept = {name: value for name, value in st.query_params.items() if name in ("lesson", "room", "present")}
+    st.query_params.from_dict({**kept, "step": str(step + 1)})
 
 
 def _leave() -> None:
-    for name in ("lesson", "step", "room", "present"):
-        st.query_params.pop(name, None)
+    st.query_params.clear()
 
 
 def _present(on: bool) -> None:
@@ -242,8 +243,8 @@ def page() -> None:
         # A player for each step: pins and choices of the step before do not linger.
         clip = ClipChoice(bundled=library.clip(step.clip))
         player(
-            shown, key=f"lesson {lesson.digest} {index}", place=place_of(step.opens, shown[0]), large=presenting,
-            trust=badges(shown, clip),
+            shown, key=f"lesson {lesson.digest} {index}", place=place_of(step.opens, shown[0]),
+            linked=room is None or bool(key), large=presenting, trust=badges(shown, clip),
         )  # fmt: skip
         if not presenting:
             if len(shown) == 1:

@@ -82,7 +82,8 @@ def nothing_yet() -> None:
 
 def page() -> None:
     library = open_library()
-    checkpoints = [each for each in library.checkpoints if each.token_mode == FRAMEWISE] or trained_here(FRAMEWISE)
+    checkpoints = [each for each in library.checkpoints if each.token_mode == FRAMEWISE]
+    checkpoints += trained_here(FRAMEWISE)
     if not checkpoints:
         nothing_yet()
         return

@@ -66,16 +66,18 @@ def player(
     key: str,
     *,
     place: Place | None = None,
+    linked: bool = True,
     large: bool = False,
     looks: bool = True,
     trust: Sequence[Mapping[str, str]] = (),
 ) -> None:
     """Show one payload, or up to three of the same clip as lanes.
 
-    With a `place` (a step of a lesson) the player opens there, goes where the next one says, and leaves the address
-    alone; without one, the address says where it opens. `large` is for a room that looks at it from afar. Without
-    `looks`, what single tokens read is left out until a later run sends it: it is most of the bytes. `trust` says of
-    each payload how far it can be believed, and where a click on that leads (`xai.dashboard.believed.badges`).
+    With a `place` (a step of a lesson) the player opens there, still, and goes where the next one says. Unless it is
+    not `linked`, the address says where else it opens, and what is chosen is written there. `large` is for a room that
+    looks at it from afar. Without `looks`, what single tokens read is left out until a later run sends it: it is most
+    of the bytes. `trust` says of each payload how far it can be believed, and where a click on that leads
+    (`xai.dashboard.believed.badges`).
     """
     shown = [payloads] if isinstance(payloads, Mapping) else list(payloads)
     if not 1 <= len(shown) <= 3:
@@ -84,8 +86,8 @@ def player(
         raise ValueError("Lanes share one clock, so their payloads must have the same number of frames.")
     data = {
         "readings": shown if looks else [{**payload, "looks": None} for payload in shown],
-        "view": asdict(place) if place else None,
-        "linked": place is None,
+        "view": place and {name: value for name, value in asdict(place).items() if value is not None},
+        "linked": linked,
         "large": large,
         "trust": [dict(each) for each in trust],
     }

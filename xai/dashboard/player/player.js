@@ -98,8 +98,8 @@ export class Player {
     if (shown !== this.shown) this.build(readings.map((payload) => new Reading(payload)));
     readings.forEach(({ looks }, i) => (this.readings[i].looks ??= decode(looks))); // they may come a moment later
     const asked = JSON.stringify([shown, view]);
-    if (asked !== this.asked) this.go(view ?? (linked ? this.fromLink() : {}));
-    Object.assign(this, { shown, asked, linked });
+    if (asked !== this.asked) this.go({ ...view, ...(linked && this.fromLink()) });
+    Object.assign(this, { shown, asked, linked, view });
     this.parts.copy.hidden = !linked;
     for (const { parts, reading } of this.lanes) Object.assign(parts.trust, trust?.[this.readings.indexOf(reading)]);
     this.repaint();
@@ -125,7 +125,7 @@ export class Player {
     this.lanes = readings.map((reading) => new Lane(root, this.parts.lanes, reading, store));
     const loads = this.lanes.map(async (lane) => (lane.images = await loadFrames(lane.reading)));
     const still = window.matchMedia("(prefers-reduced-motion: reduce)").matches || location.search.includes("frame=");
-    Promise.all(loads).then(() => this.clock.play(this.linked && !still));
+    Promise.all(loads).then(() => this.clock.play(this.linked && !this.view && !still));
   }
 
   // The model, drawn: also the control. A bar for what each query reads; `render` shows those of the chosen one.
@@ -159,18 +159,18 @@ export class Player {
     for (const [name, value] of there) this.store[name in { frame: 0, joint: 0 } ? "pin" : "choose"]({ [name]: value });
   }
 
-  // The link of the page names what differs from the start, counted from 1 as on screen; head 0 is the mean of heads.
+  // The link of the page names what differs from the opening, counted from 1 as on screen; head 0 is the mean of heads.
   fromLink() {
     const read = ([name, text]) => [name, /^\d+$/.test(text) && !/label|query/.test(name) ? text - 1 : text];
     return Object.fromEntries([...new URLSearchParams(location.search)].map(read));
   }
   toLink() {
     const url = new URL(location.href);
-    const { chosen, start } = this.store;
-    const held = [...this.store.held(), ...(chosen.frame === start.frame ? [] : ["frame"])];
+    const { chosen: at } = this.store, opening = { ...this.store.start, ...this.view };
+    const moved = (name) => at[name] !== opening[name];
+    const held = this.view ? Object.keys(this.lists).filter(moved) : [...this.store.held(), ...["frame"].filter(moved)];
     for (const name of Object.keys(this.lists)) url.searchParams.delete(name);
-    const text = (value) => (Number.isInteger(value) ? value + 1 : value);
-    for (const name of held) url.searchParams.set(name, text(chosen[name]));
+    for (const name of held) url.searchParams.set(name, Number.isInteger(at[name]) ? at[name] + 1 : at[name]);
     if (url.href !== location.href) history.replaceState(history.state, "", url);
     return url.href;
   }
