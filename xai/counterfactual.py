@@ -163,9 +163,11 @@ def counterfactual_joints(
     )
 
 
-def counterfactual_frames(question: Question, on: str, how: FrameHow = "hold", budget: int = 600) -> Explanation:
+def counterfactual_frames(
+    question: Question, on: str, how: FrameHow = "hold", budget: int = 600, largest: int | None = None
+) -> Explanation:
     """1 on the smallest set of frames without which the answer is another one; 0 everywhere if no set that was tried
-    changes it. One frame always stays."""
+    changes it. One frame always stays; sets of more than `largest` are not tried."""
     rerun = Rerun.of_question(question)
 
     def without(gone: np.ndarray) -> Variant:
@@ -175,12 +177,12 @@ def counterfactual_frames(question: Question, on: str, how: FrameHow = "hold", b
     found = smallest_change(
         _margins(question, rerun, without),
         players,
-        largest=players - 1,
+        largest=players - 1 if largest is None else min(largest, players - 1),
         budget=budget,
         progress=within(question, budget),
     )
     about = _answer(question, rerun, without, found, players)
-    made_by = question.made_by("counterfactual frames", how=how, budget=budget, **about)
+    made_by = question.made_by("counterfactual frames", how=how, budget=budget, largest=largest, **about)
     return question.frame_map(
         _taken(found, players),
         made_by,

@@ -58,7 +58,7 @@ def on_stage(page: Page, x: float, y: float, columns: int = W) -> tuple[float, f
     stage = page.locator(".p-stage")
     stage.scroll_into_view_if_needed()
     left, top, width, _ = box(stage)
-    return left + (x + 0.5) * width / columns, top + (y + 0.5) * width / columns
+    return float(left + (x + 0.5) * width / columns), float(top + (y + 0.5) * width / columns)
 
 
 def joint(page: Page, name: str) -> Locator:

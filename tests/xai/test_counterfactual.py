@@ -133,10 +133,14 @@ def test_frames_that_change_the_answer() -> None:
     frames[[1, 4]] = 255
     clip = Clip(frames, clip.joints, clip.score, clip.layout, clip.time)
     recognizer = linear_recognizer(frames=[1.0] * 6, bias=(0.1, 0, 0, 0))
-    explanation = counterfactual_frames(Question.ask(recognizer, clip), "frames")
+    question = Question.ask(recognizer, clip)
+    explanation = counterfactual_frames(question, "frames")
     assert explanation.values.tolist() == [0, 1, 0, 0, 1, 0]
     assert explanation.made_by.parameters["answer without it"] == "a"
     assert explanation.made_by.parameters["proved smallest"]
+    one = counterfactual_frames(question, "frames", largest=1)
+    assert not one.values.any()
+    assert one.made_by.parameters["tried"] == 1 + 6
 
 
 @pytest.mark.parametrize("token_mode", ["none", "single", "cross"])

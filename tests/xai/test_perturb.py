@@ -166,7 +166,7 @@ def test_every_method_on_every_variant(token_mode: str, frames: int, people: int
     }
     recognizer = random_recognizer(size=32, frames=frames, token_mode=token_mode)
     question = Question.ask(recognizer, noise_clip(frames, 40, 50, people=people))
-    parts = 4 + people * (people > 1)  # pictures, joints, those of each of several people, offsets, order
+    parts = 6 + people * (people > 1)  # pictures, joints, those of each of several people, offsets (all, each), order
     shapes = {
         "joints": (frames, people, 15),
         "modal": (frames, len(question.prediction.slots)),

@@ -242,9 +242,10 @@ def page() -> None:
     with right:
         # A player for each step: pins and choices of the step before do not linger.
         clip = ClipChoice(bundled=library.clip(step.clip))
+        linked = {"step": st.query_params.get("step")} if room is None or key else None
         player(
-            shown, key=f"lesson {lesson.digest} {index}", place=place_of(step.opens, shown[0]),
-            linked=room is None or bool(key), large=presenting, trust=badges(shown, clip),
+            shown, key=f"lesson {lesson.digest} {index}", place=place_of(step.opens, shown[0]), linked=linked,
+            large=presenting, trust=badges(shown, clip),
         )  # fmt: skip
         if not presenting:
             if len(shown) == 1:

@@ -55,6 +55,9 @@ class Place:
         return cls(**found)
 
 
+ALWAYS: Mapping[str, str | None] = {}
+
+
 @cache
 def _component() -> Any:
     js = f"{script()}\nexport default mount;"
@@ -66,18 +69,18 @@ def player(
     key: str,
     *,
     place: Place | None = None,
-    linked: bool = True,
+    linked: Mapping[str, str | None] | None = ALWAYS,
     large: bool = False,
     looks: bool = True,
     trust: Sequence[Mapping[str, str]] = (),
 ) -> None:
     """Show one payload, or up to three of the same clip as lanes.
 
-    With a `place` (a step of a lesson) the player opens there, still, and goes where the next one says. Unless it is
-    not `linked`, the address says where else it opens, and what is chosen is written there. `large` is for a room that
-    looks at it from afar. Without `looks`, what single tokens read is left out until a later run sends it: it is most
-    of the bytes. `trust` says of each payload how far it can be believed, and where a click on that leads
-    (`xai.dashboard.believed.badges`).
+    With a `place` (a step of a lesson) the player opens there, still, and goes where the next one says. The address
+    says where else it opens, and what is chosen is written there while it holds what `linked` names (the step); with
+    None the address is left alone. `large` is for a room that looks at it from afar. Without `looks`, what single
+    tokens read is left out until a later run sends it: it is most of the bytes. `trust` says of each payload how far it
+    can be believed, and where a click on that leads (`xai.dashboard.believed.badges`).
     """
     shown = [payloads] if isinstance(payloads, Mapping) else list(payloads)
     if not 1 <= len(shown) <= 3:
@@ -87,7 +90,7 @@ def player(
     data = {
         "readings": shown if looks else [{**payload, "looks": None} for payload in shown],
         "view": place and {name: value for name, value in asdict(place).items() if value is not None},
-        "linked": linked,
+        "linked": None if linked is None else dict(linked),
         "large": large,
         "trust": [dict(each) for each in trust],
     }

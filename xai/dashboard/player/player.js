@@ -106,8 +106,7 @@ export class Player {
   }
   build(readings) {
     this.clock?.play(false);
-    const { root } = this;
-    const [first] = readings;
+    const { root } = this, [first] = readings;
     for (const reading of readings) reading.lanes = readings;
     const lead = readings.find(({ model }) => model.token_mode === "cross") ?? first; // its queries are for all lanes
     const store = new Store({ ...lead.start, ...(readings[1] && { layer: null, label: null }) }, () => this.repaint());
@@ -171,7 +170,8 @@ export class Player {
     const held = this.view ? Object.keys(this.lists).filter(moved) : [...this.store.held(), ...["frame"].filter(moved)];
     for (const name of Object.keys(this.lists)) url.searchParams.delete(name);
     for (const name of held) url.searchParams.set(name, Number.isInteger(at[name]) ? at[name] + 1 : at[name]);
-    if (url.href !== location.href) history.replaceState(history.state, "", url);
+    const here = Object.entries(this.linked || {}).every(([name, value]) => url.searchParams.get(name) === value);
+    if (here && url.href !== location.href) history.replaceState(history.state, "", url);
     return url.href;
   }
 
