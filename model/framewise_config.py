@@ -63,6 +63,12 @@ class FrameWiseConfig(Settings):
             raise ValueError(f"{self.heads} heads do not divide {self.width} channels.")
         if self.size % self.patch:
             raise ValueError(f"size is {self.size}; it must be a multiple of the patch of {self.patch}.")
+        patches = (self.size // self.patch) ** 2
+        if self.mixing == "msca" and self.across == "patches" and patches <= self.shift_period // 2:
+            raise ValueError(
+                f"shift_period is {self.shift_period} and a frame has {patches} patches, so none would come from the "
+                "frame before; take a shorter period or a larger frame."
+            )
         if self.mixing == "msca" and self.across == "heads" and 2 * self.shift_heads > self.heads:
             raise ValueError(
                 f"shift_heads is {self.shift_heads} each way; of {self.heads} heads at most {self.heads // 2} can be."

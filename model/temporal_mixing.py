@@ -10,8 +10,8 @@ those of t-1, the others their own frame. Along the patch dimension (the paper's
 is our reading) every head takes the rows of one patch in so many from t+1, of another from t-1, the rest from t.
 
 At the ends of a clip there is no such frame. `zero` is the official code: zeros come instead, which makes a softmax
-uniform over nothing. `self`: the end frames keep their own. A tap says of every row which frame it is from, -1 for
-none, so that nobody draws a map of zeros.
+uniform: over zeros where values are missing, over the frame's own values where only queries or keys are. `self`: the
+end frames keep their own. A tap says of every row which frame it is from, -1 for none, so that nobody draws such a map.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 from model.attention import AttentionBlock, attention_rows
 from model.config import ModelConfig
-from model.tap import ROLE_KIND, AttentionTap, Kind, TokenIds, attention_tap, tap, tapped
+from model.tap import ROLE_KIND, Kind, attention_tap, tap, tapped
 
 MixingKind = Literal["none", "tokenshift", "msca"]
 Boundary = Literal["zero", "self"]
@@ -151,48 +151,25 @@ class FramewiseTap:
     value_frames: Tensor
 
     @property
-    def mapped(self) -> Tensor:
-        """[T, heads, N_q] bool: False where there is no map to show, since the query or all keys are from no frame."""
+    def compared(self) -> Tensor:
+        """[T, heads, N_q] bool: False where the query or all keys are from no frame, so that every value is read alike
+        (zeros are as near to one key as to another)."""
         return (self.query_frames >= 0) & (self.key_frames >= 0).any(-1, keepdim=True)
+
+    @property
+    def mapped(self) -> Tensor:
+        """[T, heads, N_q] bool: False where there is no map to show: nothing was compared, or all values are from no
+        frame and nothing is read."""
+        return self.compared & (self.value_frames >= 0).any(-1, keepdim=True)
 
     def rows(self, queries: Tensor) -> Tensor:
         """Attention of the chosen queries (indices [K]): [B, T, heads, K, N_k]; NaN where there is no map to show.
 
-        A single key from no frame takes mass too, if others are from one; `key_frames` says which.
+        What is read are values, in the frames that `value_frames` names; one from no frame takes mass too, if others
+        are from one.
         """
         rows = attention_rows(self.query[:, :, :, queries], self.key, self.mask)
         return rows.masked_fill(~self.mapped[:, :, queries, None], float("nan"))
-
-    def by_source(self) -> list[tuple[tuple[int, ...], AttentionTap]]:
-        """The same as taps of heads that read alike: (heads, tap), with one window for each frame.
-
-        In them `queries` and `keys` name the frame each is from; one from no frame is PADDING, and where there is no
-        map to show the mask hides every key, so that rows are zero and not uniform.
-        """
-        sources = torch.cat([self.query_frames, self.key_frames, self.value_frames], dim=2).transpose(0, 1)
-        alike: dict[bytes, list[int]] = {}
-        for head, source in enumerate(sources):
-            alike.setdefault(source.contiguous().cpu().numpy().tobytes(), []).append(head)
-        return [(tuple(heads), self._of(heads)) for heads in alike.values()]
-
-    def _of(self, heads: list[int]) -> AttentionTap:
-        def ids(source: Tensor) -> TokenIds:
-            kind = self.kind.expand_as(source).masked_fill(source < 0, int(Kind.PADDING))
-            return TokenIds(kind, source, self.place.expand_as(source))
-
-        mask, lost = self.mask, ~self.mapped[:, heads[0]].any(-1)  # (T,)
-        if bool(lost.any()):
-            shown = torch.ones_like(self.key[:, :, 0, :, 0], dtype=torch.bool) if mask is None else mask
-            mask = shown & ~lost[None, :, None]
-        return AttentionTap(
-            self.query[:, :, heads],
-            self.key[:, :, heads],
-            mask,
-            ids(self.query_frames[:, heads[0]]),
-            ids(self.key_frames[:, heads[0]]),
-            self.value[:, :, heads],
-            self.attended[:, :, heads],
-        )
 
 
 class FramewiseModalAttention(nn.Module):

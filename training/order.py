@@ -1,7 +1,7 @@
 """What trained networks say of pairs of classes that only the order of the frames tells apart.
 
-A clip of "stand up" is one of "sit down" run backwards: both have the same frames. A network that reads each frame
-alone can find the pair, and must guess between the two.
+A clip of "stand up" is one of "sit down" run backwards: both have the same frames, of which a network reads some. One
+that reads each frame alone can find the pair, and has next to nothing to tell the two apart by.
 """
 
 from __future__ import annotations

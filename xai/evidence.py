@@ -33,7 +33,7 @@ from training.recognizer import Prediction, Recognizer
 from training.skeleton import layout_named
 from training.view import View
 from xai.explanation import FRAMEWISE, Explanation, MadeBy
-from xai.framewise import frame_reading, framewise_flow, listen, neighbour_attention
+from xai.framewise import frame_reading, framewise_flow, listen, look, neighbour_attention, reads_whom
 from xai.joints import joint_curves
 from xai.ledger import ledger
 from xai.looks import Looks, Watch
@@ -216,12 +216,13 @@ def _of_deformable(
 
 
 def _of_framewise(recognizer: Recognizer, clip: Clip, view: View, made_by: MadeBy) -> tuple[Prediction, dict[str, Any]]:
-    prediction, taps = listen(recognizer, clip, view)
     patch = recognizer.network.config.patch  # type: ignore[union-attr]
-    looks = neighbour_attention(taps, (view.size[0] // patch, view.size[1] // patch), made_by)
+    grid = (view.size[0] // patch, view.size[1] // patch)
+    prediction, blocks = listen(recognizer, clip, view, lambda tap: (look(tap), reads_whom(tap)))
+    looks = neighbour_attention([each for each, _ in blocks], grid, made_by)
     return prediction, {
         "sampling_points": None,
         "joint_curves": None,
         "temporal_windows": frame_reading(looks),
-        "token_flow": framewise_flow(taps, made_by),
+        "token_flow": framewise_flow([each for _, each in blocks], 1 + grid[0] * grid[1], made_by),
     }

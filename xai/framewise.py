@@ -6,8 +6,9 @@
 | `frame_reading`         | layer, head, query, query frame, frame  | attention mass |
 | `framewise_rollout`     | frame, y, x                             | attention mass |
 
-`from` is previous, own, next: where the keys of the CLS token of that frame come from. A head reads one of them, so two
-of three are zero; at the ends of a clip a head may have no frame to read, and its map is NaN and not uniform.
+`from` is previous, own, next: where the values that the CLS token of that frame reads come from (its query, or the keys
+it is compared with, may come from elsewhere). A head reads one of them, so two of three are zero; at the ends of a clip
+a head may have nothing to read or nothing to compare, and its map is NaN and not uniform.
 
 `cone` is the structure behind it: which frames of the clip can change the CLS token of a frame at all. A frame-wise ViT
 sees one; MSCA one more on each side with every block, TokenShift two, as it shifts twice.
@@ -16,7 +17,7 @@ sees one; MSCA one more on each side with every block, TokenShift two, as it shi
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -39,71 +40,108 @@ KEPT = 0.5
 """Share of a token's relevance that rollout leaves with the token itself: its residual connection."""
 
 
-def listen(recognizer: Recognizer, clip: Clip, view: View) -> tuple[Prediction, list[FramewiseTap]]:
-    """Classify a clip and keep the queries and keys of every block (a few MB, never a full map)."""
+Kept = TypeVar("Kept")
+
+
+def listen(
+    recognizer: Recognizer, clip: Clip, view: View, keep: Callable[[FramewiseTap], Kept]
+) -> tuple[Prediction, list[Kept]]:
+    """Classify a clip and keep what `keep` makes of each block, while it runs: the queries, keys and values of all
+    twelve blocks of ViT-B/16 would be a quarter of a gigabyte."""
     assert isinstance(recognizer.network, FrameWise)
-    taps: dict[str, FramewiseTap] = {}
+    kept: dict[str, Kept] = {}
 
     def record(name: str, value: Any) -> None:
         if isinstance(value, FramewiseTap):
-            taps[name] = value
+            with torch.no_grad():
+                kept[name] = keep(value)
 
     with recording(record):
         prediction = recognizer(clip, view)
-    return prediction, [taps[framewise_attention_tap(i)] for i in range(recognizer.network.config.layers)]
+    return prediction, [kept[framewise_attention_tap(i)] for i in range(recognizer.network.config.layers)]
 
 
-def neighbour_attention(taps: Sequence[FramewiseTap], grid: tuple[int, int], made_by: MadeBy) -> Explanation:
+def whole(tap: FramewiseTap) -> FramewiseTap:
+    """Keep all of it, for what goes through the blocks backwards."""
+    return tap
+
+
+class Look(NamedTuple):
+    """What the CLS tokens read in one block."""
+
+    maps: np.ndarray
+    """[heads, T, from, N - 1] attention mass on the patches; NaN where there is no map."""
+    cls: np.ndarray
+    """[heads, T, from] on CLS tokens."""
+    nowhere: np.ndarray
+    """[heads, T] on values from no frame; 1 where all are."""
+    alike: np.ndarray
+    """[heads, T] 1 where nothing is compared, so that all values are read alike."""
+    share: np.ndarray
+    """[heads, T, from] of the tokens: what uniform attention would read."""
+
+
+def look(tap: FramewiseTap) -> Look:
+    """Reduce one block to what its CLS tokens read."""
+    rows = tap.rows(torch.zeros(1, dtype=torch.long, device=tap.query.device))[0, :, :, 0]  # [T, heads, N]
+    source = tap.value_frames
+    offset = source - torch.arange(len(rows), device=rows.device)[:, None, None]
+    here = torch.stack([(offset == step) & (source >= 0) for step in (-1, 0, 1)], 2)  # [T, heads, 3, N]
+    blind, nothing = rows.isnan().all(-1), (source < 0).all(-1)
+    read = torch.where(here, rows[:, :, None], 0.0).masked_fill(blind[:, :, None, None], float("nan")).transpose(0, 1)
+    lost = torch.where(source < 0, rows, 0.0).sum(-1)
+    lost = lost.masked_fill(blind & ~nothing, 0.0).masked_fill(blind & nothing, 1.0)
+    parts = read[..., 1:], read[..., 0], lost.T, (blind & ~nothing).float().T, here.float().mean(-1).transpose(0, 1)
+    return Look(*(part.cpu().numpy() for part in parts))
+
+
+def neighbour_attention(looks: Sequence[Look], grid: tuple[int, int], made_by: MadeBy) -> Explanation:
     """Where the CLS token of each frame looks: explanation [layer, head, frame, from, y, x].
 
-    `companions["cls"]` [layer, head, frame, from]: what it gives to CLS tokens. `companions["nowhere"]` [layer, head,
-    frame]: what falls on keys from no frame; 1 where all of it does.
+    Companions: the other fields of `Look`, with the layer in front.
     """
-    maps, on_cls, nowhere = [], [], []
-    for tap in taps:
-        rows = tap.rows(torch.zeros(1, dtype=torch.long, device=tap.query.device))[0, :, :, 0]  # [T, heads, N]
-        frames, heads, count = rows.shape
-        offset = tap.key_frames - torch.arange(frames, device=rows.device)[:, None, None]
-        split = torch.stack(
-            [torch.where((offset == step) & (tap.key_frames >= 0), rows, 0.0) for step in (-1, 0, 1)], 2
-        )
-        lost = torch.where(tap.key_frames < 0, rows, 0.0).sum(-1)
-        blind = rows.isnan().all(-1)
-        split = split.masked_fill(blind[:, :, None, None], float("nan")).transpose(0, 1)  # [heads, T, 3, N]
-        maps.append(split[..., 1:].reshape(heads, frames, 3, *grid).cpu().numpy())
-        on_cls.append(split[..., 0].cpu().numpy())
-        nowhere.append(lost.masked_fill(blind, 1.0).T.cpu().numpy())
+    together = Look(*(np.stack(part) for part in zip(*looks, strict=True)))
+    count = together.maps.shape[-1] + 1
     return Explanation(
         kind="neighbour attention",
-        values=np.stack(maps),
+        values=together.maps.reshape(*together.cls.shape, *grid),
         axes=(Axis("layer"), Axis("head"), Axis("frame"), Axis("from", FROM), Axis("y"), Axis("x")),
         unit="attention mass",
         made_by=made_by,
         base_rate=np.full((), 1 / count, np.float32),
         base_rate_of="uniform attention over the tokens of the frame that the head reads",
-        companions={"cls": np.stack(on_cls), "nowhere": np.stack(nowhere)},
+        companions={name: part for name, part in together._asdict().items() if name != "maps"},
     )
 
 
 def frame_reading(looks: Explanation) -> Explanation:
-    """Which frames each head reads: explanation [layer, head, query, query frame, frame], as of temporal attention."""
+    """Which frames each head reads: explanation [layer, head, query, query frame, frame], as of temporal attention.
+
+    Where nothing is compared the values of the own frame are read alike; what falls on no frame is in no column. The
+    base rate is uniform attention over what the head can read there: a head that reads one frame has no choice.
+    """
     mass = np.nan_to_num(looks.values).sum(axis=(-2, -1)) + np.nan_to_num(looks.companions["cls"])
+    mass = mass + looks.companions["alike"][..., None] * looks.companions["share"]
+    return Explanation(
+        kind="temporal_windows",
+        values=_by_frame(mass),
+        axes=(Axis("layer"), Axis("head"), Axis("query", ("cls",)), Axis("query frame"), Axis("frame")),
+        unit="attention mass",
+        made_by=looks.made_by,
+        base_rate=_by_frame(looks.companions["share"]),
+        base_rate_of="uniform attention over the tokens that the head can read",
+    )
+
+
+def _by_frame(mass: np.ndarray) -> np.ndarray:
+    """[layer, head, T, from] -> [layer, head, 1, T, T]."""
     layers, heads, frames, _ = mass.shape
     table = np.zeros((layers, heads, 1, frames, frames), np.float32)
     for t in range(frames):
         for index, step in enumerate((-1, 0, 1)):
             if 0 <= t + step < frames:
                 table[:, :, 0, t, t + step] += mass[:, :, t, index]
-    reachable = np.abs(np.arange(frames)[:, None] - np.arange(frames)) <= 1
-    return Explanation(
-        kind="temporal_windows",
-        values=table,
-        axes=(Axis("layer"), Axis("head"), Axis("query", ("cls",)), Axis("query frame"), Axis("frame")),
-        unit="attention mass",
-        made_by=looks.made_by,
-        base_rate=(reachable / reachable.sum(1, keepdims=True)).astype(np.float32),
-        base_rate_of="the previous, the own and the next frame alike",
-    )
+    return table
 
 
 Rows = Callable[[FramewiseTap], Tensor]
@@ -180,25 +218,27 @@ def cone(config: FrameWiseConfig, frames: int) -> np.ndarray:
     return np.stack(found)
 
 
-def framewise_flow(taps: Sequence[FramewiseTap], made_by: MadeBy) -> Explanation:
+def reads_whom(tap: FramewiseTap) -> np.ndarray:
+    """[reader, read] over CLS tokens and patches: mean attention mass in one block. Readers without a map are left
+    out."""
+    rows = attention_rows(tap.query[0], tap.key[0], None)  # [T, heads, N, N]
+    shown = tap.mapped.to(rows.dtype)
+    to_cls = rows[..., 0] * shown
+    share = [float(to_cls[..., who].sum() / shown[..., who].sum()) for who in (slice(0, 1), slice(1, None))]
+    return np.array([[each, 1 - each] for each in share], np.float32)
+
+
+def framewise_flow(blocks: Sequence[np.ndarray], count: int, made_by: MadeBy) -> Explanation:
     """Who reads whom: explanation [layer, attention, reader, read] over CLS tokens and patches, as of the deformable
-    transformer. Readers that have no frame to read are left out of the mean."""
-    values, names = [], ("cls", "patch")
-    for tap in taps:
-        rows = attention_rows(tap.query[0], tap.key[0], None)  # [T, heads, N, N]
-        shown = tap.mapped.to(rows.dtype)
-        to_cls = rows[..., 0] * shown
-        readers = [to_cls[..., :1].sum() / shown[..., :1].sum(), to_cls[..., 1:].sum() / shown[..., 1:].sum()]
-        values.append([[float(share), 1 - float(share)] for share in readers])
-    share = 1 / taps[0].key.shape[3]
-    base = np.broadcast_to(np.array([share, 1 - share], np.float32), (len(taps), 1, 2, 2))
+    transformer. `blocks`: of `reads_whom`; `count`: tokens of a frame."""
+    names, share = ("cls", "patch"), 1 / count
     return Explanation(
         kind="token_flow",
-        values=np.array(values, np.float32)[:, None],
+        values=np.stack(blocks)[:, None],
         axes=(Axis("layer"), Axis("attention", ("frame",)), Axis("reader", names), Axis("read", names)),
         unit="attention mass",
         made_by=made_by,
-        base_rate=base,
+        base_rate=np.broadcast_to(np.array([share, 1 - share], np.float32), (len(blocks), 1, 2, 2)),
         base_rate_of="share of each kind among the keys",
     )
 
@@ -216,9 +256,9 @@ def neighbours(question: Question, on: str) -> Explanation:
     """Attention mass that the CLS tokens of all frames give to each patch of each frame, averaged over heads, blocks
     and CLS tokens."""
     made_by = question.made_by("neighbour attention")
-    _, taps = listen(question.recognizer, question.clip, question.view)
+    _, blocks = listen(question.recognizer, question.clip, question.view, look)
     question.progress(1, 1)
-    looks = neighbour_attention(taps, _grid(question), made_by)
+    looks = neighbour_attention(blocks, _grid(question), made_by)
     by_patch = np.nan_to_num(looks.values).mean(axis=(0, 1))  # [T, from, y, x]
     total = np.zeros_like(by_patch[:, 1])
     for index, step in enumerate((-1, 0, 1)):
@@ -239,7 +279,7 @@ def framewise_rollout(question: Question, on: str) -> Explanation:
     """Attention rollout from the CLS tokens of all frames, which the head averages, to the patches of all frames."""
     network = question.recognizer.network
     assert isinstance(network, FrameWise)
-    _, taps = listen(question.recognizer, question.clip, question.view)
+    _, taps = listen(question.recognizer, question.clip, question.view, whole)
     question.progress(1, 2)
     start = torch.zeros_like(taps[0].query[0, :, 0, :, 0])  # [T, N]
     start[:, 0] = 1 / len(start)

@@ -17,12 +17,15 @@ from functools import cache
 from importlib import import_module
 from typing import Any, Literal
 
+from model import FrameWise, Network
 from training.clip import Clip
 from training.recognizer import Recognizer
 from xai.explanation import Explanation
 from xai.question import Progress, Question, silent
 
 Family = Literal["evidence", "gradient", "attention", "removal", "counterfactual"]
+INSTEAD = ("tokenshift", "msca")
+"""Of temporal stride attention, in an ablation: frames are read one by one, so there are no windows to show."""
 FAMILIES = ("xai.own", "xai.framewise", "xai.attribution", "xai.relevance", "xai.perturb")
 
 
@@ -64,6 +67,20 @@ def methods() -> tuple[Method, ...]:
     return tuple(_all().values())
 
 
+def refusal(method: Method, on: str, network: Network, joints: bool) -> str:
+    """Why `method` cannot be asked about `on` of this network and a clip with or without `joints`: a sentence, empty if
+    it can."""
+    if isinstance(network, FrameWise) and ("joints" in method.needs or on in ("joints", "pose")):
+        return f"{method.name} on {on} needs a network that reads joints, and this one reads pictures only."
+    for part in method.needs:
+        if part == "joints":
+            if not joints:
+                return f"{method.name} needs a clip with joints, and this one has none."
+        elif getattr(network.config, part, "off") in ("off", *(INSTEAD if part == "temporal" else ())):
+            return f"{method.name} needs {part} attention, which this network does not have."
+    return ""
+
+
 def explain(
     recognizer: Recognizer,
     clip: Clip,
@@ -101,12 +118,8 @@ def answer(question: Question, method: str, *, on: str | None = None, **options:
     if unknown := sorted(set(options) - set(chosen.options)):
         known = ", ".join(chosen.options) or "none"
         raise ValueError(f"{chosen.name} has no option {unknown[0]!r}; it has {known}.")
-    for part in chosen.needs:
-        if part == "joints":
-            if not question.seen.score.any():
-                raise ValueError(f"{chosen.name} needs a clip with joints, and this one has none.")
-        elif getattr(question.recognizer.network.config, part, "off") == "off":
-            raise ValueError(f"{chosen.name} needs {part} attention, which this network does not have.")
+    if why := refusal(chosen, on or chosen.on[0], question.recognizer.network, bool(question.seen.score.any())):
+        raise ValueError(why)
     on = on or chosen.on[0]
     found = chosen.run(question, on, **options)
     # What was asked for goes along, so that the same map can be made again.

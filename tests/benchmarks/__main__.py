@@ -18,6 +18,7 @@ from pathlib import Path
 
 import torch
 
+from model import VARIANTS
 from tests.benchmarks.cases import block, recognise
 from tests.benchmarks.explaining import explaining, memory
 from tests.benchmarks.framewise import compare, in_turn
@@ -192,9 +193,19 @@ def rendering() -> None:
 
 
 def shifting() -> None:
-    """MSCA and TokenShift against the frame-wise ViT, and TimeSformer, at ViT-B/16: see framewise.py."""
-    torch.set_num_threads(1)
-    compare("vit_b16", rounds=5, train=False, variants=["vit", "tokenshift", "msca-kv"])
+    """The frame-wise networks at ViT-B/16, 8 x 224: what shifting costs, and what the evidence of every head costs
+    where TimeSformer returns its maps in space."""
+    compare("vit_b16", rounds=5, train=False, variants=list(VARIANTS))
+    rows = [
+        ("MSCA-KV, evidence of every head, fp32", measure("framewise_evidence")),
+        ("MSCA-KV, evidence of every head, bf16", measure("framewise_evidence", bf16=True)),
+    ]
+    if find_spec("transformers"):
+        rows.append(("TimeSformer-base, eager, its maps in space, fp32", measure("timesformer", maps=True)))
+    show("Framewise evidence: ViT-B/16, 8 x 224", rows)
+    for name, cost in rows[:2]:
+        if len(rows) > 2:
+            ratio(f"{name} over TimeSformer's maps", cost, rows[2][1])
 
 
 BENCHMARKS: dict[str, Callable[[], None]] = {

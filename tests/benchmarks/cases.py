@@ -10,6 +10,7 @@ import torch
 
 from model.config import demo, paper
 from model.cross_modal import ModalTokens
+from model.framewise_config import VARIANTS, vit_b16
 from model.stride import JointStrideAttention, TemporalStrideAttention
 from model.transformer import DeformableAttention, DeformableTransformer, Layer
 
@@ -168,14 +169,41 @@ def deformable_3d(whose: str) -> Case:
     return lambda: ours(patches, none, (12, 14, 14), [])
 
 
-def timesformer() -> Case:
-    """TimeSformer-base of `transformers`, 8 x 224, random weights."""
+def timesformer(maps: bool = False) -> Case:
+    """TimeSformer-base of `transformers`, 8 x 224, random weights; with `maps` it also returns what it has of its
+    attention, the maps in space, for which it must attend eagerly."""
     from transformers import TimesformerConfig, TimesformerForVideoClassification
 
     torch.manual_seed(0)
-    network = TimesformerForVideoClassification(TimesformerConfig()).eval()
+    config = TimesformerConfig(attn_implementation="eager") if maps else TimesformerConfig()
+    network = TimesformerForVideoClassification(config).eval()
     frames = torch.randn(1, 8, 3, 224, 224)
-    return lambda: network(frames).logits
+    return lambda: network(frames, output_attentions=maps)
+
+
+def framewise_evidence(variant: str = "msca-kv", bf16: bool = False) -> Case:
+    """ViT-B/16, 8 x 224, random weights, through the public interface: the answer and the evidence of every head."""
+    import numpy as np
+
+    import model
+    from training.clip import Clip
+    from training.recognizer import Recognizer
+    from training.skeleton import COCO
+    from xai.evidence import gather_evidence
+
+    torch.manual_seed(0)
+    network = model.FrameWise(vit_b16(classes=400, frames=8, **VARIANTS[variant])).eval()
+    labels = tuple(f"class {number}" for number in range(400))
+    card = model.Card(labels=labels, layout=COCO.name, frames=8, size=224)
+    recognizer, generator = Recognizer(network, card, "benchmark"), np.random.default_rng(0)
+    frames = generator.integers(0, 256, (8, 224, 224, 3), np.uint8)
+    clip = Clip(frames, np.zeros((8, 0, 17, 2), np.float32), np.zeros((8, 0, 17), np.float32), COCO, np.arange(8) / 8)
+
+    def run() -> object:
+        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+            return gather_evidence(recognizer, clip)
+
+    return run
 
 
 CASES: dict[str, Callable[..., Case]] = {
@@ -185,4 +213,5 @@ CASES: dict[str, Callable[..., Case]] = {
     "explained": explained,
     "deformable_3d": deformable_3d,
     "timesformer": timesformer,
+    "framewise_evidence": framewise_evidence,
 }

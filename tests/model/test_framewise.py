@@ -12,6 +12,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
 
 import model
 from model.attention import attention_rows
@@ -269,36 +270,45 @@ def test_a_tap_says_from_which_frame_each_head_reads() -> None:
     assert query.key_frames[:, 0, 0].tolist() == [0, 1, 2, 3]
 
 
-@pytest.mark.parametrize("variant", ["msca-kv", "msca-k", "msca-q", "msca-qk"])
+NOWHERE = {"msca-v", "msca-kv", "msca-qv"}
+"""Variants whose shifted heads read values of the neighbouring frame, which the ends of a clip do not have."""
+
+
+@pytest.mark.parametrize("variant", [name for name in VARIANTS if name.startswith("msca") and "patches" not in name])
 def test_a_head_without_a_frame_shows_no_map(variant: str) -> None:
     tap = record(network(variant), clip())[1][framewise_attention_tap(0)]
     rows = tap.rows(torch.tensor([0, 3]))
     assert rows.shape == (1, 4, 4, 2, 13)
-    nothing = torch.isnan(rows).all(-1).all(-1)[0]
-    assert nothing.nonzero().tolist() == [[0, 3], [3, 0]]  # last head in the first frame, first head in the last
+    ends = [[0, 3], [3, 0]]  # last head in the first frame, first head in the last
+    assert torch.isnan(rows).all(-1).all(-1)[0].nonzero().tolist() == ends
     assert torch.allclose(rows[0, 1].sum(-1), torch.ones(4, 2))
-    groups = dict(tap.by_source())
-    assert set(groups) == {(0,), (1, 2), (3,)}
-    last = groups[3,]
-    assert last.mask is not None
-    assert last.mask[0].any(-1).tolist() == [False, True, True, True]
-    assert (attention_rows(last.query, last.key, last.mask)[:, 0] == 0).all()
-    ids = last.queries if variant == "msca-q" else last.keys
-    assert (ids.kind[0] == Kind.PADDING).all()
-    assert ids.frame[1:, 4].tolist() == [0, 1, 2]
-    assert groups[1, 2].mask is None
+    assert (~tap.mapped.all(-1)).nonzero().tolist() == ends
+    # What a head does there: it reads nothing, or, with nothing to compare, the mean of what is there.
+    for frame, head in ends:
+        read, values = tap.attended[0, frame, head], tap.value[0, frame, head]
+        if variant in NOWHERE:
+            assert (read == 0).all()
+            assert (tap.value_frames[frame, head] == -1).all()
+        else:
+            assert torch.allclose(read, values.mean(0).expand_as(read), atol=1e-6)
+            assert read.abs().max() > 1e-3
+            assert not tap.compared[frame, head].any()
+            assert (tap.value_frames[frame, head] == frame).all()
 
 
-def test_a_patch_from_no_frame_takes_mass_and_is_named_padding() -> None:
+def test_a_patch_from_no_frame_takes_mass_and_is_named() -> None:
     tap = record(network("msca-patches-kv"), clip())[1][framewise_attention_tap(0)]
-    ((heads, group),) = tap.by_source()
-    assert heads == (0, 1, 2, 3)
-    assert group.mask is None
-    assert (group.keys.frame[3] == -1).nonzero().flatten().tolist() == [1, 6, 11]  # patches 0, 5, 10 look at t+1
-    assert (group.keys.frame[0] == -1).nonzero().flatten().tolist() == [3, 8]
-    assert torch.equal(group.keys.kind == Kind.PADDING, group.keys.frame == -1)
+    for frames in (tap.key_frames, tap.value_frames):
+        assert (frames[3, 0] == -1).nonzero().flatten().tolist() == [1, 6, 11]  # patches 0, 5, 10 look at t+1
+        assert (frames[0, 2] == -1).nonzero().flatten().tolist() == [3, 8]
+    assert tap.mapped.all()
     rows = tap.rows(torch.tensor([0]))
     assert torch.allclose(rows.sum(-1), torch.ones(()), atol=1e-5)
+
+
+def test_few_patches_leave_none_for_the_frame_before() -> None:
+    with pytest.raises(ValueError, match="none would come from the frame before"):
+        FRAMEWISE_PRESETS["tiny"](size=16, patch=8, **VARIANTS["msca-patches-kv"])
 
 
 @pytest.mark.parametrize(
@@ -391,6 +401,28 @@ def test_a_file_of_timms_layout_is_read(tmp_path: Path, name: str) -> None:
     assert set(read) == set(net.state_dict())
     assert unused == ["pre_logits.fc.weight"]
     assert all(torch.equal(tensor, state[key]) for key, tensor in net.state_dict().items())
+
+
+def test_a_file_of_vit_b16_is_read_whole(tmp_path: Path) -> None:
+    path = tmp_path / "vit_base_patch16_224.safetensors"
+    save_file({name: torch.full(shape, 0.5, dtype=torch.float16) for name, shape in TIMM_VIT_B16.items()}, path)
+    with torch.device("meta"):
+        net = FrameWise(vit_b16(classes=18, **VARIANTS["msca-kv"]))
+    net.to_empty(device="cpu")
+    read, unused = load_vit_weights(net, path)
+    assert set(read) == set(TIMM_VIT_B16) - {"head.weight", "head.bias"}
+    assert unused == ["head.bias", "head.weight"]
+    assert all((tensor == 0.5).all() for name, tensor in net.state_dict().items() if not name.startswith("head."))
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_every_variant_multiplies_as_often_as_the_vit(variant: str) -> None:
+    counts = []
+    for name in ("vit", variant):
+        with FlopCounterMode(display=False) as counter, torch.no_grad():
+            network(name)(clip())
+        counts.append(counter.get_total_flops())
+    assert counts[0] == counts[1] > 1e5
 
 
 def test_another_head_is_left_out_and_another_grid_is_resized(tmp_path: Path) -> None:

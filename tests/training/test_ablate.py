@@ -33,7 +33,7 @@ def test_every_row_can_be_built_and_differs(table: str) -> None:
     seen = set()
     base = {"deformable": "gym-cross", "framewise": "gym-vit"}[TABLES[table].architecture]
     for changes in TABLES[table].rows.values():
-        config = configured(base, ["schedule.stages=[{epochs: 1, size: 32, frames: 8, batch: 4}]"], changes, 2)
+        config = configured(base, ["schedule.stages=[{epochs: 1, size: 64, frames: 8, batch: 4}]"], changes, 2)
         assert config.run.seed == 2
         model.build(config.model)
         seen.add(json.dumps(config.to_dict(), sort_keys=True))

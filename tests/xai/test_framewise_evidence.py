@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import product
 
 import numpy as np
 import pytest
 import torch
 
 import model
+from model.attention import attention_rows
 from model.framewise_config import VARIANTS, tiny
 from model.tap import recording, tokens_tap
 from tests.xai.clips import noise_clip
 from training.recognizer import Recognizer
 from xai.evidence import gather_evidence
 from xai.figures.player import player_payload
-from xai.framewise import cone, listen, neighbour_attention
+from xai.framewise import cone, frame_reading, listen, look, neighbour_attention, whole
 from xai.methods import answer
 from xai.question import Question
 
@@ -41,7 +43,7 @@ def literal_rollout(question: Question) -> np.ndarray:
     """Dense matrices over all tokens of all frames, token by token."""
     network = question.recognizer.network
     config = network.config
-    _, taps = listen(question.recognizer, question.clip, question.view)
+    _, taps = listen(question.recognizer, question.clip, question.view, whole)
     count = taps[0].query.shape[3]
     flow = np.eye(T * count)
     shift = np.eye(T * count)
@@ -114,11 +116,22 @@ def test_how_far_each_variant_sees() -> None:
 def test_all_of_a_row_is_accounted_for(variant: str) -> None:
     recognizer = framewise(variant)
     question = ask(recognizer)
-    _, taps = listen(recognizer, question.clip, question.view)
+    _, taps = listen(recognizer, question.clip, question.view, look)
     looks = neighbour_attention(taps, (4, 4), question.made_by("drawn"))
     mass = np.nan_to_num(looks.values).sum((-3, -2, -1)) + np.nan_to_num(looks.companions["cls"]).sum(-1)
-    np.testing.assert_allclose(mass + looks.companions["nowhere"], 1, atol=1e-5)
+    np.testing.assert_allclose(mass + looks.companions["nowhere"] + looks.companions["alike"], 1, atol=1e-5)
     config = recognizer.network.config
+    # Frame by frame, what a head reads is what changes when the values of that frame change.
+    windows, heads = frame_reading(looks), range(config.heads)
+    read = windows.values[:, :, 0]
+    _, whole_taps = listen(recognizer, question.clip, question.view, whole)
+    for layer, tap in enumerate(whole_taps):
+        rows = attention_rows(tap.query[0], tap.key[0], None)[:, :, 0].numpy()  # of the CLS token, also over zeros
+        source = tap.value_frames.numpy()
+        for t, h, s in product(range(T), heads, range(T)):
+            assert read[layer, h, t, s] == pytest.approx(rows[t, h][source[t, h] == s].sum(), abs=1e-5)
+            uniform = (source[t, h] == s).mean()
+            assert windows.base_rate[layer, h, 0, t, s] == pytest.approx(uniform, abs=1e-6)
     if variant == "msca-kv":  # the first head reads t + 1, so that it is blind in the last frame; the last t - 1
         assert np.isnan(looks.values[:, 0, -1]).all()
         assert np.isnan(looks.values[:, -1, 0]).all()
@@ -165,11 +178,11 @@ def test_methods_run_on_every_variant(variant: str) -> None:
         found = answer(question, name, on=on)
         assert found.values.shape == shape, name
         assert np.isfinite(found.values).all(), name
-    for name in ("joint attention", "sampling points"):
-        with pytest.raises(ValueError, match="which this network does not have"):
-            answer(question, name)
-    with pytest.raises(ValueError, match="reads no joints"):
-        answer(question, "attention rollout", on="joints")
+    with pytest.raises(ValueError, match="which this network does not have"):
+        answer(question, "sampling points")
+    for name in ("joint attention", "joint removal", "limb removal", "saliency", "attention rollout", "Shapley joints"):
+        with pytest.raises(ValueError, match="reads pictures only"):
+            answer(question, name, on="joints")
 
 
 def test_gradient_relevance_depends_on_the_class_and_leaves_nothing() -> None:

@@ -11,7 +11,7 @@ VARIANTS = {
     "ViT": ("none", "Every frame is read alone; the answers of all frames are averaged.", "gym-vit"),
     "TokenShift": (
         "token",
-        "A few channels of the class token are those of the frame before and of the frame after.",
+        "A quarter of the class token's channels is that of the frame before, a quarter that of the frame after.",
         "gym-tokenshift",
     ),
     "MSCA": (

@@ -68,19 +68,20 @@ def _read_payload(path: Path) -> dict[str, Any]:
 
 
 def trained_here(token_mode: str, runs: Path | None = None) -> list[BundledCheckpoint]:
-    """The best weights of every finished or running training in `runs/*`, of one kind of network. KINESCOPE_RUNS names
-    another folder."""
+    """The best weights of every finished or running training in `runs/*`, or in `runs/*/TABLE/ROW/SEED` of an ablation,
+    of one kind of network. KINESCOPE_RUNS names another folder."""
     from model import CheckpointError, read_card
 
     found = []
-    for path in sorted((RUNS if runs is None else runs).glob("*/best.safetensors")):
+    runs = RUNS if runs is None else runs
+    for path in sorted([*runs.glob("*/best.safetensors"), *runs.glob("*/*/*/*/best.safetensors")]):
         try:
             config, card = read_card(path)
         except (CheckpointError, OSError):  # of another version, or written just now
             continue
         if getattr(config, "token_mode", FRAMEWISE) == token_mode:
-            name = path.parent.name
-            found.append(BundledCheckpoint(f"runs/{name}", name, token_mode, asdict(card), path))
+            place = path.parent.relative_to(runs).as_posix()
+            found.append(BundledCheckpoint(f"runs/{place}", place, token_mode, asdict(card), path))
     return found
 
 

@@ -103,10 +103,15 @@ def askable(network: Recognizer, clip: Clip) -> list[Method]:
     """The methods that this network and this clip have what it takes for."""
     from xai.methods import methods
 
-    config = network.network.config
-    given = {"joints"} if clip.score.any() and hasattr(config, "token_mode") else set()  # frame-wise ones read none
-    given |= {part for part in ("deformable", "joint", "temporal", "mixing") if getattr(config, part, "off") != "off"}
-    return [method for method in methods() if set(method.needs) <= given]
+    return [method for method in methods() if sites(method, network, clip)]
+
+
+def sites(method: Method, network: Recognizer, clip: Clip) -> list[str]:
+    """What the method can explain of them."""
+    from xai.methods import refusal
+
+    joints = bool(clip.score.any())
+    return [on for on in method.on if not refusal(method, on, network.network, joints)]
 
 
 def quick(method: Method) -> bool:
@@ -131,7 +136,7 @@ def choose_ask(
     )  # fmt: skip
     method = known[str(name)]
     on = places[1].selectbox(
-        "On", list(method.on), key=f"on{panel}", bind="query-params", format_func=ON_WORDS.__getitem__,
+        "On", sites(method, network, clip), key=f"on{panel}", bind="query-params", format_func=ON_WORDS.__getitem__,
         help="What the map is over: pixels, joints, frames, or tokens inside the network.",
     )  # fmt: skip
     labels = list(network.card.labels)

@@ -1,5 +1,7 @@
 """Payload of the neighbours view: what every token of a frame-wise ViT reads in the previous, own and next frame.
 
+What is read are values, so that `from` says where they are from; `asks` and `keys` say it of queries and keys.
+
 All rows travel at once, each in 8 bits of its own peak, so that hovering over a patch never asks the server. A network
 whose rows do not fit `budget` (ViT-B/16: 45 MB) sends those of the CLS tokens only.
 """
@@ -31,15 +33,15 @@ def neighbours_payload(recognizer: Recognizer, clip: Clip, *, budget: int = 2_00
     if not isinstance(network, FrameWise):
         raise ValueError("This view shows frame-wise networks; the 3D deformable transformer is on the page Explore.")
     view = recognizer.view(clip)
-    prediction, taps = listen(recognizer, clip, view)
     seen, config = view.shown(clip), network.config
-    heads, count = config.heads, taps[0].key.shape[3]
+    heads, count = config.heads, 1 + (view.size[0] // config.patch) * (view.size[1] // config.patch)
     every = config.layers * heads * len(seen) * count * count * 4 / 3 <= budget
     queries = torch.arange(count if every else 1)
-    rows = np.stack([_rows(tap, queries) for tap in taps])  # [L, heads, T, queries, N], NaN where there is no map
+    prediction, blocks = listen(recognizer, clip, view, lambda tap: (_rows(tap, queries), _sources(tap)))
+    rows = np.stack([each for each, _ in blocks])  # [L, heads, T, queries, N], NaN where there is no map
     peak = np.nan_to_num(rows).max(-1)
     bytes_ = np.rint(np.nan_to_num(rows) / np.maximum(peak, 1e-9)[..., None] * 255).astype(np.uint8)
-    offset = taps[0].key_frames.cpu().numpy() - np.arange(len(seen))[:, None, None]  # [T, heads, N]
+    asked, compared, read = blocks[0][1]
     return {
         "name": recognizer.card.name,
         "clip": {"frames": len(seen), "width": seen.size[1], "height": seen.size[0], "label": clip.label},
@@ -51,10 +53,12 @@ def neighbours_payload(recognizer: Recognizer, clip: Clip, *, budget: int = 2_00
         "queries": "all" if every else "cls",
         "rows": base64.b64encode(bytes_.tobytes()).decode("ascii"),
         "peak": pack(peak, low=0.0),
-        "from": [[_alike(offset[t, h], taps[0].key_frames[t, h]) for h in range(heads)] for t in range(len(seen))],
-        "asks": [[_alike(a, f) for a, f in zip(*pair, strict=True)] for pair in _asks(taps[0], len(seen))],
+        "asks": asked,
+        "keys": compared,
+        "from": read,
         "uniform": 1 / count,
-        "reach": [int(table[len(seen) // 2].sum()) for table in cone(config, len(seen))],
+        "mixing": config.mixing,
+        "cone": cone(config, len(seen)).astype(int).tolist(),
         "answers": [{"label": label, "probability": round(p, 4)} for label, p in prediction.top(3)],
     }
 
@@ -63,12 +67,16 @@ def _rows(tap: FramewiseTap, queries: torch.Tensor) -> np.ndarray:
     return tap.rows(queries.to(tap.query.device))[0].transpose(0, 1).float().cpu().numpy()
 
 
-def _asks(tap: FramewiseTap, frames: int) -> list[tuple[np.ndarray, torch.Tensor]]:
-    offset = tap.query_frames.cpu().numpy() - np.arange(frames)[:, None, None]
-    return [(offset[t], tap.query_frames[t]) for t in range(frames)]
+def _sources(tap: FramewiseTap) -> list[list[list[Any]]]:
+    """Of queries, keys and values, by frame and head: from which frame they are."""
+    found = []
+    for frames in (tap.query_frames, tap.key_frames, tap.value_frames):
+        numbers = frames.cpu().numpy()
+        found.append([[_alike(row - t, row >= 0) for row in rows] for t, rows in enumerate(numbers)])
+    return found
 
 
-def _alike(offset: np.ndarray, frames: torch.Tensor) -> Any:
+def _alike(offset: np.ndarray, real: np.ndarray) -> Any:
     """-1, 0 or 1 (None for no frame) if all tokens are from one frame, else the list of them."""
-    found = [int(step) if frame >= 0 else None for step, frame in zip(offset, frames.tolist(), strict=True)]
+    found = [int(step) if there else None for step, there in zip(offset, real, strict=True)]
     return found[0] if len(set(found)) == 1 else found

@@ -24,9 +24,16 @@ def order_test(recognizers: list[Recognizer], clip: Clip) -> dict[str, Any]:
     """`label`: the clip's own, or what the last network says. `networks`, and for each order their probabilities.
 
     Shuffled is the mean of four orders; held shows the middle frame that the network reads all the time.
+
+    Raises: ValueError in one sentence for networks that have no such label in common.
     """
     last = recognizers[-1](clip)
-    label = clip.label if clip.label in last.labels else last.top(1)[0][0]
+    known = set.intersection(*(set(each.card.labels) for each in recognizers))
+    label = clip.label if clip.label in known else last.top(1)[0][0]
+    if label not in known:
+        raise ValueError(
+            f"Not all of these networks know {label!r}: choose networks that were trained on the same labels."
+        )
     found: dict[str, list[float]] = {name: [] for name in COLOURS}
     for recognizer in recognizers:
         rerun = Rerun.of(recognizer, clip)

@@ -1,8 +1,9 @@
 // Neighbours: what one token of a frame reads in the previous, its own and the next frame, head by head. All rows are
 // here already: hovering and stepping never ask the server.
 
-const GLYPH = { "-1": "◀", 0: "●", 1: "▶", null: "○", mixed: "◆" };
-const WORDS = { "-1": "the previous frame", 0: "its own frame", 1: "the next frame", null: "no frame", mixed: "several frames" };
+const GLYPH = { "-1": "◀", 0: "●", 1: "▶", null: "○", mixed: "◆", alike: "◌" };
+const WORDS = { "-1": "the previous frame", 0: "its own frame", 1: "the next frame", null: "no frame", mixed: "several frames", alike: "its own frame, all alike" };
+const percent = (share) => `${(100 * share).toFixed(0)} %`;
 const TILES = [["previous", -1], ["this frame", 0], ["next", 1]];
 const bytesOf = (text) => Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
 
@@ -57,7 +58,7 @@ class Neighbours {
     this.slider.addEventListener("input", () => this.choose({ frame: Number(this.slider.value) }));
     this.clock = make("span", { class: "n-soft" }, bar);
     const table = make("div", { class: "n-heads", role: "group", "aria-label": "block and head" }, root);
-    this.buttons = [];
+    Object.assign(this, { buttons: [], reach: [] });
     for (let layer = 0; layer < data.layers; layer++) {
       const line = make("div", {}, table);
       make("span", { class: "n-soft" }, line, `block ${layer + 1}`);
@@ -66,8 +67,11 @@ class Neighbours {
         button.addEventListener("click", () => this.choose({ layer, head }));
         this.buttons.push({ layer, head, button });
       }
+      const reach = make("span", { class: "n-cone", role: "img" }, line);
+      for (let t = 0; t < data.clip.frames; t++) make("i", {}, reach);
+      this.reach.push(reach);
     }
-    make("p", { class: "n-soft" }, root, "◀ reads the previous frame   ● its own   ▶ the next   ○ no frame (the end of the clip)   Keys: ← → frames" + (data.queries === "all" ? ", Shift and arrows patches, Esc frees" : ""));
+    make("p", { class: "n-soft" }, root, "◀ reads the previous frame   ● its own   ▶ the next   ○ no frame (the end of the clip)" + (data.from.some((row, t) => row.some((_, h) => this.from(t, h) === "alike")) ? "   ◌ nothing to choose by, so all alike" : "") + "   Keys: ← → frames" + (data.queries === "all" ? ", Shift and arrows patches, Esc frees" : ""));
     root.onkeydown = (event) => {
       const row = data.grid[1], steps = { ArrowLeft: -1, ArrowRight: 1 };
       const step = (event.shiftKey ? { ...steps, ArrowUp: -row, ArrowDown: row } : steps)[event.key];
@@ -89,8 +93,10 @@ class Neighbours {
     if (!this.waiting) this.waiting = requestAnimationFrame(() => { this.waiting = 0; this.draw(); });
   }
 
+  // Where the values come from that are read; the query and the keys only decide how much of each.
   from(frame, head) {
-    const found = this.data.from[frame][head];
+    const [found, asks, keys] = ["from", "asks", "keys"].map((name) => this.data[name][frame][head]);
+    if (found !== null && (asks === null || keys === null)) return "alike";
     return Array.isArray(found) ? "mixed" : found;
   }
 
@@ -127,13 +133,31 @@ class Neighbours {
       button.setAttribute("aria-label", button.title);
       button.setAttribute("aria-pressed", layer === this.layer && number === head);
     }
-    const asks = data.asks[frame][head], asked = asks === 1 ? ", asked by the next frame," : asks === -1 ? ", asked by the previous frame," : "";
-    const who = this.token ? `The patch in row ${Math.floor((this.token - 1) / data.grid[1]) + 1}, column ${((this.token - 1) % data.grid[1]) + 1}` : "The class token";
-    this.sentence.textContent = peak
-      ? `${who} of frame ${frame + 1}${asked} reads ${WORDS[this.from(frame, head)]}; its strongest patch has ${(100 * peak).toFixed(0)} % of the mass (uniform: ${(100 * data.uniform).toFixed(1)} %).`
-      : `${who} of frame ${frame + 1} has nothing to read in this head: there is no such frame.`;
+    this.sentence.textContent = this.told(values, peak);
+    this.reach.forEach((reach, layer) => {
+      const reached = data.cone[layer + 1][frame], frames = reached.flatMap((in_, t) => (in_ ? [t + 1] : []));
+      [...reach.children].forEach((cell, t) => (cell.className = `${reached[t] ? "in" : ""} ${t === frame ? "own" : ""}`));
+      reach.setAttribute("aria-label", `after block ${layer + 1}, frames ${frames[0]} to ${frames.at(-1)} can change the class token of frame ${frame + 1}`);
+      reach.title = reach.getAttribute("aria-label");
+    });
     this.slider.value = frame;
     this.clock.textContent = `frame ${frame + 1} of ${data.clip.frames}`;
+  }
+
+  told(values, peak) {
+    const { data, frame, head, token } = this, kind = this.from(frame, head);
+    const [from, asks, keys] = ["from", "asks", "keys"].map((name) => data[name][frame][head]);
+    const who = `${token ? `The patch in row ${Math.floor((token - 1) / data.grid[1]) + 1}, column ${((token - 1) % data.grid[1]) + 1}` : "The class token"} of frame ${frame + 1}`;
+    if (kind === null) return `${who} has nothing to read in this head: there is no such frame.`;
+    if (kind === "alike") return `${who} reads all of ${WORDS[from]} alike in this head: the frame whose ${asks === null ? "query" : "keys"} would choose does not exist.`;
+    const asked = asks === 1 || asks === -1 ? `, asked by ${WORDS[asks]},` : "";
+    const chosen = keys === from || Array.isArray(from) ? "" : `, chosen by the keys of ${WORDS[keys]}`;
+    const lost = (i) => (Array.isArray(from) ? from[i] : from) === null;
+    const mass = [...values].map((value) => (peak * value) / 255);
+    const [cls, most] = [mass[0], Math.max(...mass.filter((_, i) => i && !lost(i)))];
+    const gone = mass.filter((_, i) => lost(i)).reduce((sum, each) => sum + each, 0);
+    const parts = [`its strongest patch has ${percent(most)} of the mass`, `the class token ${percent(cls)}`, ...(gone > 0.005 ? [`${percent(gone)} falls on no frame`] : [])];
+    return `${who}${asked} reads ${WORDS[kind]}${chosen}; ${parts.join(", ")} (uniform: ${(100 * data.uniform).toFixed(1)} % each).`;
   }
 
   paint(canvas, frame, mass, own) {

@@ -34,13 +34,19 @@ def heads(checkpoints: list[BundledCheckpoint], clip: ClipChoice) -> None:
         st.error(plain(error))
         return
     neighbours(payload, key="neighbours")
-    reach = payload["reach"]
-    st.caption(
-        "Hover over a patch of the middle frame, or read what the class token reads; click to pin. How many frames of "
-        "the clip can reach the class token of one frame: "
-        + ", ".join(f"{n} after block {i}" for i, n in enumerate(reach) if i)
-        + ("." if reach[-1] > 1 else ": this network never looks beside itself, it only averages its answers.")
-    )
+    middle = payload["clip"]["frames"] // 2
+    reach = [sum(table[middle]) for table in payload["cone"]]
+    said = ["Beside each block: the frames of the clip that can change the class token of the frame that is shown."]
+    if payload["queries"] == "all":
+        said.insert(0, "Hover over a patch of the middle frame, or read what the class token reads; click to pin.")
+    counts = ", ".join(f"{count} after block {block}" for block, count in enumerate(reach) if block)
+    alone = "" if reach[-1] > 1 else ": this network never looks beside itself, it only averages its answers"
+    said.append(f"Of frame {middle + 1}, {counts}{alone}.")
+    if payload["mixing"] == "tokenshift":
+        said.append(
+            "TokenShift moves channels of the class token before the attention: every head reads its own frame."
+        )
+    st.caption(" ".join(said))
 
 
 @st.fragment
@@ -56,6 +62,7 @@ def order_test(checkpoints: list[BundledCheckpoint], clip: ClipChoice) -> None:
     except ValueError as error:
         st.error(plain(error))
         return
+    table = {**table, "networks": [each.name for each in checkpoints]}
     st.plotly_chart(order_figure(table), key="orders", config={"displaylogo": False})
     st.caption(
         f"Probability of {table['label']!r} with the frames as filmed, backwards, shuffled, and with the middle frame "
@@ -83,7 +90,8 @@ def nothing_yet() -> None:
 def page() -> None:
     library = open_library()
     checkpoints = [each for each in library.checkpoints if each.token_mode == FRAMEWISE]
-    checkpoints += trained_here(FRAMEWISE)
+    bundled = {checkpoint.name for checkpoint in checkpoints}
+    checkpoints += [each for each in trained_here(FRAMEWISE) if each.name not in bundled]
     if not checkpoints:
         nothing_yet()
         return
@@ -110,7 +118,11 @@ def page() -> None:
     payloads = lane_payloads(library, shown, clip)
     if payloads is None:
         return
-    player(payloads, key="temporal_lanes", trust=badges(payloads, clip))
+    from xai.dashboard.changed import as_lane
+
+    # Runs of one recipe have one name on their cards; here each goes by the name under which it is chosen.
+    lanes = [as_lane(payload, each.name) for payload, each in zip(payloads, shown, strict=True)]
+    player(lanes, key="temporal_lanes", trust=badges(payloads, clip))
     add_lanes(clip, shown, "temporal_lanes", order=True)
     left, right = st.columns([3, 2], gap="large")
     with left:
