@@ -28,7 +28,8 @@ def attention_rows(query: Tensor, key: Tensor, mask: Tensor | None = None) -> Te
         query: [..., heads, N_q, d_head], key: [..., heads, N_k, d_head].
         mask: [..., N_k] bool, True where a key may be read.
     """
-    scores = (query.float() * query.shape[-1] ** -0.5) @ key.float().transpose(-1, -2)
+    with torch.autocast(query.device.type, enabled=False):
+        scores = (query.float() * query.shape[-1] ** -0.5) @ key.float().transpose(-1, -2)
     if mask is None:
         return torch.softmax(scores, dim=-1)
     rows = torch.softmax(scores.masked_fill_(~mask[..., None, None, :], float("-inf")), dim=-1)

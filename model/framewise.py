@@ -173,7 +173,8 @@ class FrameWise(nn.Module):
 
     def ledger(self, tokens: Tensor) -> Tensor:
         """The exact parts of every logit: [B, T, 1, d] -> [B, classes, 1, T]; their sum + bias is the logit."""
-        return torch.einsum("btsd,cd->bcst", tokens.float(), self.head.weight.float()) / tokens.shape[1]
+        with torch.autocast(tokens.device.type, enabled=False):
+            return torch.einsum("btsd,cd->bcst", tokens.float(), self.head.weight.float()) / tokens.shape[1]
 
 
 def resize_positions(embedding: Tensor, grid: Grid) -> Tensor:

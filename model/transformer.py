@@ -187,7 +187,8 @@ class DeformableTransformer(nn.Module):
     def ledger(self, tokens: Tensor) -> Tensor:
         """The exact parts of every logit: [B, T, slots, d] -> [B, classes, slots, T]; their sum + bias is the logit."""
         weight = self.head.weight.unflatten(1, (len(self.slots), -1))
-        return torch.einsum("btsd,csd->bcst", tokens.float(), weight.float()) / tokens.shape[1]
+        with torch.autocast(tokens.device.type, enabled=False):
+            return torch.einsum("btsd,csd->bcst", tokens.float(), weight.float()) / tokens.shape[1]
 
 
 def _tap_tokens(layer: int, patches: Tensor, pose: Tensor, modal: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -53,7 +53,7 @@ def listen(
 
     def record(name: str, value: Any) -> None:
         if isinstance(value, FramewiseTap):
-            with torch.no_grad():
+            with torch.no_grad(), torch.autocast(value.query.device.type, enabled=False):
                 kept[name] = keep(value)
 
     with recording(record):
@@ -92,7 +92,7 @@ def look(tap: FramewiseTap) -> Look:
     lost = torch.where(source < 0, rows, 0.0).sum(-1)
     lost = lost.masked_fill(blind & ~nothing, 0.0).masked_fill(blind & nothing, 1.0)
     parts = read[..., 1:], read[..., 0], lost.T, (blind & ~nothing).float().T, here.float().mean(-1).transpose(0, 1)
-    return Look(*(part.cpu().numpy() for part in parts))
+    return Look(*(part.float().cpu().numpy() for part in parts))
 
 
 def neighbour_attention(looks: Sequence[Look], grid: tuple[int, int], made_by: MadeBy) -> Explanation:

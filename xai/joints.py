@@ -39,7 +39,8 @@ def joint_curves(
     for layer in range(layers):
         summary = trace.attentions[attention_tap(layer, "joint")]
         real = (summary.frames >= 0).to(summary.rows.dtype)
-        rows = torch.einsum("dhkwn,dw->hkdn", summary.rows[index], real / real.sum(1, keepdim=True).clamp_min(1))
+        share = real / real.sum(1, keepdim=True).clamp_min(1)
+        rows = (summary.rows[index] * share[:, None, None, :, None]).sum(3).permute(1, 2, 0, 3)  # (h, K, D, N_k)
         readable = summary.readable[index].to(rows.dtype)
         uniform = readable / readable.sum(1, keepdim=True).clamp_min(1)
         curves.append(by_joint(summary, rows, frames, joints).cpu().numpy())

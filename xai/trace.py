@@ -76,7 +76,7 @@ class Trace(AbstractContextManager["Trace"]):
 
     def _record(self, name: str, value: Any) -> None:
         if isinstance(value, AttentionTap):
-            with torch.no_grad():
+            with torch.no_grad(), torch.autocast(value.query.device.type, enabled=False):
                 self.attentions[name] = summarise(value, self.spread)
         elif isinstance(value, PointsTap):
             self.points[name] = PointsTap(

@@ -37,6 +37,18 @@ def dense(recognizer: Recognizer, clip: Clip) -> dict[str, tuple[AttentionTap, n
     }
 
 
+def test_evidence_under_autocast_is_float32_and_nearly_the_same() -> None:
+    recognizer, clip = random_recognizer(), noise_clip()
+    plain = gather_evidence(recognizer, clip, looks=True)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = gather_evidence(recognizer, clip, looks=True)
+    for name in PARTS:
+        one, other = getattr(plain, name), getattr(found, name)
+        assert other.values.dtype == one.values.dtype == np.float32, name
+        np.testing.assert_allclose(other.values, one.values, atol=0.1 * np.nanmax(np.abs(one.values)), err_msg=name)
+    np.testing.assert_allclose(found.probabilities, plain.probabilities, atol=0.05)
+
+
 @pytest.mark.parametrize("mode", MODES)
 def test_joint_curves_equal_the_dense_maps(mode: str) -> None:
     recognizer, clip = random_recognizer(token_mode=mode), noise_clip()
