@@ -52,6 +52,8 @@ def write_npz(path: str | Path, arrays: dict[str, np.ndarray]) -> None:
     try:
         with os.fdopen(handle, "wb") as file:
             np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
+            file.flush()
+            os.fsync(file.fileno())  # before it gets its name: after a power cut, what has a name is whole
         os.chmod(temporary, 0o644)
         os.replace(temporary, path)
     except BaseException:

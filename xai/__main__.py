@@ -178,20 +178,25 @@ def corpus(arguments: argparse.Namespace) -> int:
     from training.sources import choose, open_data, spread
     from xai.corpus import Share, explain_corpus, write_summary
 
-    recognizer = Recognizer.load(arguments.checkpoint, arguments.device)
+    share, out = Share.of_environment(), Path(arguments.out)
+    recognizer = Recognizer.load(arguments.checkpoint, share.device(arguments.device))
     data = open_data(arguments.data, arguments.split)
     data = choose(data, spread(data.targets, arguments.clips))
-    share, out = Share.of_environment(), Path(arguments.out)
+    source = f"{arguments.data} {arguments.split}"
     mine = range(share.rank, len(data), share.world)
     for line in tqdm(
-        explain_corpus(recognizer, data, out, share), total=len(mine), unit="clip", disable=None, position=share.rank
+        explain_corpus(recognizer, data, out, share, source),
+        total=len(mine),
+        unit="clip",
+        disable=None,
+        position=share.rank,
     ):
         if line["problem"]:
             tqdm.write(f"Clip {line['position']} was left out: {line['problem']}", file=sys.stderr)
-    counts = write_summary(out, recognizer.checkpoint, len(data))
+    table, counts = write_summary(recognizer, data, out, source)
     print(
         f"{counts['explained']} of {counts['clips']} clips explained, {counts['damaged']} damaged, {counts['right']} "
-        f"classified right. Wrote {out / 'summary.csv'}."
+        f"classified right. Wrote {table}."
     )
     return 0
 

@@ -5,22 +5,26 @@
 
 Every process takes its share of the clips (rank r of n takes r, r + n, ...) and talks to no other, so any number of
 them on any number of machines may write to one folder. A file is written under a temporary name and then renamed; a
-clip whose file exists is not computed again, whoever made it; a damaged clip is a line in the table. Memory does not
-grow with the corpus.
+clip whose file exists is not computed again, whoever made it; a damaged clip is a line in the table, and the next run
+tries it again. Runs over other clips may share the folder: each has logs and a table of its own. Memory does not grow
+with the corpus.
 """
 
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import json
 import os
-from collections.abc import Iterator, Mapping
+import secrets
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from training.evaluate import ClipSet
 from training.npz import write_npz
@@ -44,20 +48,34 @@ class Share:
         """As torchrun tells it (RANK, WORLD_SIZE); everything without."""
         return cls(int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1")))
 
+    def device(self, asked: str) -> str:
+        """`asked`, and for `auto` the GPU of this process where torchrun started several on a machine."""
+        local = os.environ.get("LOCAL_RANK")
+        if asked != "auto" or local is None or not torch.cuda.is_available():
+            return asked
+        return f"cuda:{int(local) % torch.cuda.device_count()}"
+
+
+def corpus_of(recognizer: Recognizer, data: ClipSet, source: str = "") -> str:
+    """Names what is explained by what: the checkpoint, and which clips of which `source`."""
+    about = [source, data.clips.dataset.name, list(data.labels), list(data.clips.indices), list(data.targets)]
+    return f"{recognizer.checkpoint}-{hashlib.sha256(json.dumps(about).encode()).hexdigest()[:12]}"
+
 
 def explain_corpus(
-    recognizer: Recognizer, data: ClipSet, out: Path, share: Share = Share()
+    recognizer: Recognizer, data: ClipSet, out: Path, share: Share = Share(), source: str = ""
 ) -> Iterator[dict[str, Any]]:
     """Explain this process's share of `data`, yielding the line of each clip; lines of an earlier run are kept."""
     out.mkdir(parents=True, exist_ok=True)
-    log = out / f"clips-{recognizer.checkpoint}-{share.rank}-of-{share.world}.jsonl"
-    known = {line["position"]: line for line in _lines_of_all(out, recognizer.checkpoint)}
+    name = corpus_of(recognizer, data, source)
+    log = out / f"clips-{name}-{share.rank}-of-{share.world}.jsonl"
+    known = _lines_of_all(out, name)
     with log.open("a", encoding="utf-8") as file:
         if file.tell() and not log.read_bytes().endswith(b"\n"):
             file.write("\n")  # a killed run left half a line
         for position in range(share.rank, len(data), share.world):
             line = known.get(position)
-            if line is None or (line["file"] and not (out / line["file"]).is_file()):
+            if line is None or not line["file"] or not (out / line["file"]).is_file():
                 line = _explain_one(recognizer, data, position, out)
                 file.write(json.dumps(line) + "\n")
                 file.flush()
@@ -72,7 +90,7 @@ def _explain_one(recognizer: Recognizer, data: ClipSet, position: int, out: Path
         line["clip"] = clip.name
         name = f"{clip.fingerprint}-{recognizer.checkpoint}.npz"
         evidence = gather_evidence(recognizer, clip)
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         return line | {"problem": str(error)}
     top = evidence.top
     if not (out / name).is_file():
@@ -101,30 +119,38 @@ def save_slim(path: Path, evidence: Evidence) -> None:
     write_npz(path, arrays)
 
 
-def _lines_of_all(out: Path, checkpoint: str) -> Iterator[dict[str, Any]]:
-    """What every process has written so far; half a line at the end of a log is left out."""
-    for log in sorted(out.glob(f"clips-{checkpoint}-*.jsonl")):
+def _lines_of_all(out: Path, name: str) -> dict[int, dict[str, Any]]:
+    """What every process has written so far, by position; half a line at the end of a log is left out. A clip that was
+    damaged in one run and not in another is not damaged."""
+    found: dict[int, dict[str, Any]] = {}
+    for log in sorted(out.glob(f"clips-{name}-*.jsonl")):
         for text in log.read_text(encoding="utf-8").splitlines():
             try:
-                yield json.loads(text)
+                line = json.loads(text)
             except json.JSONDecodeError:
                 continue
+            if line["file"] or not found.get(line["position"], {}).get("file"):
+                found[line["position"]] = line
+    return found
 
 
-def write_summary(out: Path, checkpoint: str, total: int) -> Mapping[str, int]:
-    """`summary.csv`: one row a clip, of all processes, and how many there are. The last one to finish has all."""
-    lines = {line["position"]: line for line in _lines_of_all(out, checkpoint)}
-    text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS)
-    writer.writeheader()
-    writer.writerows(line for _, line in sorted(lines.items()))
-    part = out / f".summary-{os.getpid()}.part"
-    part.write_text(text.getvalue(), encoding="utf-8")
-    os.replace(part, out / "summary.csv")
-    found = list(lines.values())
-    return {
-        "clips": total,
-        "explained": sum(bool(line["file"]) for line in found),
-        "damaged": sum(bool(line["problem"]) for line in found),
-        "right": sum(bool(line["file"]) and line["predicted"] == line["label"] for line in found),
+def write_summary(recognizer: Recognizer, data: ClipSet, out: Path, source: str = "") -> tuple[Path, dict[str, int]]:
+    """`summary-CORPUS.csv`, one row a clip, of all processes; and how many there are. Whoever finishes last has all:
+    who wrote while another one added lines writes again."""
+    name = corpus_of(recognizer, data, source)
+    path, written = out / f"summary-{name}.csv", None
+    while (lines := _lines_of_all(out, name)) != written:
+        text = io.StringIO()
+        writer = csv.DictWriter(text, COLUMNS)
+        writer.writeheader()
+        writer.writerows(line for _, line in sorted(lines.items()))
+        part = out / f".summary-{secrets.token_hex(8)}.part"
+        part.write_text(text.getvalue(), encoding="utf-8")
+        os.replace(part, path)
+        written = lines
+    return path, {
+        "clips": len(data),
+        "explained": sum(bool(line["file"]) for line in lines.values()),
+        "damaged": sum(bool(line["problem"]) for line in lines.values()),
+        "right": sum(bool(line["file"]) and line["predicted"] == line["label"] for line in lines.values()),
     }

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import csv
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from model import save
 from tests.xai.clips import noise_clip, random_recognizer
 from training.clip import Clip
 from training.errors import ClipError
@@ -17,9 +23,12 @@ from training.evaluate import Chosen, ClipSet
 from training.npz import read_npz
 from training.recognizer import Recognizer
 from training.skeleton import JHMDB
+from training.sources import choose
 from xai import corpus
 from xai.corpus import Share, explain_corpus, write_summary
 from xai.evidence import gather_evidence
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @dataclass
@@ -47,7 +56,8 @@ def recognizer() -> Recognizer:
 
 
 def rows(out: Path) -> list[dict[str, str]]:
-    with (out / "summary.csv").open(newline="", encoding="utf-8") as file:
+    (path,) = out.glob("summary-*.csv")
+    with path.open(newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
 
 
@@ -56,7 +66,7 @@ def test_two_processes_take_every_clip_once(recognizer: Recognizer, tmp_path: Pa
         [line["position"] for line in explain_corpus(recognizer, data(Noise()), tmp_path, Share(r, 2))] for r in (0, 1)
     ]
     assert taken == [[0, 2, 4, 6], [1, 3, 5]]
-    counts = write_summary(tmp_path, recognizer.checkpoint, 7)
+    _, counts = write_summary(recognizer, data(Noise()), tmp_path)
     assert counts["explained"] == 6
     assert counts["damaged"] == 1
     table = rows(tmp_path)
@@ -80,17 +90,75 @@ def test_a_killed_run_goes_on(recognizer: Recognizer, tmp_path: Path, monkeypatc
     assert [line["position"] for line in lines] == list(range(7))
     assert computed == ["clip 2", "clip 3", "clip 5", "clip 6"]  # clip 2 has its file, but its line was lost
     assert source.read == 5
-    assert write_summary(tmp_path, recognizer.checkpoint, 7)["explained"] == 6
+    assert write_summary(recognizer, data(source), tmp_path)[1]["explained"] == 6
     again = Noise()
     assert list(explain_corpus(recognizer, data(again), tmp_path)) == lines
-    assert again.read == 0
+    assert again.read == 1, "only the torn clip is tried again"
+
+
+def test_other_clips_in_the_same_folder_are_other_clips(recognizer: Recognizer, tmp_path: Path) -> None:
+    list(explain_corpus(recognizer, data(Noise()), tmp_path, source="one"))
+    for other, name in (
+        (data(Noise(name="other")), "one"),
+        (choose(data(Noise()), [1, 2]), "one"),
+        (data(Noise()), "two"),
+    ):
+        source = other.clips.dataset
+        lines = list(explain_corpus(recognizer, other, tmp_path, source=name))
+        assert source.read == len(other)  # type: ignore[attr-defined]
+        assert [line["position"] for line in lines] == list(range(len(other)))
+        assert write_summary(recognizer, other, tmp_path, name)[1]["clips"] == len(other)
+    assert len(list(tmp_path.glob("summary-*.csv"))) == 3
+
+
+def test_a_disk_that_fails_once_costs_one_run_one_clip(recognizer: Recognizer, tmp_path: Path) -> None:
+    class Shaky(Noise):
+        def clip(self, index: int) -> Clip:
+            if index == 2 and not self.read:
+                self.read += 1
+                raise OSError("Input/output error")
+            return replace(noise_clip(6, 40, 50, seed=index), name=f"clip {index}")
+
+    shaky = Shaky()
+    first = list(explain_corpus(recognizer, data(shaky), tmp_path))
+    assert [line["problem"] for line in first] == ["", "", "Input/output error", "", "", "", ""]
+    second = list(explain_corpus(recognizer, data(shaky), tmp_path))
+    assert not any(line["problem"] for line in second)
+    assert write_summary(recognizer, data(shaky), tmp_path)[1] == {"clips": 7, "explained": 7, "damaged": 0, "right": 2}
+
+
+def test_two_processes_of_which_one_is_killed(recognizer: Recognizer, tmp_path: Path) -> None:
+    """As torchrun starts them; what was killed goes on, and the table is that of one process."""
+    save(tmp_path / "net.safetensors", recognizer.network, recognizer.card)
+
+    def start(out: str, rank: int, world: int) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-m", "xai", "explain-corpus", "gym?test=36&size=40&frames=6", "--out", out]
+        command += ["--checkpoint", str(tmp_path / "net.safetensors"), "--clips", "18"]
+        about = {"RANK": str(rank), "WORLD_SIZE": str(world), "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+        return subprocess.Popen(command, cwd=tmp_path, env=os.environ | about, stderr=subprocess.DEVNULL)
+
+    both = [start("two", rank, 2) for rank in (0, 1)]
+    deadline = time.monotonic() + 120
+    while not any(log.read_text().count("\n") >= 2 for log in tmp_path.glob("two/clips-*-0-of-2.jsonl")):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    both[0].send_signal(signal.SIGKILL)
+    assert both[0].wait(60) == -signal.SIGKILL
+    assert both[1].wait(120) == 0
+    assert start("two", 0, 2).wait(120) == 0
+    assert start("one", 0, 1).wait(120) == 0
+    (two,), (one,) = (list(tmp_path.glob(f"{name}/summary-*.csv")) for name in ("two", "one"))
+    assert two.read_text() == one.read_text()
+    assert len(one.read_text().splitlines()) == 19
+    assert not list(tmp_path.glob("two/.*"))
 
 
 def test_other_processes_reuse_what_is_there(recognizer: Recognizer, tmp_path: Path) -> None:
     list(explain_corpus(recognizer, data(Noise()), tmp_path, Share(0, 1)))
     source = Noise()
-    list(explain_corpus(recognizer, data(source), tmp_path, Share(1, 3)))
-    assert source.read == 0
+    lines = list(explain_corpus(recognizer, data(source), tmp_path, Share(1, 3)))
+    assert [line["position"] for line in lines] == [1, 4]
+    assert source.read == 1, "the torn one is tried again"
 
 
 def test_a_file_is_the_evidence_averaged_over_heads(recognizer: Recognizer, tmp_path: Path) -> None:
