@@ -26,7 +26,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from training.config import PRESETS, ConfigError, TrainConfig, resolve
+from training.config import PRESETS, ConfigError, TrainConfig, recipe_of, resolve, saved_values
 
 SOURCES = "gym, jhmdb:FOLDER, penn:FOLDER, ntu:FOLDER, finegym:FOLDER, skeletons:FILE, folder:FOLDER or pack:FILE"
 
@@ -71,7 +71,9 @@ def _parser() -> argparse.ArgumentParser:
     train = command("train", _train, "Train a network.")
     add_config(train, required=False)
     train.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="the folder of the run")
-    train.add_argument("--resume", action="store_true", help="go on with the run in FOLDER, with its configuration")
+    train.add_argument(
+        "--resume", action="store_true", help="go on with the run in FOLDER; with --config, start it if there is none"
+    )
     train.add_argument("--quiet", action="store_true", help="no progress bar")
 
     rows = command("ablate", _ablate, "Train the rows of the paper's tables with several seeds; a stopped one goes on.")
@@ -138,18 +140,25 @@ def _train(options: argparse.Namespace) -> int:
     from training.sources import training_data
 
     saved = options.out / "config.yaml"
-    if options.resume:
-        if options.config or options.set:
-            raise RunError("--resume goes on with the configuration of the run; leave out --config and --set.")
-        if not saved.is_file():
-            raise RunError(f"There is no run in {options.out}; start it with --config and without --resume.")
-    elif not options.config:
+    resume = options.resume and saved.is_file()
+    if options.resume and not resume and not options.config:
+        raise RunError(f"There is no run in {options.out}; give --config too, and it starts one.")
+    if not options.resume and not options.config:
         raise RunError(f"Give --config: a YAML file or one of {', '.join(PRESETS)}.")
-    config = resolve(str(saved) if options.resume else options.config, options.set)
+    if not options.config and options.set:
+        raise RunError("--set changes a --config; a run goes on with its own configuration.")
+    config = resolve(options.config, options.set) if options.config else None
+    if resume:
+        if config is not None and recipe_of(config.to_dict()) != recipe_of(saved_values(saved)):
+            raise RunError(
+                f"The run in {options.out} has another configuration; leave out --config and --set to go on with it."
+            )
+        config = resolve(str(saved), ())
+    assert config is not None
     with joined() as peers:
         progress = peers.first and not options.quiet
         train, val = peers.one_after_the_first(lambda: training_data(config.data, progress=progress))
-        run = Run(config, options.out, train, val, resume=options.resume, progress=progress, peers=peers)
+        run = Run(config, options.out, train, val, resume=resume, progress=progress, peers=peers)
         if not run.train():
             return 130
     if run.best and peers.first:

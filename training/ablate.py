@@ -20,11 +20,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from model import VARIANTS
 from training.checkpointing import read_log, write_atomically
-from training.config import TrainConfig, resolve
+from training.config import TrainConfig, recipe_of, resolve, saved_values
 from training.order import Told, told_apart
 
 ANSWERS = "answers.json"
@@ -167,14 +165,6 @@ def configured(base: str, shared: Sequence[str], row: Changes, seed: int, name: 
     return replace(config, name=f"{config.name}, {name}, seed {seed}") if name else config
 
 
-def recipe_of(values: Mapping[str, Any]) -> str:
-    """What makes two runs one: a configuration (as `TrainConfig.to_dict`) but for its name, and but for what the data
-    and the last stage say of the network."""
-    told = ("classes", "joints", "size", "frames")
-    model = {key: value for key, value in values["model"].items() if key not in told}
-    return json.dumps({**values, "model": model, "name": ""}, sort_keys=True)
-
-
 @dataclass(frozen=True)
 class Result:
     """Accuracy of one run on the validation clips of its data, at its last epoch (nothing is picked)."""
@@ -291,7 +281,7 @@ def ablate(
                 config = configured(base, shared, changes, seed, row)
                 recipe = recipe_of(config.to_dict())
                 one_run(folder, places.setdefault(recipe, folder))
-                if (kept := folder / "config.yaml").is_file() and recipe_of(_values(kept)) != recipe:
+                if (kept := folder / "config.yaml").is_file() and recipe_of(saved_values(kept)) != recipe:
                     raise ValueError(
                         f"{folder} holds a run of another recipe, whose result would be passed off as one of this; "
                         "give another --out, or remove it."
@@ -310,16 +300,8 @@ def _finished(out: Path) -> dict[str, Path]:
     places: dict[str, Path] = {}
     for path in sorted(out.glob("*/*/*/config.yaml")):
         if not path.parent.is_symlink() and result_of(path.parent, "", 0) is not None:
-            places.setdefault(recipe_of(_values(path)), path.parent)
+            places.setdefault(recipe_of(saved_values(path)), path.parent)
     return places
-
-
-def _values(path: Path) -> dict[str, Any]:
-    """A configuration as it was saved. Raises ValueError for a file that is none."""
-    values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    if not isinstance(values, dict) or not isinstance(values.get("model"), dict):
-        raise ValueError(f"{path} is not the configuration of a run; remove its folder.")
-    return values
 
 
 def one_run(folder: Path, same: Path) -> None:

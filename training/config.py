@@ -11,6 +11,7 @@ jsonargparse reads values and checks them against the type hints; unknown keys a
 from __future__ import annotations
 
 import difflib
+import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
@@ -273,6 +274,22 @@ PRESETS: dict[str, TrainConfig] = {
     "jhmdb-cross-literal": jhmdb(literal=True),
     **{f"gym-{variant}": gym_framewise(variant) for variant in VARIANTS},
 }
+
+
+def recipe_of(values: Mapping[str, Any]) -> str:
+    """What makes two runs one: a configuration (as `TrainConfig.to_dict`) but for its name, and but for what the data
+    and the last stage say of the network."""
+    told = ("classes", "joints", "size", "frames")
+    model = {key: value for key, value in values["model"].items() if key not in told}
+    return json.dumps({**values, "model": model, "name": ""}, sort_keys=True)
+
+
+def saved_values(path: Path) -> dict[str, Any]:
+    """The configuration that a run saved. Raises ConfigError for a file that is none."""
+    values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    if not isinstance(values, dict) or not isinstance(values.get("model"), dict):
+        raise ConfigError(f"{path} is not the configuration of a run; remove its folder.")
+    return values
 
 
 def resolve(config: str, changes: Sequence[str] = ()) -> TrainConfig:

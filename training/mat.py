@@ -24,10 +24,8 @@ def read_mat(path: str | Path, names: Sequence[str], largest: int = LARGEST) -> 
     Cells, structs and objects are refused, whatever unpacks to more than `largest` bytes too.
     """
     path = Path(path)
-    if path.stat().st_size > largest:
-        raise ValueError(f"it has {path.stat().st_size >> 20} MB, and at most {largest >> 20} MB are read")
     try:
-        _check_unpacked(path.read_bytes(), largest)
+        check_unpacked(path, largest)
         for name, shape, kind in scipy.io.whosmat(path):
             if name not in names:
                 continue
@@ -41,8 +39,14 @@ def read_mat(path: str | Path, names: Sequence[str], largest: int = LARGEST) -> 
         raise ValueError(" ".join(str(error).split())[:160] or type(error).__name__) from error
 
 
-def _check_unpacked(data: bytes, largest: int) -> None:
-    """Inflates every compressed element of a file of version 5 and keeps nothing, so that a bomb never meets scipy."""
+def check_unpacked(path: Path, largest: int = LARGEST) -> None:
+    """Raises ValueError for a file that is, or unpacks to, more than `largest` bytes.
+
+    Inflates every compressed element of a file of version 5 and keeps nothing, so that a bomb never meets scipy.
+    """
+    if path.stat().st_size > largest:
+        raise ValueError(f"it has {path.stat().st_size >> 20} MB, and at most {largest >> 20} MB are read")
+    data = path.read_bytes()
     order = {b"IM": "<", b"MI": ">"}.get(data[126:128])
     if order is None:  # version 4 compresses nothing, version 7.3 is refused
         return

@@ -32,7 +32,7 @@ LONG_TEXT = 256
 """Longer text stays in the file: protocol 2 writes the bytes of arrays as text."""
 MOST_TEXT = 256 << 20
 """Bytes of shorter text, all together."""
-MOST_AXES = 8
+MOST_AXES, MOST_PLACES = 8, 1 << 50
 DEEPEST = 32
 """Containers in containers; annotation files need four."""
 
@@ -419,6 +419,8 @@ class _Machine:
 
     def _fill(self, array: StoredArray, shape: Any, kind: _Dtype, fortran: bool, held: Any) -> None:
         if len(shape) > MOST_AXES or any(type(n) is not int or n < 0 for n in shape):
+            self._refuse("has an array whose shape is no shape")
+        if math.prod(n or 1 for n in shape) > MOST_PLACES:  # NumPy refuses it too, even where another axis is empty
             self._refuse("has an array whose shape is no shape")
         if type(held) is str:
             held = held.encode("latin-1", "replace")

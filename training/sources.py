@@ -127,6 +127,8 @@ def training_data(
             )
         source = f"pack:{path}"
     opened = open_source(source)
+    if lost := getattr(opened, "left_out", {}):
+        say(f"{opened.name}: left out " + ", ".join(f"{count} {reason}" for reason, count in lost.items()) + ".")
     train, val = (_chosen(split_of(opened, split), config, split) for split in ("train", "val"))
     if not config.hold_out:
         train, val = joined(train, val), choose(val, ())
@@ -160,8 +162,20 @@ def repeated(data: ClipSet, times: Mapping[str, int]) -> ClipSet:
     return choose(data, positions)
 
 
+PICTURES = (".jpg", ".jpeg", ".png")
 READERS = 2
 """Version of what the readers of data sets make of the same files: a pack of an older one is made again."""
+
+
+def state_of(path: Path) -> str:
+    """Changes when files of a data set come, go or are written anew. Of pictures, which may be a million, their folders
+    tell: one that is written anew in place is not seen."""
+    told = hashlib.sha256()
+    for place in [path, *sorted(path.rglob("*"))] if path.is_dir() else [path]:
+        if place.suffix.lower() not in PICTURES and place.exists():
+            about = place.stat()
+            told.update(f"{place.relative_to(path)} {about.st_size * place.is_file()} {about.st_mtime_ns}\n".encode())
+    return told.hexdigest()
 
 
 def cached_pack(config: DataConfig) -> Path:
@@ -175,7 +189,7 @@ def cached_pack(config: DataConfig) -> Path:
         files = sorted(Path(gym.__file__).parent.glob("*.py"))
         key.append([hashlib.sha256(file.read_bytes()).hexdigest() for file in files])
     else:
-        key.append(READERS)
+        key += [READERS, state_of(Path(path).expanduser())]
     digest = hashlib.sha256(json.dumps(key).encode()).hexdigest()[:10]
     return Path(config.cache).expanduser() / f"{kind}-{config.pack_size}px-{digest}.npz"
 

@@ -77,8 +77,9 @@ def random_view(clip: Clip, frames: int, size: int, augmentation: Augmentation, 
     stretch = np.exp(generator.uniform(-1, 1) * np.log(augmentation.aspect) / 2)
     wide, high = side * stretch, side / stretch
     slack = augmentation.outside * side
-    left = generator.uniform(-slack, max(width - wide, 0) + slack)
-    top = generator.uniform(-slack, max(height - high, 0) + slack)
+    # A crop that is larger than the frame, to which aspect may stretch it, hangs over on either side.
+    left = generator.uniform(min(0, width - wide) - slack, max(width - wide, 0) + slack)
+    top = generator.uniform(min(0, height - high) - slack, max(height - high, 0) + slack)
     mirrored = augmentation.flip and bool(generator.random() < 0.5)
     matrix = fit_matrix((left - 0.5, top - 0.5, wide, high), (size, size), mirrored)
     if augmentation.rotation:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -10,11 +11,13 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+import yaml
 
 import model
 from tests.training.squares import Squares
 from training.__main__ import main
 from training.checkpointing import Log, read_log
+from training.config import DataConfig
 from training.pack import PackedDataset, pack_files, write_pack
 from training.sources import cached_pack, open_data, spread, training_data
 
@@ -112,7 +115,7 @@ def test_describe_prints_a_configuration_that_can_be_read_back(
         (["train", "--config", "nothing", "--out", "x"], "There is no preset 'nothing'"),
         (["train", "--out", "x"], "Give --config"),
         (["train", "--out", "x", "--resume"], "There is no run in x"),
-        (["train", "--out", "x", "--resume", "--config", "tiny"], "leave out --config"),
+        (["train", "--out", "x", "--resume", "--set", "run.seed=1"], "There is no run in x"),
         (["describe", "--config", "demo", "--set", "model.widht=3"], "did you mean one of model.width"),
         (["evaluate", "--checkpoint", "none.safetensors", "--data", "gym"], "There is no checkpoint"),
         (["pack", "unknown", "--out", "x"], "Unknown data set 'unknown'"),
@@ -168,6 +171,38 @@ def test_rendered_clips_are_packed_once(tmp_path: Path) -> None:
     assert cached_pack(data).stat().st_mtime_ns == stamp
     assert len(said) == 1
     assert cached_pack(replace(data, train_clips=4)) != cached_pack(data)
+
+
+def test_a_folder_that_changed_is_packed_anew(tmp_path: Path) -> None:
+    data = DataConfig(source=f"folder:{tmp_path / 'own'}", cache=str(tmp_path))
+    (tmp_path / "own" / "wave").mkdir(parents=True)
+    (tmp_path / "own" / "wave" / "a.npz").write_bytes(b"one")
+    before = cached_pack(data)
+    assert cached_pack(data) == before
+    (tmp_path / "own" / "wave" / "b.npz").write_bytes(b"two")
+    after = cached_pack(data)
+    assert after != before
+    os.utime(tmp_path / "own" / "wave" / "a.npz", ns=(1, 1))
+    assert cached_pack(data) != after
+
+
+def test_the_same_command_starts_a_run_and_goes_on_with_it(
+    run_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As a scheduler does that starts a killed job again."""
+    folder = tmp_path / "x"
+    shutil.copytree(run_folder, folder)
+    values = yaml.safe_load((folder / "config.yaml").read_text())
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(values))
+    command = ["train", "--config", str(tmp_path / "mine.yaml"), "--resume", "--quiet", "--out"]
+    before = (folder / "log.jsonl").read_text()
+    assert main([*command, str(folder)]) == 0
+    assert (folder / "log.jsonl").read_text() == before
+    assert main([*command, str(tmp_path / "y")]) == 0
+    assert (tmp_path / "y" / "last.safetensors").is_file()
+    capsys.readouterr()
+    assert main([*command, str(folder), "--set", "optimiser.lr=0.5"]) == 2
+    assert "has another configuration" in capsys.readouterr().err
 
 
 def test_evaluate_writes_tables_and_pictures(

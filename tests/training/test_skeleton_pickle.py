@@ -153,6 +153,9 @@ def test_compressed_annotations(tmp_path: Path) -> None:
     clip = SkeletonPickle(_write(tmp_path / "a.pkl", [compressed])).clip(0)
     assert (clip.score[:, :, 0] > 0).tolist() == [[True, False], [False, False], [True, True], [True, False]]
     np.testing.assert_allclose(clip.joints[2, 1, 4], (16, 32), atol=1e-3)
+    endless = compressed | {"total_frames": 10**12}
+    with pytest.raises(ClipError, match=r"claims \d people in 1000000000000 frames"):
+        SkeletonPickle(_write(tmp_path / "c.pkl", [endless])).clip(0)
     outside = compressed | {"frame_inds": np.array([0, 2, 2, 9], np.int16)}
     with pytest.raises(ClipError, match="outside its 4 frames"):
         SkeletonPickle(_write(tmp_path / "a.pkl", [outside])).clip(0)

@@ -256,9 +256,11 @@ def read_passage(path: Path, start: float, end: float, limits: VideoLimits | Non
                 break
             if not frames:
                 original = image.shape[:2]
+            elif image.shape[:2] != original:
+                raise ClipError(f"{path.name} changes the size of its frames at {stamp:.2f} s; encode it again.")
             scale = limits.longest_side / max(original)
             if scale < 1:
-                shape = round(original[1] * scale), round(original[0] * scale)
+                shape = max(1, round(original[1] * scale)), max(1, round(original[0] * scale))
                 image = cv2.resize(image, shape, interpolation=cv2.INTER_AREA)
             held += image.nbytes
             if len(frames) == limits.frames or held > limits.decoded_bytes:

@@ -71,6 +71,15 @@ def blank_video(length: int, size: tuple[int, int], rate: float) -> Video:
     return Video(np.zeros((length, *shape, 3), np.uint8), np.arange(length) / rate, size)
 
 
+def shared_length(name: str, frames: int, joints: int) -> int:
+    """How many frames of a clip have both. They may differ by two or 5 %: an encoder drops or repeats some at the end.
+    Raises ClipError when they differ by more."""
+    length = min(frames, joints)
+    if max(frames, joints) - length > max(2, length // 20):
+        raise ClipError(f"{name} has {frames} frames and joints for {joints}; expected the same number.")
+    return length
+
+
 def make_clip(
     video: Video,
     joints: np.ndarray,
@@ -89,13 +98,10 @@ def make_clip(
         score: [T, M, J]; values outside [0, 1] are brought into it.
         measured: (height, width) of the frames the joints were measured on; those of the file by default.
 
-    Frames and joints may differ by two frames or 5 % (an encoder drops or repeats some at the end); what is over is
-    left out. Raises ClipError when they differ by more.
+    Frames beyond the joints, or joints beyond the frames, are left out: see `shared_length`.
     """
     frames = video.frames
-    length = min(len(frames), len(joints))
-    if max(len(frames), len(joints)) - length > max(2, length // 20):
-        raise ClipError(f"{name} has {len(frames)} frames and joints for {len(joints)}; expected the same number.")
+    length = shared_length(name, len(frames), len(joints))
     height, width = frames.shape[1:3]
     rows, columns = measured or video.original
     places = np.asarray(joints[:length], np.float32)

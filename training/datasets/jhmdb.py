@@ -20,13 +20,13 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-import scipy.io
 
 from training.clip import Clip
 from training.clip_file import seen
-from training.datasets.frames import read_pictures
+from training.datasets.frames import read_pictures, shared_length
 from training.errors import ClipError
 from training.joints_file import read_joints
+from training.mat import read_mat
 from training.skeleton import JHMDB, SkeletonLayout
 from training.video import Video, read_video
 
@@ -99,7 +99,7 @@ class Jhmdb:
         """One clip by its class and name."""
         read = self._frames(label, name)
         found = read_joints(self.folder / "joint_positions" / label / name / "joint_positions.mat")
-        length = min(len(read.frames), len(found.joints))  # some videos are a frame longer than their annotation
+        length = shared_length(f"{label}/{name}", len(read.frames), len(found.joints))
         height, width = read.frames.shape[1:3]
         joints, score = found.joints[:length], found.score[:length]
         clip = Clip(
@@ -117,11 +117,11 @@ class Jhmdb:
         if not self.masks or not path.is_file():
             return clip
         try:
-            part = scipy.io.loadmat(path, variable_names=["part_mask"])["part_mask"]
+            part = read_mat(path, ["part_mask"])["part_mask"]
             mask = np.ascontiguousarray(part.transpose(2, 0, 1)) > 0
             if len(mask) < length or mask.shape[1:] != (height, width):
                 raise ValueError(f"{list(mask.shape)} for {length} frames of {width}x{height}")
-        except Exception as error:  # scipy raises whatever a damaged file leads it to
+        except (ValueError, LookupError) as error:
             raise ClipError(f"The person mask of {label}/{name} cannot be used: {error}.") from error
         return replace(clip, person_mask=mask[:length])
 

@@ -23,6 +23,7 @@ from training.clip import Clip
 from training.datasets.frames import blank_video, make_clip, read_pictures
 from training.datasets.parts import HELD_OUT
 from training.errors import ClipError
+from training.mat import check_unpacked
 from training.skeleton import PENN, SkeletonLayout
 
 LABELS = (
@@ -123,6 +124,7 @@ class PennAction:
 
 def _load(file: Path, *names: str) -> dict[str, Any]:
     try:
+        check_unpacked(file)
         return scipy.io.loadmat(file, variable_names=names)
     except Exception as error:  # scipy raises whatever a damaged file leads it to
         raise ClipError(

@@ -29,6 +29,8 @@ from training.video import read_video
 
 RATE = 30.0
 """Without a video there is no frame rate; this one only numbers the time axis."""
+MOST_PLACES = 1 << 24
+"""Joints of all people in all frames of one annotation: 2,000 frames of 400 people, more than any data set has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +76,8 @@ class Annotation:
         ordered = frame[order]
         place = np.arange(len(ordered)) - np.searchsorted(ordered, ordered)
         people = int(place.max()) + 1 if len(place) else 0
+        if people * self.frames * values.shape[1] > MOST_PLACES:
+            raise ClipError(f"{self.name} claims {people} people in {self.frames} frames; the file may be damaged.")
         joints = np.zeros((people, self.frames, values.shape[1], 2), np.float32)
         score = np.zeros(joints.shape[:3], np.float32)
         joints[place, ordered], score[place, ordered] = values[order, :, :2], values[order, :, 2]
@@ -193,7 +197,12 @@ class SkeletonPickle:
         self.name = " ".join([path.stem, *([chosen] if chosen else []), *([] if videos else ["(joints only)"])])
         listed = frozenset().union(*(found.split[key] for key in (*training, *testing))) if training else None
         self.annotations: list[Annotation] = []
+        names_met: set[str] = set()
         for annotation in found.annotations:
+            if annotation.name in names_met:
+                self._leave_out("of a name that was there before")
+                continue
+            names_met.add(annotation.name)
             if annotation.label is None:
                 self._leave_out("without a label")
             elif listed is not None and annotation.name not in listed:
@@ -202,6 +211,8 @@ class SkeletonPickle:
                 self._leave_out("without a video")
             else:
                 self.annotations.append(annotation)
+        if lost := len((listed or frozenset()) - names_met):
+            self.left_out["in the split and without an annotation"] = lost
         if not self.annotations:
             why = ", ".join(f"{count} {reason}" for reason, count in self.left_out.items())
             raise ClipError(f"{path.name} has no clip that can be used: {why}.")
