@@ -48,7 +48,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    from training import check_data
+    from training import check_data, splits
 
     parser = argparse.ArgumentParser(
         prog="python -m training", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -127,6 +127,8 @@ def _parser() -> argparse.ArgumentParser:
     verify.add_argument("pack", type=Path, metavar="FILE", help="name of the pack")
 
     check_data.add_arguments(command("check-data", check_data.run, "Look at a data set before training on it."))
+
+    splits.add_arguments(command("splits", splits.run, "Train and test every split of a data set, and take the mean."))
 
     describe = command("describe", _describe, "Print a configuration in full, with the size and cost of its network.")
     add_config(describe, required=True)

@@ -23,6 +23,7 @@ from typing import Any
 from model import VARIANTS
 from training.checkpointing import read_log, write_atomically
 from training.config import TrainConfig, recipe_of, resolve, saved_values
+from training.interval import spread_of
 from training.order import Told, told_apart
 
 ANSWERS = "answers.json"
@@ -186,16 +187,6 @@ def result_of(folder: Path, row: str, seed: int) -> Result | None:
     if not epochs or epochs[-1]["step"] != planned or "val_accuracy" not in epochs[-1]:
         return None
     return Result(row, seed, epochs[-1]["val_accuracy"], sum(line["seconds"] for line in epochs))
-
-
-def spread_of(values: Sequence[float]) -> tuple[float, float]:
-    """Mean and half of the 95 % interval over seeds (Student's t); NaN for one seed."""
-    from scipy.stats import t
-
-    mean = statistics.fmean(values)
-    if len(values) < 2:
-        return mean, math.nan
-    return mean, float(t.ppf(0.975, len(values) - 1)) * statistics.stdev(values) / math.sqrt(len(values))
 
 
 def markdown(

@@ -18,12 +18,12 @@ from training.ablate import (
     configured,
     markdown,
     result_of,
-    spread_of,
     tables_for,
     write_answers,
     write_tables,
 )  # fmt: skip
 from training.config import DataConfig, TrainConfig
+from training.interval import spread_of
 from training.order import Told, told_apart
 from training.sources import open_source, split_of, training_data, validation_positions
 

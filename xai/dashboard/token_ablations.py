@@ -79,7 +79,7 @@ class Row:
 
 def rows_of(runs: Sequence[Run], table: str) -> list[Row]:
     """The rows of a table in their order, each with its mean and spread over seeds."""
-    from training.ablate import spread_of
+    from training.interval import spread_of
 
     rows = []
     for name in dict.fromkeys(run.row for run in runs if run.table == table):

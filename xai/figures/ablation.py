@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from training.ablate import spread_of
+from training.interval import spread_of
 from xai.figures.panel_kinds import Ablation
 from xai.figures.sheet import Area, Drawn, Entry, Table
 from xai.figures.style import SMALL, text_width

@@ -1,0 +1,122 @@
+"""The published protocol of a data set with several splits: train on each, test each once, and take the mean.
+
+    python -m training splits --config jhmdb-cross --data jhmdb:FOLDER --set data.hold_out=false --out runs/jhmdb
+
+Nothing is chosen on a test part: what is tested is the last epoch. A run lies in OUT/split-N, goes on where it was
+stopped, and is not repeated when it is done; `splits.md` is written after each.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from training.checkpointing import write_atomically
+from training.config import ConfigError, TrainConfig, recipe_of, resolve, saved_values
+from training.interval import spread_of, wilson
+
+SCORES = "test.json"
+
+
+@dataclass(frozen=True)
+class SplitResult:
+    """What the last epoch of one split's run says of that split's test clips."""
+
+    split: int
+    top1: float
+    clips: int
+    hidden: dict[str, float]
+    """Accuracy of the same network without joints, without pictures, with frames shuffled."""
+    checkpoint: str
+    """Its hash."""
+
+
+Train = Callable[[TrainConfig, Path, bool], None]
+"""(configuration, folder, whether to go on): trains one run to its end."""
+Test = Callable[[Path, str, int], SplitResult]
+"""(checkpoint, source, split): its scores on the test clips of the source."""
+
+
+def each_split(
+    config: str, changes: Sequence[str], source: str, splits: Sequence[int], out: Path, train: Train, test: Test
+) -> Iterator[SplitResult]:
+    """Train and test what is missing, split by split."""
+    for split in splits:
+        of_split = f"{source}{'&' if '?' in source else '?'}split={split}"
+        made, folder = resolve(config, [*changes, f"data.source={of_split}"]), out / f"split-{split}"
+        saved, scores = folder / "config.yaml", folder / SCORES
+        if saved.is_file() and recipe_of(saved_values(saved)) != recipe_of(made.to_dict()):
+            raise ConfigError(f"{folder} holds a run of another recipe; give another --out, or remove it.")
+        if not scores.is_file():
+            train(made, folder, saved.is_file())
+            found = test(folder / "last.safetensors", of_split, split)
+            write_atomically(scores, json.dumps(vars(found)).encode())
+        yield SplitResult(**json.loads(scores.read_text(encoding="utf-8")))
+
+
+def markdown(results: Sequence[SplitResult], recipe: str) -> str:
+    """The table as it stands, and the mean over the splits with its 95 % interval."""
+    hidden = list(results[0].hidden)
+    lines = [f"Recipe: `{recipe}`; last epoch, test clips.\n", f"| split | right | {' | '.join(['clips', *hidden])} |"]
+    lines.append("|---" * (3 + len(hidden)) + "|")
+    for each in results:
+        low, high = wilson(round(each.top1 * each.clips), each.clips)
+        parts = [f"{100 * each.hidden[name]:.1f} %" for name in hidden]
+        said = f"{100 * each.top1:.1f} % [{100 * low:.1f}, {100 * high:.1f}]"
+        lines.append(f"| {each.split} | {said} | {' | '.join([str(each.clips), *parts])} |")
+    mean, half = spread_of([each.top1 for each in results])
+    interval = "" if math.isnan(half) else f" ± {100 * half:.1f}"
+    means = [f"{100 * spread_of([each.hidden[name] for each in results])[0]:.1f} %" for name in hidden]
+    lines.append(f"| mean | {100 * mean:.1f}{interval} % | {' | '.join(['', *means])} |")
+    return "\n".join(lines) + "\n"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--config", required=True, metavar="NAME|FILE", help="the recipe of all splits")
+    parser.add_argument("--data", required=True, metavar="SOURCE", help="without its split, such as jhmdb:FOLDER")
+    parser.add_argument("--splits", type=int, nargs="+", default=[1, 2, 3])
+    parser.add_argument("--set", action="append", default=[], metavar="A.B=C", help="change one value; may be repeated")
+    parser.add_argument("--out", type=Path, required=True, metavar="FOLDER")
+    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+
+
+def run(options: argparse.Namespace) -> int:
+    import model
+    from training.engine import Run
+    from training.evaluate import evaluate
+    from training.sources import for_labels, open_data, training_data
+    from training.transforms import Normalisation
+
+    progress = not options.quiet
+
+    def train(config: TrainConfig, folder: Path, resume: bool) -> None:
+        print(folder, flush=True)
+        clips = training_data(config.data, progress=progress)
+        if not Run(config, folder, *clips, resume=resume, progress=progress).train():
+            raise KeyboardInterrupt
+
+    def test(checkpoint: Path, source: str, split: int) -> SplitResult:
+        network, card = model.load(checkpoint)
+        data = for_labels(open_data(source, "test"), card.labels)
+        statistics = Normalisation(card.mean, card.std)
+        found = evaluate(
+            network, data, size=card.size, frames=card.frames, normalisation=statistics, less=True, progress=progress
+        )
+        hidden = {name: float(value) for name, value in found.hidden.items()}
+        return SplitResult(split, float(found.top1), found.clips, hidden, model.checkpoint_hash(checkpoint))
+
+    done: list[SplitResult] = []
+    recipe = " ".join([options.config, *options.set])
+    try:
+        for result in each_split(options.config, options.set, options.data, options.splits, options.out, train, test):
+            done.append(result)
+            write_atomically(options.out / "splits.md", markdown(done, recipe).encode())
+    except KeyboardInterrupt:
+        print("Stopped; the same command goes on.")
+        return 130
+    print(markdown(done, recipe), end="")
+    return 0
