@@ -21,8 +21,23 @@ from torch import Tensor, nn
 from model.config import ModelConfig
 
 
+class FrozenNorm(nn.BatchNorm3d):
+    """Batch normalisation by the statistics and weights that it was given, in training too: none of them changes."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels)
+        for parameter in self.parameters():
+            parameter.requires_grad_(False)
+
+    def train(self, mode: bool = True) -> FrozenNorm:
+        super().train(False)
+        return self
+
+
 def _norm(kind: str, channels: int) -> nn.Module:
-    return nn.BatchNorm3d(channels) if kind == "batch" else nn.GroupNorm(max(1, channels // 8), channels)
+    if kind == "group":
+        return nn.GroupNorm(max(1, channels // 8), channels)
+    return FrozenNorm(channels) if kind == "frozen" else nn.BatchNorm3d(channels)
 
 
 def _convolve(conv: nn.Conv3d, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:

@@ -85,8 +85,9 @@ class ModelConfig(Settings):
     # Backbone
     fa_from: Literal["stem", "layer1"] = "layer1"
     """Which stage is F_a; both have C channels at half resolution."""
-    backbone_norm: Literal["batch", "group"] = "batch"
-    """Group normalisation does not depend on the batch; batch normalisation reads Kinetics weights."""
+    backbone_norm: Literal["batch", "group", "frozen"] = "batch"
+    """Group normalisation does not depend on the batch; batch normalisation reads Kinetics weights. `frozen` keeps what
+    it read (`run.backbone_weights`), for batches that are too small to say anything about."""
 
     # Joint tokens (Eq. 1)
     sigma: float = 2.0

@@ -60,8 +60,26 @@ def test_receptive_fields_are_centred_on_pixel_2i_and_8j(stage: int, stride: int
     assert touched.mean(0).tolist() == pytest.approx([stride * centre] * 2, abs=0.75)
 
 
+def test_a_frozen_normalisation_keeps_what_it_read_in_training_too() -> None:
+    torch.manual_seed(0)
+    warm, frozen = Backbone(small()), Backbone(small(backbone_norm="frozen"))
+    for _ in range(3):
+        warm(torch.randn(4, 3, 4, 40, 48) * 2 + 1)
+    frozen.load_state_dict(warm.state_dict())
+    before = {name: value.clone() for name, value in frozen.state_dict().items()}
+    frames = torch.randn(2, 3, 4, 40, 48)
+    trained = frozen.train()(frames)
+    sum(features.sum() for features in trained).backward()
+    assert all(torch.equal(value, before[name]) for name, value in frozen.state_dict().items())
+    norms = [module for module in frozen.modules() if isinstance(module, nn.BatchNorm3d)]
+    assert norms
+    assert all(parameter.grad is None for norm in norms for parameter in norm.parameters())
+    for one, other in zip(trained, warm.eval()(frames), strict=True):
+        assert torch.allclose(one, other, atol=1e-4)
+
+
 @pytest.mark.parametrize("batch", [1, 2])
-@pytest.mark.parametrize("norm", ["batch", "group"])
+@pytest.mark.parametrize("norm", ["batch", "group", "frozen"])
 def test_folding_the_normalisation_changes_nothing(batch: int, norm: str) -> None:
     torch.manual_seed(0)
     backbone = Backbone(small(backbone_norm=norm))
