@@ -211,7 +211,7 @@ def jhmdb(token_mode: Literal["cross", "single", "none"] = "cross", literal: boo
             validate_every=10,
         ),
         limits="Trained on 14 classes of JHMDB: one person, staged or sports clips.",
-        licence="CC BY 4.0",
+        licence="CC BY 4.0. Data: JHMDB (Jhuang et al., ICCV 2013), videos of HMDB51 (Kuehne et al., ICCV 2011).",
     )  # fmt: skip
 
 
