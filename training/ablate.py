@@ -107,12 +107,14 @@ TABLES: Mapping[str, Table] = {
     ),
     "offsets": Table(
         "Readings of Algorithm A3: how far the points may go",
-        "The unit of an offset of 1: half the volume, a cell of the reference grid, a token; or no offset at all.",
+        "The unit of an offset of 1: half the volume, a cell of the reference grid, a token; or no offset at all; or "
+        "keys that are not sampled, which is full attention.",
         {
             "volume": ("model.offset_mode=volume",),
             "cells": ("model.offset_mode=cells",),
             "tokens": ("model.offset_mode=tokens",),
             "fixed lattice": ("model.offset_range=0",),
+            "not sampled": ("model.deformable=full",),
         },
     ),
     "geometry": Table(

@@ -23,7 +23,7 @@ from tests.benchmarks.cases import block, recognise
 from tests.benchmarks.explaining import explaining, memory
 from tests.benchmarks.framewise import compare, in_turn
 from tests.benchmarks.measure import Cost, measure
-from tests.benchmarks.training_step import training
+from tests.benchmarks.training_step import loading, training
 from training import gym
 
 OUT = Path("build/benchmarks")
@@ -215,6 +215,7 @@ BENCHMARKS: dict[str, Callable[[], None]] = {
     "scaling": scaling,
     "shifting": shifting,
     "rendering": rendering,
+    "loading": loading,
     "training": training,
     "explaining": explaining,
     "memory": memory,

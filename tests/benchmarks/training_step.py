@@ -7,13 +7,16 @@ One thread, and the clips are read and varied in the same process.
 from __future__ import annotations
 
 import json
+import os
 import tempfile
+import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 from torch.autograd.profiler_util import FunctionEvent
 from torch.profiler import ProfilerActivity, profile, record_function
@@ -24,9 +27,12 @@ from model.cross_modal import CrossProjection
 from model.stride import JointStrideAttention, TemporalStrideAttention
 from model.token_search import TokenSearch
 from model.tokenizer import Tokenizer
-from training.config import resolve
+from training.batches import TrainingViews, load_batches
+from training.config import DataConfig, resolve
 from training.engine import Run
+from training.schedule import Epoch, Stage
 from training.sources import training_data
+from training.transforms import Augmentation
 
 PARTS: dict[type[nn.Module], str] = {
     Backbone: "backbone",
@@ -126,6 +132,34 @@ def profiled(preset: str) -> dict[str, float]:
             run._train_epoch(counted, run._bar())
         run.log.close()
     return by_part(found.events())
+
+
+def loading(clips: int = 144, batch: int = 8) -> None:
+    """Clips a second that two processes read and vary at 112 px, T = 12: from the data set itself, and from a pack."""
+    folder = os.environ.get("KINESCOPE_DATA")
+    sources = {"gym, rendered": f"gym?train={clips}&val=18"} | (
+        {"JHMDB, decoded": f"jhmdb:{folder}/jhmdb"} if folder else {}
+    )
+    augmentation, stage = Augmentation(), Stage(epochs=1, size=112, frames=12, batch=batch)
+    print(f"\nLoading: {clips} clips, 112 px x 12 frames, two processes")
+    rows = {}
+    for name, source in sources.items():
+        for pack in (False, True):
+            with tempfile.TemporaryDirectory() as cache:
+                config = DataConfig(source, train_clips=clips, val_clips=18, pack=pack, pack_size=128, cache=cache)
+                data, _ = training_data(config, say=lambda _: None)
+                epoch = Epoch(0, 0, stage, batch, 0, len(data) // batch)
+                order = [list(range(i, i + batch)) for i in range(0, len(data) - batch + 1, batch)]
+                views = TrainingViews(data, epoch, augmentation, 0)
+                start, first = time.perf_counter(), 0.0
+                for _ in load_batches(views, order, 2, torch.device("cpu")):
+                    first = first or time.perf_counter() - start  # the processes start
+                rate = (len(order) - 1) * batch / (time.perf_counter() - start - first)
+            said = f"{name}, {'from a pack' if pack else 'each time'}"
+            rows[said] = rate
+            print(f"  {said:<40}{rate:>8.0f} clips/s")
+    OUT.mkdir(parents=True, exist_ok=True)
+    (OUT / "loading.json").write_text(json.dumps(rows, indent=1) + "\n")
 
 
 def training(preset: str = "gym-cross") -> None:
