@@ -34,6 +34,21 @@ def test_split_sizes_and_no_leak(data_dir: Path) -> None:
     assert len(data.near_ties) == 38
 
 
+def test_with_all_classes_the_splits_are_the_published_ones(data_dir: Path, tmp_path: Path) -> None:
+    """As if joints were there for every clip that the official lists name."""
+    shutil.copytree(data_dir / "jhmdb" / "splits", tmp_path / "splits")
+    for listed in (tmp_path / "splits").glob("*_test_split1.txt"):
+        for line in listed.read_text().split("\n"):
+            if line.strip():
+                folder = tmp_path / "joint_positions" / listed.name.removesuffix("_test_split1.txt")
+                (folder / line.split()[0].removesuffix(".avi")).mkdir(parents=True)
+    for split, (train, test) in {1: (660, 268), 2: (658, 270), 3: (663, 265)}.items():
+        data = Jhmdb(tmp_path, split)
+        assert (len(data), len(data.labels)) == (928, 21)
+        assert len(data.splits["train"]) + len(data.splits["val"]) == train
+        assert len(data.splits["test"]) == test
+
+
 def test_joints_lie_on_the_person(data_dir: Path) -> None:
     data = Jhmdb(data_dir / "jhmdb", amodal=False)
     inside = []
