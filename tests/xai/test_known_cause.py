@@ -10,14 +10,17 @@ import pytest
 import torch
 
 import model
+from model import checkpoint_hash
 from model.config import tiny
 from training import gym
 from training.clip import Cause, Clip
 from training.recognizer import Recognizer
+from xai.dashboard.library import ASSETS
 from xai.explanation import Axis, Explanation, MadeBy
 from xai.known_cause import cell_share, known_cause, measure, score, to_cells
 from xai.known_cause_bench import Entry, read_lines, run
 from xai.known_cause_table import auc, interval, pose_share, summarise
+from xai.methods import methods
 
 
 def gym_clip(label: str, frames: int = 12, seed: int = 0) -> Clip:
@@ -190,3 +193,14 @@ def test_a_bad_clip_is_said_and_left_out(tmp_path) -> None:
     lines = list(run(recognizer(), [broken], tmp_path, (Entry("ledger", "time"),), say=said.append))
     assert lines == []
     assert said == ["Clip 0 was left out: This clip is torn."]
+
+
+def test_the_leader_board_that_ships_has_every_method_on_enough_clips() -> None:
+    board = json.loads((ASSETS / "leader_board.json").read_text(encoding="utf-8"))
+    assert board["clips"] >= 200
+    assert board["checkpoint"] == checkpoint_hash(ASSETS / "checkpoints" / "gym-cross.safetensors")
+    rows = board["rows"]
+    assert {row["method"] for row in rows} == {method.name for method in methods() if "mixing" not in method.needs}
+    assert all(row["low"] <= row["mean"] <= row["high"] for row in rows)
+    assert {row["measure"] for row in rows} >= {"pointing", "mass", "rank", "auc", "named"}
+    assert {row["target"] for row in rows} >= {"joints", "frames", "pixels", "modality"}
