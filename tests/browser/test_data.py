@@ -68,7 +68,7 @@ def test_from_nothing_predicted_to_one_clip_in_explore(app: str, open_page: Open
     expect(page.locator(".clips .line")).to_have_count(3)
     settle(page)
     assert violations(page) == []
-    page.get_by_role("button", name="Confusion matrix").click()
+    page.get_by_role("button", name="Add to figure", exact=True).click()
     expect(page.get_by_text(re.compile("It has 1 panel;")).first).to_be_visible()
 
     cell = page.locator(".js-plotly-plot .scatterlayer .points path").nth(1).bounding_box()
