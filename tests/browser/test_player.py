@@ -84,7 +84,9 @@ def test_ghosts_stand_on_the_lattice_and_joints_get_the_size_of_uniform_attentio
     uniform = ask(page, "[...player.readings[0].jointMass(player.readings[0].now(player.store.view())).uniform]")
     for joint in joints:
         reach = (joint["radius"] - 3) / np.sqrt(curves[t].reshape(-1)[joint["index"]] / curves.max())
-        assert joint["ghost"] == pytest.approx(3 + reach * np.sqrt(uniform[t * curves[0].size + joint["index"]] / curves.max()), abs=0.05)
+        assert joint["ghost"] == pytest.approx(
+            3 + reach * np.sqrt(uniform[t * curves[0].size + joint["index"]] / curves.max()), abs=0.05
+        )
 
 
 def test_the_mean_of_heads_and_one_head_are_what_the_evidence_says(show: Any) -> None:
