@@ -26,7 +26,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from training.config import PRESETS, ConfigError, TrainConfig, recipe_of, resolve, saved_values
+from training.config import PRESETS, ConfigError, TrainConfig, check_recipe, resolve
 
 SOURCES = "gym, jhmdb:FOLDER, penn:FOLDER, ntu:FOLDER, finegym:FOLDER, skeletons:FILE, folder:FOLDER or pack:FILE"
 
@@ -151,10 +151,8 @@ def _train(options: argparse.Namespace) -> int:
         raise RunError("--set changes a --config; a run goes on with its own configuration.")
     config = resolve(options.config, options.set) if options.config else None
     if resume:
-        if config is not None and recipe_of(config.to_dict()) != recipe_of(saved_values(saved)):
-            raise RunError(
-                f"The run in {options.out} has another configuration; leave out --config and --set to go on with it."
-            )
+        if config is not None:
+            check_recipe(options.out, config)
         config = resolve(str(saved), ())
     assert config is not None
     with joined() as peers:
@@ -171,7 +169,7 @@ def _train(options: argparse.Namespace) -> int:
 def _ablate(options: argparse.Namespace) -> int:
     import model
     from training.ablate import Answers, ablate, tables_for, write_answers, write_tables
-    from training.engine import Run
+    from training.engine import train_whole
     from training.evaluate import evaluate, predict
     from training.sources import training_data, validation_positions
     from training.transforms import Normalisation
@@ -179,10 +177,7 @@ def _ablate(options: argparse.Namespace) -> int:
     tables = tables_for(options.base, options.table)
 
     def train(config: TrainConfig, folder: Path, resume: bool) -> None:
-        print(folder, flush=True)
-        clips = training_data(config.data, progress=not options.quiet)
-        if not Run(config, folder, *clips, resume=resume, progress=not options.quiet).train():
-            raise KeyboardInterrupt
+        train_whole(config, folder, resume, not options.quiet)
 
     def test(config: TrainConfig, checkpoint: Path, arguments: Mapping[str, int]) -> float:
         network, card = model.load(checkpoint)

@@ -22,7 +22,7 @@ from typing import Any
 
 from model import VARIANTS
 from training.checkpointing import read_log, write_atomically
-from training.config import TrainConfig, recipe_of, resolve, saved_values
+from training.config import TrainConfig, check_recipe, recipe_of, resolve, saved_values
 from training.interval import spread_of
 from training.order import Told, told_apart
 
@@ -272,13 +272,8 @@ def ablate(
             for row, changes in TABLES[name].rows.items():
                 folder = folder_of(out, name, row, seed)
                 config = configured(base, shared, changes, seed, row)
-                recipe = recipe_of(config.to_dict())
-                one_run(folder, places.setdefault(recipe, folder))
-                if (kept := folder / "config.yaml").is_file() and recipe_of(saved_values(kept)) != recipe:
-                    raise ValueError(
-                        f"{folder} holds a run of another recipe, whose result would be passed off as one of this; "
-                        "give another --out, or remove it."
-                    )
+                one_run(folder, places.setdefault(recipe_of(config.to_dict()), folder))
+                check_recipe(folder, config)
                 if (result := result_of(folder, row, seed)) is None:
                     train(config, folder, (folder / "last.pt").is_file())
                     result = result_of(folder, row, seed)

@@ -292,6 +292,13 @@ def saved_values(path: Path) -> dict[str, Any]:
     return values
 
 
+def check_recipe(folder: Path, config: TrainConfig) -> None:
+    """ConfigError if `folder` holds a run of another recipe, whose result would be passed off as one of this."""
+    saved = folder / "config.yaml"
+    if saved.is_file() and recipe_of(saved_values(saved)) != recipe_of(config.to_dict()):
+        raise ConfigError(f"{folder} holds a run of another recipe; give another --out, or remove it.")
+
+
 def resolve(config: str, changes: Sequence[str] = ()) -> TrainConfig:
     """The preset or YAML file called `config`, with `a.b=c` changes applied.
 

@@ -400,3 +400,13 @@ class Run:
 
 def _cost(epoch: Epoch) -> float:
     return epoch.stage.frames * epoch.stage.size**2
+
+
+def train_whole(config: TrainConfig, folder: Path, resume: bool, progress: bool) -> None:
+    """One of several runs, on the clips that its configuration names. KeyboardInterrupt if it was stopped."""
+    from training.sources import training_data
+
+    print(folder, flush=True)
+    clips = training_data(config.data, progress=progress)
+    if not Run(config, folder, *clips, resume=resume, progress=progress).train():
+        raise KeyboardInterrupt

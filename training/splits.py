@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from training.checkpointing import write_atomically
-from training.config import ConfigError, TrainConfig, recipe_of, resolve, saved_values
+from training.config import TrainConfig, check_recipe, resolve
 from training.interval import spread_of, wilson
 
 SCORES = "test.json"
@@ -48,11 +48,10 @@ def each_split(
     for split in splits:
         of_split = f"{source}{'&' if '?' in source else '?'}split={split}"
         made, folder = resolve(config, [*changes, f"data.source={of_split}"]), out / f"split-{split}"
-        saved, scores = folder / "config.yaml", folder / SCORES
-        if saved.is_file() and recipe_of(saved_values(saved)) != recipe_of(made.to_dict()):
-            raise ConfigError(f"{folder} holds a run of another recipe; give another --out, or remove it.")
+        scores = folder / SCORES
+        check_recipe(folder, made)
         if not scores.is_file():
-            train(made, folder, saved.is_file())
+            train(made, folder, (folder / "config.yaml").is_file())
             found = test(folder / "last.safetensors", of_split, split)
             write_atomically(scores, json.dumps(vars(found)).encode())
         yield SplitResult(**json.loads(scores.read_text(encoding="utf-8")))
@@ -86,18 +85,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     import model
-    from training.engine import Run
+    from training.engine import train_whole
     from training.evaluate import evaluate
-    from training.sources import for_labels, open_data, training_data
+    from training.sources import for_labels, open_data
     from training.transforms import Normalisation
 
     progress = not options.quiet
 
     def train(config: TrainConfig, folder: Path, resume: bool) -> None:
-        print(folder, flush=True)
-        clips = training_data(config.data, progress=progress)
-        if not Run(config, folder, *clips, resume=resume, progress=progress).train():
-            raise KeyboardInterrupt
+        train_whole(config, folder, resume, progress)
 
     def test(checkpoint: Path, source: str, split: int) -> SplitResult:
         network, card = model.load(checkpoint)

@@ -33,7 +33,7 @@ from training.recognizer import Prediction, Recognizer
 from training.skeleton import layout_named
 from training.view import View
 from xai.explanation import FRAMEWISE, Explanation, MadeBy
-from xai.framewise import frame_reading, framewise_flow, listen, look, neighbour_attention, reads_whom
+from xai.framewise import frame_reading, framewise_flow, grid_of, listen, look, neighbour_attention, reads_whom
 from xai.joints import joint_curves
 from xai.ledger import ledger
 from xai.looks import Looks, Watch
@@ -216,8 +216,7 @@ def _of_deformable(
 
 
 def _of_framewise(recognizer: Recognizer, clip: Clip, view: View, made_by: MadeBy) -> tuple[Prediction, dict[str, Any]]:
-    patch = recognizer.network.config.patch  # type: ignore[union-attr]
-    grid = (view.size[0] // patch, view.size[1] // patch)
+    grid = grid_of(recognizer, view)
     prediction, blocks = listen(recognizer, clip, view, lambda tap: (look(tap), reads_whom(tap)))
     looks = neighbour_attention([each for each, _ in blocks], grid, made_by)
     return prediction, {

@@ -43,6 +43,13 @@ KEPT = 0.5
 Kept = TypeVar("Kept")
 
 
+def grid_of(recognizer: Recognizer, view: View) -> tuple[int, int]:
+    """Rows and columns of the patches of a frame."""
+    assert isinstance(recognizer.network, FrameWise)
+    height, width = (side // recognizer.network.config.patch for side in view.size)
+    return height, width
+
+
 def listen(
     recognizer: Recognizer, clip: Clip, view: View, keep: Callable[[FramewiseTap], Kept]
 ) -> tuple[Prediction, list[Kept]]:
@@ -246,19 +253,13 @@ def framewise_flow(blocks: Sequence[np.ndarray], count: int, made_by: MadeBy) ->
 # ---- as methods -----------------------------------------------------------------------------------------------------
 
 
-def _grid(question: Question) -> tuple[int, int]:
-    patch = question.recognizer.network.config.patch  # type: ignore[union-attr]
-    height, width = question.view.size
-    return height // patch, width // patch
-
-
 def neighbours(question: Question, on: str) -> Explanation:
     """Attention mass that the CLS tokens of all frames give to each patch of each frame, averaged over heads, blocks
     and CLS tokens."""
     made_by = question.made_by("neighbour attention")
     _, blocks = listen(question.recognizer, question.clip, question.view, look)
     question.progress(1, 1)
-    looks = neighbour_attention(blocks, _grid(question), made_by)
+    looks = neighbour_attention(blocks, grid_of(question.recognizer, question.view), made_by)
     by_patch = np.nan_to_num(looks.values).mean(axis=(0, 1))  # [T, from, y, x]
     total = np.zeros_like(by_patch[:, 1])
     for index, step in enumerate((-1, 0, 1)):
@@ -335,7 +336,7 @@ def _masses(tap: FramewiseTap) -> Tensor:
 def _map(question: Question, on: str, found: Tensor, made_by: MadeBy, unit: str) -> Explanation:
     """Relevance [T, N] as the map that was asked for."""
     values = found.float().cpu().numpy()
-    cls, patches = values[:, :1], values[:, 1:].reshape(len(values), *_grid(question))
+    cls, patches = values[:, :1], values[:, 1:].reshape(len(values), *grid_of(question.recognizer, question.view))
     about: dict[str, Any] = {"base_rate_of": "the same relevance spread evenly over the map"}
     if on == "frames":
         return question.pixel_map(patches, made_by, unit, base_rate=patches.mean(), **about)

@@ -17,7 +17,7 @@ import torch
 from model.framewise import FrameWise
 from model.tap import points_tap
 from xai.explanation import Explanation, MadeBy
-from xai.framewise import framewise_flow, listen, reads_whom
+from xai.framewise import framewise_flow, grid_of, listen, reads_whom
 from xai.joints import joint_curves
 from xai.ledger import ledger as ledger_of
 from xai.methods import Method
@@ -154,10 +154,10 @@ def flow(question: Question, on: str, query: str = "auto") -> Explanation:
     """
     made_by = question.made_by("token flow", query=query)
     if isinstance(question.recognizer.network, FrameWise):
-        network, size = question.recognizer.network, question.view.size
+        rows, columns = grid_of(question.recognizer, question.view)
         _, blocks = listen(question.recognizer, question.clip, question.view, reads_whom)
         question.progress(1, 1)
-        whole = framewise_flow(blocks, 1 + size[0] * size[1] // network.config.patch**2, made_by)
+        whole = framewise_flow(blocks, 1 + rows * columns, made_by)
     else:
         whole = token_flow(_traced(question), _layers(question), made_by)
     readers, read = (whole.axes[whole.axis(name)].labels for name in ("reader", "read"))

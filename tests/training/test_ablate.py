@@ -108,6 +108,20 @@ def test_what_is_done_is_not_run_again(tmp_path: Path) -> None:
     assert len(json.loads((tmp_path / "results.json").read_text())) == len(results)
 
 
+def test_a_run_of_another_recipe_is_not_passed_off(tmp_path: Path) -> None:
+    def train(config: TrainConfig, folder: Path, resume: bool) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "config.yaml").write_text(config.to_yaml())
+
+    def run(*shared: str) -> list:
+        return list(ablate(["tokens"], "gym-cross", shared, 1, tmp_path, train, lambda *_: 0.0))
+
+    run("optimiser.lr=1e-3")
+    run("optimiser.lr=1e-3")
+    with pytest.raises(ValueError, match="holds a run of another recipe"):
+        run("optimiser.lr=5e-3")
+
+
 def test_what_each_run_says_is_kept_clip_by_clip(tmp_path: Path) -> None:
     asked: list[str] = []
 

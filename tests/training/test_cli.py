@@ -202,7 +202,7 @@ def test_the_same_command_starts_a_run_and_goes_on_with_it(
     assert (tmp_path / "y" / "last.safetensors").is_file()
     capsys.readouterr()
     assert main([*command, str(folder), "--set", "optimiser.lr=0.5"]) == 2
-    assert "has another configuration" in capsys.readouterr().err
+    assert "holds a run of another recipe" in capsys.readouterr().err
 
 
 def test_evaluate_writes_tables_and_pictures(

@@ -19,7 +19,7 @@ from model.temporal_mixing import FramewiseTap
 from training.clip import Clip
 from training.recognizer import Recognizer
 from xai.figures.player import film_sprite, pack
-from xai.framewise import cone, listen
+from xai.framewise import cone, grid_of, listen
 
 Payload = dict[str, Any]
 
@@ -34,7 +34,8 @@ def neighbours_payload(recognizer: Recognizer, clip: Clip, *, budget: int = 2_00
         raise ValueError("This view shows frame-wise networks; the 3D deformable transformer is on the page Explore.")
     view = recognizer.view(clip)
     seen, config = view.shown(clip), network.config
-    heads, count = config.heads, 1 + (view.size[0] // config.patch) * (view.size[1] // config.patch)
+    grid = grid_of(recognizer, view)
+    heads, count = config.heads, 1 + grid[0] * grid[1]
     every = config.layers * heads * len(seen) * count * count * 4 / 3 <= budget
     queries = torch.arange(count if every else 1)
     prediction, blocks = listen(recognizer, clip, view, lambda tap: (_rows(tap, queries), _sources(tap)))
@@ -47,7 +48,7 @@ def neighbours_payload(recognizer: Recognizer, clip: Clip, *, budget: int = 2_00
         "clip": {"frames": len(seen), "width": seen.size[1], "height": seen.size[0], "label": clip.label},
         "sprite": film_sprite(seen, 240, quality=80),
         "box": np.round(view.box(), 2).tolist(),
-        "grid": [view.size[0] // config.patch, view.size[1] // config.patch],
+        "grid": list(grid),
         "layers": config.layers,
         "heads": heads,
         "queries": "all" if every else "cls",

@@ -133,15 +133,21 @@ class Cube {
     context.globalAlpha = 1;
   }
 
-  // The features or patches of the frame that is shown, when the drawn model lights them: as the player lays them out.
+  // The features or patches of the frame that is shown, when the drawn model lights them; as in the player a feature of
+  // the backbone is a dot where it lies, and patches are cells.
   cells({ frame, lit }) {
     const { width, height } = this.reading.clip, style = this.reading.lattice[lit];
     if (!style) return;
     const [left, top, wide, high, columns, rows] = style.match(/-?[\d.]+(?=%;)|(?<=\/ )\d+/g).map(Number);
-    const x = (share) => ((left + wide * share) * width) / 100, y = (share) => ((top + high * share) * height) / 100;
+    const x = (i) => ((left + (wide * i) / columns) * width) / 100, y = (i) => ((top + (high * i) / rows) * height) / 100;
     this.context.globalAlpha = 0.5;
-    for (let i = 0; i <= columns; i++) this.line([[frame, x(i / columns), y(0)], [frame, x(i / columns), y(1)]], this.ink, 0.5);
-    for (let i = 0; i <= rows; i++) this.line([[frame, x(0), y(i / rows)], [frame, x(1), y(i / rows)]], this.ink, 0.5);
+    for (let i = 0; lit === "patch" && i <= columns; i++) this.line([[frame, x(i), y(0)], [frame, x(i), y(rows)]], this.ink, 0.5);
+    for (let i = 0; lit === "patch" && i <= rows; i++) this.line([[frame, x(0), y(i)], [frame, x(columns), y(i)]], this.ink, 0.5);
+    this.context.fillStyle = this.ink;
+    for (let i = 0; lit !== "patch" && i < columns * rows; i++) {
+      const [right, down] = this.place(frame, x((i % columns) + 0.5), y(Math.floor(i / columns) + 0.5));
+      this.context.fillRect(right - 0.7, down - 0.7, 1.4, 1.4);
+    }
     this.context.globalAlpha = 1;
   }
 
