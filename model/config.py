@@ -105,6 +105,10 @@ class ModelConfig(Settings):
     """With `pose_geometry`: also where each joint goes between the frames that are read. Joints are then given as
     [B, T, M, J, TRAIL, 2], so that what is faster than T frames a clip is not lost; pixels are read as before."""
 
+    pose_track: bool = False
+    """With `pose_trail`: also what the whole pose does around each frame, by convolutions in time over all moments of
+    the trail; the same for all joints of a person."""
+
     # Tokens that talk across modalities (Table 5)
     token_mode: TokenMode = "cross"
 
@@ -151,6 +155,8 @@ class ModelConfig(Settings):
             raise ValueError("pose_distances adds to what pose_geometry says; it needs pose_geometry.")
         if self.pose_trail and not self.pose_geometry:
             raise ValueError("pose_trail adds to what pose_geometry says; it needs pose_geometry.")
+        if self.pose_track and not self.pose_trail:
+            raise ValueError("pose_track reads the moments of pose_trail; it needs pose_trail.")
         if self.offset_time_range is not None and not 0 <= self.offset_time_range <= 64:
             raise ValueError(f"offset_time_range is {self.offset_time_range}; it must lie between 0 and 64.")
         for name in ("joint", "temporal"):

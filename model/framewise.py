@@ -156,6 +156,10 @@ class FrameWise(nn.Module):
 
     def features(self, frames: Tensor, joints: Tensor | None = None, score: Tensor | None = None) -> Tensor:
         """What the head pools: the normalised CLS token of every frame, [B, T, 1, d]."""
+        return self.pooled(self.tokens(frames))
+
+    def tokens(self, frames: Tensor) -> Tensor:
+        """CLS and patches of every frame after the last block, [B, T, 1 + S, d]."""
         _check(self.config, frames)
         grid = frames.shape[-2] // self.config.patch, frames.shape[-1] // self.config.patch
         patches = self.patch_embed(frames)
@@ -164,7 +168,11 @@ class FrameWise(nn.Module):
         x = _tap_tokens(0, x)
         for i, block in enumerate(self.blocks, start=1):
             x = _tap_tokens(i, block(x))
-        return tap(HEAD_TOKENS, self.norm(x[:, :, :1].float()))
+        return x
+
+    def pooled(self, tokens: Tensor) -> Tensor:
+        """The normalised CLS token of every frame, [B, T, 1, d], of all `tokens`."""
+        return tap(HEAD_TOKENS, self.norm(tokens[:, :, :1].float()))
 
     def classify(self, tokens: Tensor) -> Tensor:
         """[B, T, 1, d] -> logits [B, classes]: the head is linear, so this is the mean of the logits of the frames."""

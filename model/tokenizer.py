@@ -62,10 +62,7 @@ def joint_geometry(joints: Tensor, score: Tensor, distances: bool = False) -> Te
     trail = joints if joints.ndim == 6 else None
     joints = joints if trail is None else at_frame(trail)
     seen = (score > 0).to(joints.dtype)[..., None]
-    count = seen.sum((1, 3), keepdim=True).clamp_min(1)
-    centre = (joints * seen).sum((1, 3), keepdim=True) / count
-    spread = (((joints - centre) * seen) ** 2).sum((1, 3), keepdim=True) / count
-    scale = spread.sum(-1, keepdim=True).sqrt().clamp_min(1.0)
+    centre, scale = person_frame(joints, seen)
     place = (joints - centre) / scale * seen
     velocity = torch.zeros_like(place)
     if place.shape[1] > 1:
@@ -75,8 +72,7 @@ def joint_geometry(joints: Tensor, score: Tensor, distances: bool = False) -> Te
         velocity[:, 1:] += step / 2
     found = [place, velocity * 4, seen]
     if distances:
-        apart = (place[..., :, None, :] - place[..., None, :, :]).square().sum(-1).add(1e-6).sqrt()
-        found.append(apart * seen * seen.transpose(-1, -2))
+        found.append(apart(place) * seen * seen.transpose(-1, -2))
     if trail is not None:
         trail = trail / scale[..., None]
         steps = torch.zeros_like(trail)
@@ -87,9 +83,64 @@ def joint_geometry(joints: Tensor, score: Tensor, distances: bool = False) -> Te
     return torch.cat(found, dim=-1)
 
 
+def person_frame(joints: Tensor, seen: Tensor) -> tuple[Tensor, Tensor]:
+    """Centre [B, 1, M, 1, 2] and size [B, 1, M, 1, 1] of each person over the clip, from joints [B, T, M, J, 2] that
+    are `seen` [B, T, M, J, 1]."""
+    count = seen.sum((1, 3), keepdim=True).clamp_min(1)
+    centre = (joints * seen).sum((1, 3), keepdim=True) / count
+    spread = (((joints - centre) * seen) ** 2).sum((1, 3), keepdim=True) / count
+    return centre, spread.sum(-1, keepdim=True).sqrt().clamp_min(1.0)
+
+
+def apart(place: Tensor) -> Tensor:
+    """[..., J, 2] -> [..., J, J]: the distance from every joint to every joint."""
+    return (place[..., :, None, :] - place[..., None, :, :]).square().sum(-1).add(1e-6).sqrt()
+
+
 def at_frame(joints: Tensor) -> Tensor:
     """[..., TRAIL, 2] -> [..., 2]: where the joints are in the frame itself."""
     return joints[..., TRAIL // 2, :]
+
+
+class Track(nn.Module):
+    """Convolutions in time over the whole track of a person: what the pose does, moment by moment.
+
+    Not in the paper. A moment holds the place and the last step of every joint and the distance of every pair of
+    joints, in units of the person's size; TRAIL moments make a frame. Motion that lies between the frames that are read
+    is seen here before attention sees the frames (as in DD-Net, Yang et al. 2019, which has no attention).
+    """
+
+    pairs: Tensor
+
+    def __init__(self, joints: int, d: int, dropout: float) -> None:
+        super().__init__()
+        first, second = torch.triu_indices(joints, joints, 1)
+        self.register_buffer("pairs", first * joints + second, persistent=False)
+
+        def stage(inputs: int, kernel: int) -> list[nn.Module]:
+            conv = nn.Conv1d(inputs, 2 * d, kernel, padding=kernel // 2, bias=False)
+            return [conv, nn.BatchNorm1d(2 * d), nn.GELU(), nn.Dropout1d(dropout)]
+
+        self.layers = nn.Sequential(
+            *stage(4 * joints + len(first), 1),
+            *stage(2 * d, 5),
+            *stage(2 * d, 5),
+            nn.Conv1d(2 * d, d, TRAIL, stride=TRAIL),
+        )
+
+    def forward(self, joints: Tensor, score: Tensor) -> Tensor:
+        """Joints with their trail [B, T, M, J, TRAIL, 2] in pixels, score [B, T, M, J] -> [B, T, M, d]."""
+        people = joints.shape[2]
+        seen = (score > 0).to(joints.dtype)[..., None]
+        centre, scale = person_frame(at_frame(joints), seen)
+        known = rearrange(seen.expand(*seen.shape[:-1], TRAIL), "b t m j k -> (b m) (t k) j 1")
+        place = (joints - centre[..., None, :]) / scale[..., None]
+        place = rearrange(place, "b t m j k c -> (b m) (t k) j c") * known
+        step = torch.zeros_like(place)
+        step[:, 1:] = (place[:, 1:] - place[:, :-1]) * (known[:, 1:] * known[:, :-1])
+        pairs = (apart(place) * known * known.transpose(-1, -2)).flatten(2)[..., self.pairs]
+        moments = torch.cat([place.flatten(2), 2 * TRAIL * step.flatten(2), pairs], dim=-1)
+        return rearrange(self.layers(moments.transpose(1, 2)), "(b m) d t -> b t m d", m=people)
 
 
 class Tokenizer(nn.Module):
@@ -108,6 +159,7 @@ class Tokenizer(nn.Module):
         self.person_embedding = nn.Parameter(torch.zeros(config.people, d))
         known = 5 + config.joints * config.pose_distances + 2 * TRAIL * config.pose_trail
         self.geometry = nn.Sequential(nn.Linear(known, d), nn.GELU(), nn.Linear(d, d)) if config.pose_geometry else None
+        self.track = Track(config.joints, d, config.dropout) if config.pose_track else None
         for embedding in (self.spatial_embedding, self.time_embedding, self.joint_embedding, self.person_embedding):
             nn.init.trunc_normal_(embedding, std=0.02)
 
@@ -139,6 +191,9 @@ class Tokenizer(nn.Module):
         p = self.pose_norm(self.pose_projection(read)).reshape(batch, frames, people, count, -1)
         if self.geometry is not None:
             p = p + self.geometry(joint_geometry(joints, score, self.config.pose_distances))
+        if self.track is not None:
+            with torch.autocast(features_a.device.type, enabled=False):
+                p = p + self.track(joints, score)[:, :, :, None]
         person = torch.arange(people, device=p.device).clamp_max(self.config.people - 1)
         p = p + self.joint_embedding + self.person_embedding[person][:, None]
         return (p + resize_time(self.time_embedding, frames)[:, None, None]).flatten(2, 3)

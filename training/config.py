@@ -166,7 +166,7 @@ GYM_AUGMENTATION = Augmentation(smallest=0.92, aspect=1.05, outside=0.02)
 def gym(token_mode: Literal["cross", "single", "none"]) -> TrainConfig:
     """The recipe of the shipped gym checkpoints.
 
-    Small clips first: a step at 56 px and 8 frames costs a seventh of one at 112 px and 12 frames. The two clips of a
+    Small clips first: a step at 56 px and 8 frames costs a sixth of one at 112 px and 12 frames. The two clips of a
     minimal pair come in one batch and in one view, and pairs that no single cue tells come twice. Dropout is off,
     because drawing its noise is a fifth of a step on the CPU and rendered clips are many.
     """
@@ -177,9 +177,14 @@ def gym(token_mode: Literal["cross", "single", "none"]) -> TrainConfig:
         augmentation=GYM_AUGMENTATION,
         optimiser=OptimiserConfig(lr=7e-4, ema=0.998, label_smoothing=0.05),
         schedule=ScheduleConfig(
-            stages=(Stage(epochs=12, size=56, frames=8, batch=8), Stage(epochs=1, size=112, frames=12, batch=8)),
+            stages=(
+                Stage(epochs=20, size=56, frames=8, batch=8),
+                Stage(epochs=1, size=80, frames=12, batch=8),
+                Stage(epochs=1, size=112, frames=12, batch=8),
+            ),
             warmup_epochs=0.5,
-            final_lr=0.05,
+            final_lr=0.1,
+            validate_every=2,
         ),
         limits="Rendered figures only; says nothing about people.",
         licence="Apache-2.0",

@@ -134,7 +134,7 @@ def needs_every_slice(network: nn.Module) -> bool:
 def _synchronise_batch_norm(network: nn.Module) -> None:
     """BatchNorm -> SyncBatchNorm, in place; names and values stay, and with them the checkpoints."""
     for name, child in list(network.named_children()):
-        if isinstance(child, nn.BatchNorm3d) and not isinstance(child, FrozenNorm):
+        if isinstance(child, nn.BatchNorm1d | nn.BatchNorm3d) and not isinstance(child, FrozenNorm):
             setattr(network, name, nn.SyncBatchNorm.convert_sync_batchnorm(child))
         else:
             _synchronise_batch_norm(child)

@@ -21,11 +21,11 @@ from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
 from tqdm import tqdm
 
 import model
-from model import Network
+from model import FrameWise, Network
 from training.batches import Batch, TrainingViews, load_batches
 from training.checkpointing import (
     Log,
@@ -42,6 +42,7 @@ from training.config import ConfigError, TrainConfig
 from training.distributed import Peers, needs_every_slice
 from training.evaluate import ClipSet, autocast, evaluate
 from training.initialise import starting_weights
+from training.joint_task import JointTask
 from training.metrics import Scores
 from training.optimiser import make_optimiser, moving_average, set_rate
 from training.process import choose_device, stop_on_signal, torch_settings
@@ -96,22 +97,24 @@ class Run:
         with torch.random.fork_rng():
             torch.manual_seed(derived_seed(config.run.seed))
             self.network = model.build(self.config.model)
+            self.task = self._second_task(len(train.layout))
         started_from = [] if resume else starting_weights(self.network, config.run, train.labels)
         for part in started_from:
             self.say(f"Started from {part}.")
-        self.network.to(self.device)
-        self.peers.prepare(self.network, self.device)
+        for module in self._trained:
+            module.to(self.device)
+            self.peers.prepare(module, self.device)
         self.every_slice = needs_every_slice(self.network)
         self.average = moving_average(self.network, optimiser.ema) if optimiser.ema else None
-        self.optimiser = make_optimiser(self.network, optimiser)
+        self.optimiser = make_optimiser(self.network, optimiser, self.task)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.precision == "fp16")
 
         self.step = 0
         self.epochs_done = 0
         self.best: dict[str, float] = {}
         # loss and gradient length since the last line of the log, steps in it; loss and hits of the epoch, clips in it
-        # and damaged ones; this process's share of them
-        self.sums = torch.zeros(7, dtype=torch.float64, device=self.device)
+        # and damaged ones, loss of the second task; this process's share of them
+        self.sums = torch.zeros(8, dtype=torch.float64, device=self.device)
         self.first_damaged = ""
         self.stopped = False
         if resume:
@@ -206,20 +209,32 @@ class Run:
         config, seed = self.config.optimiser, self.config.run.seed
         with torch.random.fork_rng(self._cuda_devices()), autocast(self.device, self.precision):
             torch.manual_seed(derived_seed(seed, self.step, part, *[self.peers.rank] * (self.peers.count > 1)))
-            logits = self.network(frames, joints, score).float()
+            logits, second = self._answers(frames, joints, score)
         loss = F.cross_entropy(logits, target, label_smoothing=config.label_smoothing, reduction="sum")
-        self.scaler.scale(loss / (clips * config.accumulate)).backward()
+        self.scaler.scale((loss + config.joint_task * second) / (clips * config.accumulate)).backward()
         self.sums[0] += loss.detach() / (clips * config.accumulate)
         self.sums[3] += loss.detach()
         self.sums[4] += (logits.argmax(1) == target).sum()
         self.sums[5] += own
+        self.sums[7] += second.detach()
         return clips
+
+    def _answers(self, frames: Tensor, joints: Tensor, score: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits [B, classes], and the loss of the second task summed over the clips; 0 if there is none."""
+        if self.task is None:
+            return self.network(frames, joints, score).float(), frames.new_zeros(())
+        network = cast(FrameWise, self.network)
+        tokens = network.tokens(frames)
+        size = (frames.shape[-2], frames.shape[-1])
+        second = self.task(tokens[:, :, 1:], joints, score, network.config.patch, size).sum()
+        return network.classify(network.pooled(tokens)).float(), second
 
     def _update(self) -> None:
         """One step of AdamW with the gradient that is there, and of the moving average."""
         config = self.config.optimiser
         set_rate(self.optimiser, config.lr * self.plan.rate(self.step))
-        self.peers.sum_gradients(self.network)
+        for module in self._trained:
+            self.peers.sum_gradients(module)
         self.scaler.unscale_(self.optimiser)
         norm = nn.utils.clip_grad_norm_(self.network.parameters(), config.clip_norm or math.inf)
         self.scaler.step(self.optimiser)
@@ -260,7 +275,7 @@ class Run:
 
     def _finish_epoch(self, epoch: Epoch, seconds: float) -> None:
         """Validate, log and save."""
-        loss, hits, clips, damaged = self._totals()[3:]
+        loss, hits, clips, damaged, second = self._totals()[3:]
         self.sums[3:] = 0
         if not clips:
             raise RunError(f"No clip of epoch {epoch.index + 1} could be read; the first: {self.first_damaged}")
@@ -274,6 +289,8 @@ class Run:
             "train_loss": loss / clips,
             "train_accuracy": hits / clips,
         }
+        if self.task is not None:
+            entry["joint_loss"] = second / clips
         if damaged:
             entry["damaged"] = int(damaged)
             first = self.first_damaged and f"; the first: {self.first_damaged}"
@@ -324,6 +341,7 @@ class Run:
             {
                 "network": self.network.state_dict(),
                 "average": self.average.state_dict() if self.average is not None else None,
+                "task": self.task.state_dict() if self.task is not None else None,
                 "optimiser": self.optimiser.state_dict(),
                 "scaler": self.scaler.state_dict(),
                 "config": self.config.to_dict(),
@@ -342,6 +360,8 @@ class Run:
         self.network.load_state_dict(state["network"])
         if self.average is not None:
             self.average.load_state_dict(state["average"])
+        if self.task is not None:
+            self.task.load_state_dict(state["task"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.scaler.load_state_dict(state["scaler"])
         self.step, self.epochs_done, self.best = state["step"], state["epochs_done"], state["best"]
@@ -365,6 +385,19 @@ class Run:
     def evaluated(self) -> Network:
         """The network that is validated and shipped: the moving average if there is one."""
         return self.network if self.average is None else cast(Network, self.average.module)
+
+    @property
+    def _trained(self) -> list[nn.Module]:
+        return [self.network] if self.task is None else [self.network, self.task]
+
+    def _second_task(self, joints: int) -> JointTask | None:
+        if not self.config.optimiser.joint_task:
+            return None
+        if not isinstance(self.network, FrameWise):
+            raise ConfigError(
+                "optimiser.joint_task is for networks that see pixels only; this one is given the joints."
+            )
+        return JointTask(self.network.config.dim, joints)
 
     def _data_identity(self) -> list[str]:
         sets = (self.train_data, self.val_data)

@@ -38,6 +38,9 @@ class OptimiserConfig:
     """Share of the target spread over all classes."""
     accumulate: int = 1
     """Batches whose gradients are averaged before one step."""
+    joint_task: float = 0.0
+    """Weight of a second task in training, for a network that sees pixels only: its patches say which joints lie in
+    them (training/joint_task.py). 0 is none."""
     ema: float = 0.999
     """Decay of the moving average of the weights; 0 keeps none. Early on it is (1 + n) / (10 + n)."""
 
@@ -47,6 +50,7 @@ class OptimiserConfig:
         bounds = {
             "lr": (0, 1), "weight_decay": (0, 10), "beta1": (0, 0.9999), "beta2": (0, 0.999999), "offset_lr": (0, 10),
             "backbone_lr": (0, 10), "clip_norm": (0, 1e6), "label_smoothing": (0, 0.9), "ema": (0, 0.999999),
+            "joint_task": (0, 100),
         }  # fmt: skip
         for name, (low, high) in bounds.items():
             if not low <= getattr(self, name) <= high:
@@ -84,8 +88,14 @@ def _part(network: Network, name: str) -> str:
     return "offsets" if ".search." in name else "base"
 
 
-def make_optimiser(network: Network, config: OptimiserConfig) -> torch.optim.AdamW:
-    return torch.optim.AdamW(parameter_groups(network, config), lr=config.lr, betas=(config.beta1, config.beta2))
+def make_optimiser(network: Network, config: OptimiserConfig, task: nn.Module | None = None) -> torch.optim.AdamW:
+    """AdamW on the network and, at the full rate, on what answers a second task."""
+    groups = parameter_groups(network, config)
+    if task is not None:
+        groups.append(
+            {"name": "task", "params": list(task.parameters()), "scale": 1.0, "lr": config.lr, "weight_decay": 0.0}
+        )
+    return torch.optim.AdamW(groups, lr=config.lr, betas=(config.beta1, config.beta2))
 
 
 def set_rate(optimiser: torch.optim.Optimizer, lr: float) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from itertools import combinations
 
 import pytest
 import torch
 
-from model.tokenizer import joint_features, joint_geometry, resize_time
+from model.tokenizer import Track, joint_features, joint_geometry, resize_time
 from tests.model.networks import build, inputs
 
 
@@ -98,10 +99,52 @@ def test_trail_by_hand() -> None:
     assert not steps[..., 0].any()
 
 
+def moments_one_by_one(trail: torch.Tensor, seen: torch.Tensor) -> torch.Tensor:
+    """What `Track` convolves for one person: trail [T, J, 5, 2], seen [T, J] -> [5 T, features]."""
+    frames, joints = seen.shape
+    places = [trail[t, j, 2] for t in range(frames) for j in range(joints) if seen[t, j]]
+    centre = torch.stack(places).mean(0)
+    size = max(math.sqrt(sum(float((p - centre).square().sum()) for p in places) / len(places)), 1.0)
+    rows, before = [], [None] * joints
+    for t in range(frames):
+        for k in range(5):
+            now = [(trail[t, j, k] - centre) / size if seen[t, j] else None for j in range(joints)]
+            row = [torch.zeros(2) if place is None else place for place in now]
+            for place, last in zip(now, before, strict=True):
+                row.append(torch.zeros(2) if place is None or last is None else 10 * (place - last))
+            for one, other in combinations(now, 2):
+                row.append(torch.zeros(1) if one is None or other is None else (one - other).norm()[None])
+            rows.append(torch.cat(row))
+            before = now
+    return torch.stack(rows)
+
+
+def test_track_against_moments_taken_one_by_one() -> None:
+    torch.manual_seed(0)
+    score = (torch.rand(2, 3, 2, 4) > 0.3).float()
+    trail = 20 * torch.rand(2, 3, 2, 4, 5, 2)
+    track = Track(4, 8, dropout=0.0).eval()
+    for norm in (layer for layer in track.layers if isinstance(layer, torch.nn.BatchNorm1d)):
+        assert norm.running_mean is not None
+        norm.running_mean.uniform_(-1, 1)
+    with torch.no_grad():
+        out = track(trail, score)
+        assert out.shape == (2, 3, 2, 8)
+        for b in range(2):
+            for m in range(2):
+                expected = track.layers(moments_one_by_one(trail[b, :, m], score[b, :, m] > 0).T[None])[0].T
+                assert torch.allclose(out[b, :, m], expected, atol=1e-3)
+
+
+def test_a_track_needs_a_trail() -> None:
+    with pytest.raises(ValueError, match="pose_track reads the moments of pose_trail"):
+        build(pose_geometry=True, pose_track=True)
+
+
 @pytest.mark.parametrize("distances", [False, True])
-@pytest.mark.parametrize("trail", [False, True])
-def test_unseen_joints_change_nothing_wherever_they_are(distances: bool, trail: bool) -> None:
-    network = build(pose_geometry=True, pose_distances=distances, pose_trail=trail)
+@pytest.mark.parametrize(("trail", "track"), [(False, False), (True, False), (True, True)])
+def test_unseen_joints_change_nothing_wherever_they_are(distances: bool, trail: bool, track: bool) -> None:
+    network = build(pose_geometry=True, pose_distances=distances, pose_trail=trail, pose_track=track)
     video, joints, score = inputs()
     if trail:
         joints = joints[..., None, :] + torch.randn(*joints.shape[:-1], 5, 2)

@@ -55,6 +55,7 @@ def test_every_variant_equals_the_paper_written_out(token_mode: str, changes: di
         {"temporal_wrap": False, "joint_pairing": "self", "fa_from": "stem"},
         {"attention_prenorm": False, "normalise_heatmap": False, "pose_geometry": True, "backbone_norm": "group"},
         {"pose_geometry": True, "pose_distances": True, "pose_trail": True},
+        {"pose_geometry": True, "pose_trail": True, "pose_track": True},
     ],
 )
 def test_every_variant_runs_at_every_shape(token_mode: str, changes: dict[str, object]) -> None:
@@ -73,7 +74,8 @@ def test_every_variant_runs_at_every_shape(token_mode: str, changes: dict[str, o
 
 @pytest.mark.parametrize("token_mode", ["none", "single", "cross"])
 def test_every_parameter_learns(token_mode: str) -> None:
-    network = build(token_mode=token_mode, pose_geometry=True, pose_distances=True, pose_trail=True).train()
+    poses = {"pose_geometry": True, "pose_distances": True, "pose_trail": True, "pose_track": True}
+    network = build(token_mode=token_mode, **poses).train()
     video, joints, score = inputs(batch=2)
     joints = joints[..., None, :] + torch.randn(*joints.shape[:-1], 5, 2)
     torch.nn.functional.cross_entropy(network(video, joints, score), torch.tensor([0, 1])).backward()

@@ -30,14 +30,16 @@ def framewise(**changes: object) -> TrainConfig:
     return replace(config, **changes)  # type: ignore[arg-type]
 
 
-def test_a_framewise_network_trains_and_resumes_bit_for_bit(tmp_path: Path) -> None:
+@pytest.mark.parametrize("joint_task", [0.0, 0.5])
+def test_a_framewise_network_trains_and_resumes_bit_for_bit(tmp_path: Path, joint_task: float) -> None:
     data = Squares(train=12, val=4)
-    whole = start(framewise(), tmp_path / "whole", data)
+    recipe = framewise(optimiser=OptimiserConfig(joint_task=joint_task))
+    whole = start(recipe, tmp_path / "whole", data)
     assert whole.train()
     network, card = model.load(tmp_path / "whole" / "best.safetensors")
     assert isinstance(network, FrameWise)
     assert (card.size, card.frames, network.config.classes) == (48, 3, 2)
-    run = start(framewise(), tmp_path / "cut", data)
+    run = start(recipe, tmp_path / "cut", data)
     update = run._update
 
     def stop_then() -> None:
@@ -46,7 +48,7 @@ def test_a_framewise_network_trains_and_resumes_bit_for_bit(tmp_path: Path) -> N
 
     run._update = stop_then  # type: ignore[method-assign]
     assert not run.train()
-    assert start(framewise(), tmp_path / "cut", data, resume=True).train()
+    assert start(recipe, tmp_path / "cut", data, resume=True).train()
     states = [load_state(tmp_path / name / "last.pt") for name in ("whole", "cut")]
     for state in states:
         del state["log_bytes"]
