@@ -202,7 +202,8 @@ def markdown(
     lines = [f"### {table.title}\n", f"{table.about} Recipe: `{base}`.\n"]
     if pairs:
         lines.append(
-            "Pairs: the right one of the two, of the clips given one of them; a guess is right half the time.\n"
+            "Pairs: the right one of the two, of the clips given one of them, with the 95 % interval for so many clips "
+            "(runs with other seeds do not narrow it); a guess is right half the time.\n"
         )
     lines += ["| | accuracy | runs | minutes a run |" + "".join(f" {pair} |" for pair in pairs)]
     lines += ["|---" * (4 + len(pairs)) + "|"]
@@ -332,7 +333,7 @@ def _told(out: Path, table: str, results: Sequence[tuple[str, Result]]) -> dict[
             kept = json.loads(path.read_text(encoding="utf-8"))
             row = found.setdefault(result.row, {})
             for pair, told in told_apart(kept["labels"], kept["target"], kept["said"]).items():
-                row[pair] = row.get(pair, Told(0, 0)) + told
+                row[pair] = row[pair] + told if pair in row else told
     return found
 
 

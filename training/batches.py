@@ -44,16 +44,17 @@ class TrainingViews(Dataset):
         seed: int,
         together: int = 1,
         trail: bool = False,
+        normalisation: Normalisation | None = None,
     ) -> None:
         self.data, self.epoch, self.augmentation, self.seed = data, epoch, augmentation, seed
-        self.together, self.trail = together, trail
+        self.together, self.trail, self.normalisation = together, trail, normalisation or Normalisation()
 
     def view(self, index: int) -> tuple[Any, int]:
         """The sample and its target. Raises ClipError or OSError if the clip is damaged."""
         generator = np.random.default_rng(derived_seed(self.seed, self.epoch.index, index // self.together))
         clip, stage = self.data.clips[index], self.epoch.stage
         view = random_view(clip, stage.frames, stage.size, self.augmentation, generator)
-        sample = vary(view.apply(clip, self.trail), self.augmentation, generator)
+        sample = vary(view.apply(clip, self.trail), self.augmentation, generator, self.normalisation)
         target = self.data.targets[index]
         if view.mirrored:
             assert self.data.mirrored is not None
@@ -74,7 +75,7 @@ class TrainingViews(Dataset):
         if not good:
             nothing = torch.empty(0)
             return Batch(nothing, nothing, nothing, torch.empty(0, dtype=torch.long), damaged)
-        tensors = batch([sample for sample, _ in good], self.data.layout, Normalisation())
+        tensors = batch([sample for sample, _ in good], self.data.layout, self.normalisation)
         return Batch(*tensors, torch.tensor([target for _, target in good]), damaged)
 
 

@@ -29,7 +29,6 @@ from training.config import TrainConfig, from_dict
 from training.distributed import Peers
 from training.errors import ClipError
 from training.evaluate import ClipSet
-from training.transforms import Normalisation
 
 FORMAT_VERSION = 1
 SAMPLED = 8
@@ -174,18 +173,20 @@ def make_card(config: TrainConfig, data: ClipSet, metrics: dict[str, float]) -> 
         f"{s.epochs} epoch{'s' * (s.epochs != 1)} at {s.size} px x {s.frames} frames (batch {s.batch})"
         for s in config.schedule.stages
     )
-    normalisation = Normalisation()
+    adamw = f"AdamW, peak learning rate {config.optimiser.lr}, seed {config.run.seed}"
+    if config.optimiser.joint_task:
+        adamw += f", patches also trained to say which joints lie in them (weight {config.optimiser.joint_task:g})"
     return model.Card(
         labels=data.labels,
         layout=data.layout.name,
         frames=config.model.frames,
         size=config.model.size,
-        mean=normalisation.mean,
-        std=normalisation.std,
+        mean=config.normalisation.mean,
+        std=config.normalisation.std,
         name=config.name,
         trained_on=f"{data.name}, {len(data)} clips",
         licence=config.licence,
-        recipe=f"{stages}; AdamW, peak learning rate {config.optimiser.lr}, seed {config.run.seed}{_history(config)}",
+        recipe=f"{stages}; {adamw}{_history(config)}",
         limits=config.limits,
         metrics=metrics,
     )

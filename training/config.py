@@ -26,7 +26,7 @@ from model.framewise_config import demo as framewise_demo
 from training.errors import ClipError
 from training.optimiser import OptimiserConfig
 from training.schedule import Stage
-from training.transforms import Augmentation
+from training.transforms import Augmentation, Normalisation
 
 
 class ConfigError(ClipError):
@@ -102,7 +102,8 @@ class RunConfig:
     checkpoint_minutes: float = 5
     """Minutes from one checkpoint to the next within an epoch."""
     backbone_weights: str = ""
-    """A state dict to start from: of `mc3_18` for the trunk, of a ViT (timm's names) for a frame-wise network."""
+    """A state dict to start from: of `mc3_18` for the trunk, of a ViT (timm's names) for a frame-wise network. Set
+    `normalisation` to what its weights were trained with: timm's ViT-B/16 means 0.5 and deviations 0.5."""
     init_from: str = ""
     """A `.safetensors` checkpoint to start from. Unlike --resume, it brings weights only."""
 
@@ -128,6 +129,8 @@ class TrainConfig:
     """The network. Classes and joints are taken from the data, size and frames from the last stage."""
     data: DataConfig = field(default_factory=DataConfig)
     augmentation: Augmentation = field(default_factory=Augmentation)
+    normalisation: Normalisation = field(default_factory=Normalisation)
+    """Mean and deviation of the colours that the weights expect; give those of pretrained weights."""
     optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
     run: RunConfig = field(default_factory=RunConfig)
@@ -290,11 +293,13 @@ def recipe_of(values: Mapping[str, Any]) -> str:
 
 
 def saved_values(path: Path) -> dict[str, Any]:
-    """The configuration that a run saved. Raises ConfigError for a file that is none."""
+    """The configuration that a run saved, with the defaults of keys that it did not know yet. Raises ConfigError for a
+    file that is none."""
     values = yaml.safe_load(path.read_text(encoding="utf-8"))
     if not isinstance(values, dict) or not isinstance(values.get("model"), dict):
         raise ConfigError(f"{path} is not the configuration of a run; remove its folder.")
-    return values
+    architecture: Architecture = "framewise" if values.get("architecture") == "framewise" else "deformable"
+    return _merge(TrainConfig(architecture=architecture, model=NETWORKS[architecture]()).to_dict(), values)
 
 
 def check_recipe(folder: Path, config: TrainConfig) -> None:

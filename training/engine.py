@@ -255,7 +255,13 @@ class Run:
         together = self.config.data.together
         order = epoch_batches(epoch, len(self.train_data), accumulate, seed, together)
         views = TrainingViews(
-            self.train_data, epoch, self.config.augmentation, seed, together, self.network.reads_trail
+            self.train_data,
+            epoch,
+            self.config.augmentation,
+            seed,
+            together,
+            self.network.reads_trail,
+            self.config.normalisation,
         )
         left = [list(self.peers.slice(clips)) for clips in order[(self.step - epoch.first) * accumulate :]]
         return load_batches(views, left, self.config.data.workers, self.device)
@@ -307,6 +313,7 @@ class Run:
                 frames=epoch.stage.frames,
                 batch_size=epoch.stage.batch,
                 precision=self.precision,
+                normalisation=self.config.normalisation,
                 peers=self.peers,
             )
             entry |= {"val_loss": scores.loss, "val_accuracy": scores.top1, "val_mean_class": scores.mean_class}

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 Z95 = 1.959964
 
 
-def wilson(hits: int, count: int, z: float = Z95) -> tuple[float, float]:
+def wilson(hits: float, count: float, z: float = Z95) -> tuple[float, float]:
     """The score interval of a share of `hits` in `count`; unlike the normal one it never leaves [0, 1]."""
     share, extra = hits / count, z * z / count
     middle = (share + extra / 2) / (1 + extra)

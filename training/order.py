@@ -15,19 +15,23 @@ from training.interval import wilson
 
 @dataclass(frozen=True)
 class Told:
-    """Of the clips of some pairs that were given one of the two labels of their pair, how many got the right one."""
+    """Of the clips of some pairs that were given one of the two labels of their pair, how many got the right one;
+    summed over several runs on the same clips."""
 
     right: int
     answered: int
+    runs: int = 1
 
     def __add__(self, other: Told) -> Told:
-        return Told(self.right + other.right, self.answered + other.answered)
+        return Told(self.right + other.right, self.answered + other.answered, self.runs + other.runs)
 
     def __str__(self) -> str:
+        """The share and its 95 % interval. Runs with other seeds are not other clips, and make it no narrower."""
         if not self.answered:
             return "none"
-        low, high = wilson(self.right, self.answered)
-        return f"{100 * self.right / self.answered:.1f} % [{100 * low:.1f}, {100 * high:.1f}] of {self.answered}"
+        low, high = wilson(self.right / self.runs, self.answered / self.runs)
+        share = f"{100 * self.right / self.answered:.1f} % [{100 * low:.1f}, {100 * high:.1f}]"
+        return f"{share} of {self.answered}" + f" in {self.runs} runs" * (self.runs > 1)
 
 
 def told_apart(labels: Sequence[str], target: Sequence[int], said: Sequence[int]) -> Mapping[str, Told]:

@@ -29,6 +29,10 @@ class Normalisation:
     mean: tuple[float, float, float] = (0.43216, 0.394666, 0.37645)
     std: tuple[float, float, float] = (0.22803, 0.22145, 0.216989)
 
+    def __post_init__(self) -> None:
+        if not all(map(np.isfinite, (*self.mean, *self.std))) or min(self.std) <= 0:
+            raise ValueError("normalisation needs three finite means and three deviations above 0.")
+
 
 @dataclass(frozen=True)
 class Augmentation:
@@ -94,7 +98,12 @@ def turn(matrix: np.ndarray, angle: float, size: int) -> np.ndarray:
     return np.column_stack([rotation @ matrix[:, :2], rotation @ (matrix[:, 2] - middle) + middle])
 
 
-def vary(sample: Sample, augmentation: Augmentation, generator: np.random.Generator) -> Sample:
+def vary(
+    sample: Sample,
+    augmentation: Augmentation,
+    generator: np.random.Generator,
+    normalisation: Normalisation = Normalisation(),
+) -> Sample:
     """Colour of the frames, noise and dropout of the joints; the sample is not changed, a new one is returned."""
     frames, joints, score = sample
     gain = 1 + generator.uniform(-1, 1) * augmentation.contrast
@@ -115,7 +124,7 @@ def vary(sample: Sample, augmentation: Augmentation, generator: np.random.Genera
     if augmentation.mute_frames or augmentation.mute_joints:
         draw = generator.random()
         if draw < augmentation.mute_frames:
-            coloured = np.broadcast_to(np.rint(255 * np.array(Normalisation().mean)).astype(np.uint8), frames.shape)
+            coloured = np.broadcast_to(np.rint(255 * np.array(normalisation.mean)).astype(np.uint8), frames.shape)
         elif draw < augmentation.mute_frames + augmentation.mute_joints:
             kept = np.zeros_like(kept)
     return coloured, (joints + noise).astype(np.float32), (score * kept).astype(np.float32)

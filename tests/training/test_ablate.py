@@ -190,6 +190,10 @@ def test_pairs_that_only_time_tells_apart_are_counted(tmp_path: Path) -> None:
     assert told["pick up / put down"] == Told(0, 0)
     assert set(told) == {"sit down / stand up", "pick up / put down", "clap early / clap late"}
     assert told_apart(("walk", "run"), (0,), (1,)) == {}
+    once, thrice = Told(30, 40), Told(30, 40) + Told(32, 40) + Told(28, 40)
+    assert thrice == Told(90, 120, 3)
+    assert str(once) == "75.0 % [59.8, 85.8] of 40"
+    assert str(thrice) == "75.0 % [59.8, 85.8] of 120 in 3 runs"
     results = [("mixing", Result("vit", seed, 0.5, 60.0)) for seed in (0, 1)]
     for seed in (0, 1):
         folder = tmp_path / "mixing" / "vit" / str(seed)
@@ -198,6 +202,6 @@ def test_pairs_that_only_time_tells_apart_are_counted(tmp_path: Path) -> None:
         (folder / "answers.json").write_text(json.dumps(kept))
     write_tables(tmp_path, results, "gym-vit")
     assert (
-        "| vit | 50.0 ± 0.0 % | 2 | 1.0 | 50.0 % [15.0, 85.0] of 4 | none | none |"
+        "| vit | 50.0 ± 0.0 % | 2 | 1.0 | 50.0 % [9.5, 90.5] of 4 in 2 runs | none | none |"
         in (tmp_path / "tables.md").read_text()
     )

@@ -8,13 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import yaml
 
 import model
 from model import ModelConfig
 from tests.training.squares import Squares
 from training.batches import TrainingViews
 from training.checkpointing import RunError, load_state, read_log, save_state
-from training.config import ConfigError, DataConfig, RunConfig, ScheduleConfig, TrainConfig
+from training.config import ConfigError, DataConfig, RunConfig, ScheduleConfig, TrainConfig, check_recipe
 from training.cost import model_cost
 from training.distributed import Peers
 from training.engine import Run
@@ -342,3 +343,29 @@ def test_cost_counts_attention() -> None:
         readers = 4 * modal or tokens  # after the last layer only modal tokens are read on
         linear = readers * (2 * projections + ffn) + tokens * 2 * projections  # query and projection; key and value
         assert costs["full"] - costs["off"] == 2 * linear + 2 * 2 * readers * tokens * d
+
+
+def test_the_colours_of_pretrained_weights_are_used_and_named(tmp_path: Path) -> None:
+    half = Normalisation((0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
+    runs = [
+        start(small(augmentation=STILL, normalisation=each), tmp_path / name, Squares(train=8))
+        for name, each in (("usual", Normalisation()), ("half", half))
+    ]
+    usual, other = (next(run._batches(run.plan.epochs[0])).frames for run in runs)
+    mean, std = (torch.tensor(values).view(1, 3, 1, 1, 1) for values in (Normalisation().mean, Normalisation().std))
+    assert torch.allclose((usual * std + mean - 0.5) / 0.25, other, atol=1e-5)
+    assert runs[1].train()
+    card = model.read_card(tmp_path / "half" / "last.safetensors")[1]
+    assert (card.mean, card.std) == (half.mean, half.std)
+    with pytest.raises(ValueError, match="deviations above 0"):
+        Normalisation(std=(1.0, 0.0, 1.0))
+
+
+def test_a_configuration_of_an_earlier_version_is_the_same_recipe(tmp_path: Path) -> None:
+    config = small()
+    values = config.to_dict()
+    del values["normalisation"], values["optimiser"]["joint_task"], values["model"]["pose_track"]
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(values))
+    check_recipe(tmp_path, config)
+    with pytest.raises(ConfigError, match="another recipe"):
+        check_recipe(tmp_path, replace(config, normalisation=Normalisation((0.5, 0.5, 0.5))))
