@@ -177,20 +177,45 @@ def carry(
 
 
 def _unshift(config: FrameWiseConfig, relevance: Tensor) -> Tensor:
-    """Back through TokenShift: a part of the CLS token's channels was that of its neighbours."""
+    """[..., T, N] back through TokenShift: a part of the CLS token's channels was that of its neighbours."""
     if config.mixing != "tokenshift":
         return relevance
     share = (config.dim // config.fold) / config.dim
-    cls = relevance[:, 0]
+    cls = relevance[..., 0]
     back = (1 - 2 * share) * cls
-    back[1:] += share * cls[:-1]  # the channels that frame t took from t + 1 belong to t + 1
-    back[:-1] += share * cls[1:]
+    back[..., 1:] += share * cls[..., :-1]  # the channels that frame t took from t + 1 belong to t + 1
+    back[..., :-1] += share * cls[..., 1:]
     if config.boundary == "self":
-        back[-1] += share * cls[-1]
-        back[0] += share * cls[0]
+        back[..., -1] += share * cls[..., -1]
+        back[..., 0] += share * cls[..., 0]
     relevance = relevance.clone()
-    relevance[:, 0] = back
+    relevance[..., 0] = back
     return relevance
+
+
+def transfer(tap: FramewiseTap) -> Tensor:
+    """What attention takes in one block, [T, from, N, N]: the mass that each token of a frame gives to each value of
+    the previous, its own and the next frame, averaged over heads. What falls on no frame is in none."""
+    rows = _masses(tap)
+    step = tap.value_frames - torch.arange(len(rows), device=rows.device)[:, None, None]
+    here = torch.stack([(step == offset) & (tap.value_frames >= 0) for offset in (-1, 0, 1)], 2).to(rows.dtype)
+    return torch.einsum("thnm,thsm->tsnm", rows, here) / rows.shape[1]
+
+
+def rollout_through_time(config: FrameWiseConfig, blocks: Sequence[Tensor]) -> np.ndarray:
+    """Attention rollout of every single frame, [T, T, N]: of the CLS token of frame t after the last block, how much
+    comes from each token of each frame before the first. `blocks`: of `transfer`."""
+    frames, count = len(blocks[0]), blocks[0].shape[-1]
+    relevance = blocks[0].new_zeros(frames, frames, count)
+    relevance[torch.arange(frames), torch.arange(frames), 0] = 1
+    for block in reversed(blocks):
+        relevance = _unshift(config, relevance)
+        before, own, after = torch.einsum("atn,tsnm->satm", relevance, block)
+        arrived = own
+        arrived[:, :-1] += before[:, 1:]
+        arrived[:, 1:] += after[:, :-1]
+        relevance = _unshift(config, KEPT * relevance + (1 - KEPT) * arrived)
+    return relevance.cpu().numpy()
 
 
 def cone(config: FrameWiseConfig, frames: int) -> np.ndarray:

@@ -103,3 +103,30 @@ def test_a_plain_vit_reads_its_own_frame_only(show: Any) -> None:
     assert set(page.locator(".n-heads button").all_inner_texts()) == {"●"}
     lit = page.locator(".neighbours").evaluate(LIT)
     assert lit[0] == lit[2] == 0 < lit[1]
+
+
+def test_the_way_through_all_blocks_is_drawn_for_the_frame_that_is_shown(show: Any) -> None:
+    page = show()
+    captions = page.locator(".n-strip figcaption")
+    assert captions.count() == 5
+    assert "of the class token of frame 3" in page.locator(".n-reach").inner_text()
+    shares = [float(text.split(": ")[1].removesuffix(" %")) for text in captions.all_inner_texts()]
+    exact = page.locator(".neighbours").evaluate("""(root) => {
+      const { data, through, count } = root.view, at = 2 * 5 * (count - 1);
+      return [...Array(5).keys()].map((t) => through.slice(at + t * (count - 1), at + (t + 1) * (count - 1))
+        .reduce((sum, each) => sum + each, 0) * data.most[2] / 255 * 100);
+    }""")
+    assert shares == pytest.approx(exact, abs=0.051)
+    assert max(shares) == shares[2]
+    page.locator(".n-strip canvas").first.click()
+    page.wait_for_timeout(100)
+    assert page.locator(".n-bar .n-soft").inner_text() == "frame 1 of 5"
+    assert "of the class token of frame 1" in page.locator(".n-reach").inner_text()
+    assert captions.last.inner_text() == "5: \u2013"  # two blocks reach two frames
+
+
+def test_the_frames_a_plain_vit_cannot_reach_are_named(show: Any) -> None:
+    page = show("vit")
+    assert [text.split(": ")[1] == "\u2013" for text in page.locator(".n-strip figcaption").all_inner_texts()] == [
+        True, True, False, True, True,
+    ]  # fmt: skip

@@ -17,7 +17,16 @@ from tests.xai.clips import noise_clip
 from training.recognizer import Recognizer
 from xai.evidence import gather_evidence
 from xai.figures.player import player_payload
-from xai.framewise import cone, frame_reading, listen, look, neighbour_attention, whole
+from xai.framewise import (
+    cone,
+    frame_reading,
+    listen,
+    look,
+    neighbour_attention,
+    rollout_through_time,
+    transfer,
+    whole,
+)
 from xai.methods import answer
 from xai.question import Question
 
@@ -40,7 +49,7 @@ def ask(recognizer: Recognizer) -> Question:
 
 
 def literal_rollout(question: Question) -> np.ndarray:
-    """Dense matrices over all tokens of all frames, token by token."""
+    """Dense matrices over all tokens of all frames, token by token: [T, T, N], of the CLS token of every frame."""
     network = question.recognizer.network
     config = network.config
     _, taps = listen(question.recognizer, question.clip, question.view, whole)
@@ -68,21 +77,30 @@ def literal_rollout(question: Question) -> np.ndarray:
                         if source >= 0:
                             dense[t * count + n, source * count + m] += rows[n, m] / config.heads
         flow = shift @ (0.5 * np.eye(T * count) + 0.5 * dense) @ shift @ flow  # shift, attend, shift
-    start = np.zeros(T * count)
-    start[::count] = 1 / T
-    return (start @ flow).reshape(T, count)
+    return flow[::count].reshape(T, T, count)
 
 
 @pytest.mark.parametrize("variant", ["vit", "tokenshift", "msca-k", "msca-kv", "msca-qv", "msca-patches-kv"])
 @pytest.mark.parametrize("boundary", ["zero", "self"])
 def test_rollout_equals_dense_matrices(variant: str, boundary: str) -> None:
     question = ask(framewise(variant, boundary=boundary))
-    expected = literal_rollout(question)
+    expected = literal_rollout(question).mean(0)
     np.testing.assert_allclose(
         answer(question, "attention rollout", on="frames").values.reshape(T, -1), expected[:, 1:], atol=1e-6
     )
     np.testing.assert_allclose(answer(question, "attention rollout", on="modal").values, expected[:, :1], atol=1e-6)
     assert expected.sum() == pytest.approx(1) if boundary == "self" or variant == "vit" else expected.sum() < 1 + 1e-6
+
+
+@pytest.mark.parametrize("variant", [*VARIANTS])
+@pytest.mark.parametrize("boundary", ["zero", "self"])
+def test_rollout_through_time_equals_dense_matrices_and_stays_in_the_cone(variant: str, boundary: str) -> None:
+    question = ask(framewise(variant, boundary=boundary))
+    _, blocks = listen(question.recognizer, question.clip, question.view, transfer)
+    config = question.recognizer.network.config
+    found = rollout_through_time(config, blocks)
+    np.testing.assert_allclose(found, literal_rollout(question), atol=1e-6)
+    assert not found[..., 1:].max(-1)[~cone(config, T)[-1]].any()
 
 
 @pytest.mark.parametrize("variant", [*VARIANTS])

@@ -15,7 +15,7 @@ from training.gym import clip as gym_clip
 from xai.figures.neighbours import neighbours_payload
 from xai.figures.order import order_figure, order_test
 from xai.figures.player import size, unpack
-from xai.framewise import listen, whole
+from xai.framewise import listen, rollout_through_time, transfer, whole
 
 
 @pytest.mark.parametrize("variant", ["vit", "msca-kv", "msca-v", "msca-q", "msca-patches-kv"])
@@ -30,6 +30,9 @@ def test_rows_come_back_to_one_part_in_255(variant: str) -> None:
         exact = np.nan_to_num(tap.rows(torch.arange(count))[0].transpose(0, 1).numpy())
         np.testing.assert_allclose(rows[layer], exact, atol=exact.max() / 255 + 2e-5)
     assert payload["grid"] == [4, 4]
+    through = np.frombuffer(base64.b64decode(payload["through"]), np.uint8).reshape(T, T, count - 1) / 255
+    exact = rollout_through_time(config, [transfer(tap) for tap in taps])[..., 1:]
+    np.testing.assert_allclose(through * np.array(payload["most"])[:, None, None], exact, atol=exact.max() / 255)
     reach = [sum(table[T // 2]) for table in payload["cone"]]
     assert reach[-1] == {"vit": 1, "msca-q": 3}.get(variant, 5)
 

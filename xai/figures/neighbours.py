@@ -1,5 +1,6 @@
 """Payload of the neighbours view: what every token of a frame-wise ViT reads in the previous, own and next frame.
 
+`through` is attention rollout over all blocks: what of each patch of each frame reaches the CLS token of each frame.
 What is read are values, so that `from` says where they are from; `asks` and `keys` say it of queries and keys.
 
 All rows travel at once, each in 8 bits of its own peak, so that hovering over a patch never asks the server. A network
@@ -19,7 +20,7 @@ from model.temporal_mixing import FramewiseTap
 from training.clip import Clip
 from training.recognizer import Recognizer
 from xai.figures.player import film_sprite, pack
-from xai.framewise import cone, grid_of, listen
+from xai.framewise import cone, grid_of, listen, rollout_through_time, transfer
 
 Payload = dict[str, Any]
 
@@ -38,11 +39,13 @@ def neighbours_payload(recognizer: Recognizer, clip: Clip, *, budget: int = 2_00
     heads, count = config.heads, 1 + grid[0] * grid[1]
     every = config.layers * heads * len(seen) * count * count * 4 / 3 <= budget
     queries = torch.arange(count if every else 1)
-    prediction, blocks = listen(recognizer, clip, view, lambda tap: (_rows(tap, queries), _sources(tap)))
-    rows = np.stack([each for each, _ in blocks])  # [L, heads, T, queries, N], NaN where there is no map
+    prediction, blocks = listen(recognizer, clip, view, lambda tap: (_rows(tap, queries), _sources(tap), transfer(tap)))
+    rows = np.stack([each for each, *_ in blocks])  # [L, heads, T, queries, N], NaN where there is no map
     peak = np.nan_to_num(rows).max(-1)
     bytes_ = np.rint(np.nan_to_num(rows) / np.maximum(peak, 1e-9)[..., None] * 255).astype(np.uint8)
     asked, compared, read = blocks[0][1]
+    through = rollout_through_time(config, [each for *_, each in blocks])[..., 1:]  # [T, T, patches]
+    most = through.max((1, 2))
     return {
         "name": recognizer.card.name,
         "clip": {"frames": len(seen), "width": seen.size[1], "height": seen.size[0], "label": clip.label},
@@ -58,6 +61,10 @@ def neighbours_payload(recognizer: Recognizer, clip: Clip, *, budget: int = 2_00
         "keys": compared,
         "from": read,
         "uniform": 1 / count,
+        "through": base64.b64encode(
+            np.rint(through / np.maximum(most, 1e-9)[:, None, None] * 255).astype(np.uint8).tobytes()
+        ).decode("ascii"),
+        "most": [round(float(share), 6) for share in most],
         "mixing": config.mixing,
         "cone": cone(config, len(seen)).astype(int).tolist(),
         "answers": [{"label": label, "probability": round(p, 4)} for label, p in prediction.top(3)],

@@ -21,6 +21,7 @@ class Neighbours {
     this.rows = bytesOf(data.rows);
     const peak = bytesOf(data.peak.b64);
     this.peak = new Uint16Array(peak.buffer);
+    this.through = bytesOf(data.through);
     this.count = data.grid[0] * data.grid[1] + 1;
     this.build();
     this.image = new Image();
@@ -72,6 +73,13 @@ class Neighbours {
       this.reach.push(reach);
     }
     make("p", { class: "n-soft" }, root, "◀ reads the previous frame   ● its own   ▶ the next   ○ no frame (the end of the clip)" + (data.from.some((row, t) => row.some((_, h) => this.from(t, h) === "alike")) ? "   ◌ nothing to choose by, so all alike" : "") + "   Keys: ← → frames" + (data.queries === "all" ? ", Shift and arrows patches, Esc frees" : ""));
+    this.about = make("p", { class: "n-reach" }, root);
+    const strip = make("div", { class: "n-strip" }, root);
+    this.strip = Array.from({ length: data.clip.frames }, (_, t) => {
+      const figure = make("figure", {}, strip), canvas = make("canvas", { role: "img" }, figure);
+      canvas.addEventListener("click", () => this.choose({ frame: t }));
+      return { canvas, caption: make("figcaption", {}, figure, `${t + 1}`) };
+    });
     root.onkeydown = (event) => {
       const row = data.grid[1], steps = { ArrowLeft: -1, ArrowRight: 1 };
       const step = (event.shiftKey ? { ...steps, ArrowUp: -row, ArrowDown: row } : steps)[event.key];
@@ -140,8 +148,26 @@ class Neighbours {
       reach.setAttribute("aria-label", `after block ${layer + 1}, frames ${frames[0]} to ${frames.at(-1)} can change the class token of frame ${frame + 1}`);
       reach.title = reach.getAttribute("aria-label");
     });
+    this.drawStrip();
     this.slider.value = frame;
     this.clock.textContent = `frame ${frame + 1} of ${data.clip.frames}`;
+  }
+
+  // Attention rollout over all blocks, of the class token of the frame that is shown.
+  drawStrip() {
+    const { data, frame, count } = this, most = data.most[frame], reached = data.cone.at(-1)[frame];
+    const part = (t) => this.through.subarray((frame * data.clip.frames + t) * (count - 1), (frame * data.clip.frames + t + 1) * (count - 1));
+    const shares = reached.map((_, t) => (part(t).reduce((sum, each) => sum + each, 0) * most) / 255);
+    const strongest = shares.indexOf(Math.max(...shares)), beside = shares.reduce((sum, share, t) => sum + (t === frame ? 0 : share), 0);
+    this.about.textContent = `Through all blocks (attention rollout): of the class token of frame ${frame + 1}, ${percent(shares[frame])} comes from the patches of its own frame and ${percent(beside)} from those of other frames${strongest === frame ? "" : `, most from frame ${strongest + 1}`}.`;
+    this.strip.forEach(({ canvas, caption }, t) => {
+      const values = part(t);
+      this.paint(canvas, t, (i) => values[i - 1] / 255, false);
+      caption.className = t === frame ? "n-this" : "";
+      caption.textContent = reached[t] ? `${t + 1}: ${(100 * shares[t]).toFixed(1)} %` : `${t + 1}: \u2013`;
+      canvas.title = reached[t] ? `${(100 * shares[t]).toFixed(1)} % of the class token of frame ${frame + 1} comes from patches of frame ${t + 1}` : `frame ${t + 1} cannot reach the class token of frame ${frame + 1}`;
+      canvas.setAttribute("aria-label", canvas.title);
+    });
   }
 
   told(values, peak) {
