@@ -110,19 +110,15 @@ class Track(nn.Module):
     is seen here before attention sees the frames (as in DD-Net, Yang et al. 2019, which has no attention).
     """
 
-    pairs: Tensor
-
     def __init__(self, joints: int, d: int, dropout: float) -> None:
         super().__init__()
-        first, second = torch.triu_indices(joints, joints, 1)
-        self.register_buffer("pairs", first * joints + second, persistent=False)
 
         def stage(inputs: int, kernel: int) -> list[nn.Module]:
             conv = nn.Conv1d(inputs, 2 * d, kernel, padding=kernel // 2, bias=False)
             return [conv, nn.BatchNorm1d(2 * d), nn.GELU(), nn.Dropout1d(dropout)]
 
         self.layers = nn.Sequential(
-            *stage(4 * joints + len(first), 1),
+            *stage(4 * joints + joints * (joints - 1) // 2, 1),
             *stage(2 * d, 5),
             *stage(2 * d, 5),
             nn.Conv1d(2 * d, d, TRAIL, stride=TRAIL),
@@ -138,7 +134,8 @@ class Track(nn.Module):
         place = rearrange(place, "b t m j k c -> (b m) (t k) j c") * known
         step = torch.zeros_like(place)
         step[:, 1:] = (place[:, 1:] - place[:, :-1]) * (known[:, 1:] * known[:, :-1])
-        pairs = (apart(place) * known * known.transpose(-1, -2)).flatten(2)[..., self.pairs]
+        first, second = torch.triu_indices(place.shape[2], place.shape[2], 1, device=place.device)
+        pairs = (apart(place) * known * known.transpose(-1, -2))[..., first, second]
         moments = torch.cat([place.flatten(2), 2 * TRAIL * step.flatten(2), pairs], dim=-1)
         return rearrange(self.layers(moments.transpose(1, 2)), "(b m) d t -> b t m d", m=people)
 

@@ -198,14 +198,14 @@ def jhmdb(token_mode: Literal["cross", "single", "none"] = "cross", literal: boo
     """JHMDB: few clips, so many epochs and much augmentation. Set `data.source` to your folder and split.
 
     The pose tokens of the paper carry what a joint looks like and not where it is; here they also know where, how fast
-    and how far from each other the joints are, and where they go between the frames that are read. `literal` is the
-    paper's network in the same recipe.
+    and how far from each other the joints are, where they go between the frames that are read, and what the whole pose
+    does meanwhile. `literal` is the paper's network in the same recipe.
     """
     return TrainConfig(
         name=f"jhmdb-{token_mode}{'-literal' * literal}",
         model=demo(
             classes=21, people=1, frames=8, token_mode=token_mode, dropout=0.1,
-            pose_geometry=not literal, pose_distances=not literal, pose_trail=not literal,
+            pose_geometry=not literal, pose_distances=not literal, pose_trail=not literal, pose_track=not literal,
         ),
         data=DataConfig(source="jhmdb:data/jhmdb"),
         augmentation=Augmentation(
@@ -214,7 +214,7 @@ def jhmdb(token_mode: Literal["cross", "single", "none"] = "cross", literal: boo
         ),
         optimiser=OptimiserConfig(lr=1e-3, ema=0.997, weight_decay=0.1),
         schedule=ScheduleConfig(
-            stages=(Stage(epochs=250, size=32, frames=8, batch=16), Stage(epochs=4, size=112, frames=8, batch=16)),
+            stages=(Stage(epochs=150, size=32, frames=8, batch=16), Stage(epochs=4, size=112, frames=8, batch=16)),
             warmup_epochs=10,
             validate_every=10,
         ),

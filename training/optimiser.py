@@ -108,10 +108,15 @@ def moving_average(network: Network, decay: float) -> AveragedModel:
     """The moving average of weights and of batch statistics.
 
     Batch statistics are averaged too (`use_buffers`): averaged weights with the statistics of the last batches would
-    be a network that never existed.
+    be a network that never existed. Whole numbers, such as counts, are taken as they are: rounded averages would
+    drift.
     """
 
     def average(averaged: Tensors, current: Tensors, steps: Tensor | int) -> None:
+        if not averaged[0].is_floating_point():  # torch hands over one kind of numbers at a time
+            for kept, now in zip(averaged, current, strict=True):
+                kept.copy_(now)
+            return
         n = int(steps)
         get_ema_multi_avg_fn(min(decay, (1 + n) / (10 + n)))(averaged, current, n)
 

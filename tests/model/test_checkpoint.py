@@ -55,6 +55,15 @@ def test_what_is_saved_comes_back(saved: Path) -> None:
     assert [path.name for path in saved.parent.iterdir()] == ["net.safetensors"]
 
 
+def test_a_network_that_knows_all_about_poses_comes_back(tmp_path: Path) -> None:
+    network = build(pose_geometry=True, pose_distances=True, pose_trail=True, pose_track=True)
+    model.save(tmp_path / "net.safetensors", network, CARD)
+    frames, joints, score = inputs()
+    given = frames, joints[..., None, :] + torch.randn(5, 2), score
+    with torch.no_grad():
+        assert torch.equal(network(*given), model.load(tmp_path / "net.safetensors")[0](*given))
+
+
 def test_the_same_network_and_card_give_the_same_file(saved: Path) -> None:
     again = saved.with_name("again.safetensors")
     model.save(again, build(token_mode="single"), CARD)

@@ -128,6 +128,7 @@ def test_moving_average_follows_weights_and_batch_statistics() -> None:
         with torch.no_grad():
             network.head.bias.fill_(value)
             network.backbone.stem[1].running_mean.fill_(value)
+            network.backbone.stem[1].num_batches_tracked.fill_(int(value))
 
     fill(1.0)
     average.update_parameters(network)  # the first call copies
@@ -141,3 +142,4 @@ def test_moving_average_follows_weights_and_batch_statistics() -> None:
     fill(5.0)
     average.update_parameters(network)  # late, the decay is the configured half
     assert average.module.head.bias[0].item() == pytest.approx(4.0, abs=1e-4)
+    assert average.module.backbone.stem[1].num_batches_tracked.item() == 5  # counts are not averaged
