@@ -38,6 +38,23 @@ def test_frame_wise_networks_are_compared_and_leave_as_a_figure(
     expect(page.locator(".n-heads button").first).to_be_visible()
     expect(page.get_by_text("Does the order matter?")).to_be_visible()
     expect(page.locator(".js-plotly-plot .barlayer .point").first).to_be_attached()
+    bars = page.locator(".js-plotly-plot").last.evaluate("""(plot) => plot.data.map(({ name, x, y }) => {
+      const list = (value) => Array.from(value?.bdata ? new Float64Array(Uint8Array.from(atob(value.bdata),
+        (c) => c.charCodeAt(0)).buffer) : value);
+      return { name, x: list(x), y: list(y) };
+    })""")
+    heights = [height for bar in bars for height in bar["y"]]
+    assert len(heights) == 2 * 4
+    assert all(0 < height < 1 for height in heights)
+    by_name = {bar["name"]: dict(zip(bar["x"], bar["y"], strict=True)) for bar in bars}
+    for order in ("backwards", "shuffled"):  # it averages the same answers
+        assert by_name[order]["vit"] == pytest.approx(by_name["as filmed"]["vit"], abs=1e-6)
+    assert by_name["one frame held"]["vit"] != pytest.approx(by_name["as filmed"]["vit"], abs=1e-6)
+    sentence = page.locator(".n-sentence")
+    page.locator(".neighbours").focus()
+    page.keyboard.press("Shift+ArrowRight")
+    expect(sentence).to_have_text(re.compile(r"^The patch in row 1, column 1 of frame \d+ reads its own frame;"))
+    expect(page.locator(".n-reach")).to_have_text(re.compile(r"0 % from those of other frames\.$"))  # a plain ViT
     settle(page)
     for scheme in ("light", "dark"):
         page.emulate_media(color_scheme=scheme)

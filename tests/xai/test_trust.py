@@ -11,6 +11,7 @@ import torch
 
 from tests.xai.clips import noise_clip, random_recognizer
 from tests.xai.linear import linear_recognizer
+from tests.xai.test_framewise_evidence import framewise
 from training.skeleton import JHMDB
 from xai.explanation import Explanation
 from xai.faithfulness import Faithfulness, Units, faithfulness, play
@@ -253,3 +254,30 @@ def test_curves_of_the_same_clip_are_shared() -> None:
     found = faithfulness(asked, joint_values(question, np.arange(15.0)[None]), orders=10, steps=3)
     assert isinstance(found, Faithfulness)
     assert calls[-1] <= 2 + 7 * 2 * 8
+
+
+@pytest.mark.parametrize("variant", ["vit", "tokenshift", "msca-kv", "msca-patches-kv"])
+def test_frame_wise_networks_are_measured_like_every_other(variant: str) -> None:
+    recognizer, clip = framewise(variant), noise_clip(10, 40, 44)
+    question = Question.ask(recognizer, clip)
+    untouched = question.score(torch.from_numpy(question.prediction.logits)[None]).item()
+    for name, on in (
+        ("saliency", "patches"), ("attention rollout", "frames"), ("gradient x attention", "frames"),
+        ("neighbour attention", "frames"), ("frame removal", "time"), ("ledger", "time"),
+    ):  # fmt: skip
+        found = answer(question, name, on=on)
+        report = trust(recognizer, clip, found, orders=40)
+        assert report.faithfulness is not None, name
+        assert report.sanity is not None, name
+        assert report.stability is not None, name
+        assert report.level in ("supported", "doubtful"), name
+        faithful = report.faithfulness
+        assert faithful.deletion[0] == pytest.approx(untouched, abs=1e-4), name
+        units = Units(question, faithful.units)
+        order = np.argsort(-units.values(found), kind="stable")
+        gone = np.zeros(len(units), bool)
+        gone[order[: round(faithful.share[1] * len(units))]] = True
+        alone = question.score(units.rerun.logits([units.without(gone)])).item()
+        assert faithful.deletion[1] == pytest.approx(alone, abs=1e-4), name
+        if name == "neighbour attention":  # what a network reads does not depend on what it is asked
+            assert not report.depends_on_class
