@@ -38,7 +38,8 @@ def test_official_split(official: PennAction) -> None:
 
 def test_every_kind_of_label_file_is_read(official: PennAction, data_dir: Path) -> None:
     # whole numbers of 8 and 16 bits without a sign, and floats: places near 0 must not wrap around
-    for index in [*range(0, 2326, 150), 2325]:
+    unseen = []
+    for index in range(2326):
         clip = official.clip(index)
         name = official.clips[index][0]
         found = scipy.io.loadmat(data_dir / "penn_action" / "labels" / f"{name}.mat")
@@ -49,7 +50,9 @@ def test_every_kind_of_label_file_is_read(official: PennAction, data_dir: Path) 
         np.testing.assert_allclose(places[..., 0], found["x"].astype(float) - 1, atol=1e-3)
         np.testing.assert_allclose(places[..., 1], found["y"].astype(float) - 1, atol=1e-3)
         assert (clip.score[:, 0] <= found["visibility"]).all()
-        assert clip.score.max() == 1
+        if not clip.score.any():
+            unseen.append(name)
+    assert unseen == ["1516"]  # its file says that no joint is visible in any frame
 
 
 def test_left_and_right_are_the_viewers(official: PennAction, data_dir: Path) -> None:
