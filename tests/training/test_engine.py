@@ -369,3 +369,33 @@ def test_a_configuration_of_an_earlier_version_is_the_same_recipe(tmp_path: Path
     check_recipe(tmp_path, config)
     with pytest.raises(ConfigError, match="another recipe"):
         check_recipe(tmp_path, replace(config, normalisation=Normalisation((0.5, 0.5, 0.5))))
+
+
+@pytest.mark.parametrize("precision", ["fp16", "bf16"])
+def test_half_precision_learns(tmp_path: Path, precision: str) -> None:
+    stages = (Stage(epochs=6, size=32, frames=4, batch=4),)
+    config = small(
+        augmentation=STILL,
+        schedule=ScheduleConfig(stages=stages, warmup_epochs=0),
+        run=RunConfig(precision=precision),  # type: ignore[arg-type]
+    )
+    assert start(config, tmp_path / "x").train()
+    epochs = [line for line in read_log(tmp_path / "x" / "log.jsonl") if line["kind"] == "epoch"]
+    assert epochs[-1]["train_loss"] < 0.8 * epochs[0]["train_loss"]
+    assert {tensor.dtype for tensor in model.load(tmp_path / "x" / "last.safetensors")[0].parameters()} == {
+        torch.float32
+    }
+
+
+def test_a_step_that_overflows_in_fp16_is_skipped_and_the_run_goes_on(tmp_path: Path) -> None:
+    run = start(small(augmentation=STILL, run=RunConfig(precision="fp16")), tmp_path / "x")
+    run.scaler = torch.amp.GradScaler("cpu", init_scale=2.0**120)
+    before = [parameter.clone() for parameter in run.network.parameters()]
+    data = next(run._batches(run.plan.epochs[0]))
+    run._backward(data, 0)
+    run._update()
+    assert all(torch.equal(a, b) for a, b in zip(before, run.network.parameters(), strict=True))
+    assert run.scaler.get_scale() == 2.0**119
+    assert run.step == 1
+    run.scaler = torch.amp.GradScaler("cpu", init_scale=1.0)
+    assert run.train()
