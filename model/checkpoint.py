@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import os
 import tempfile
 from collections.abc import Mapping
@@ -95,9 +94,9 @@ class Card:
                 raise ValueError(f"{name} of the card must be a whole number from 1 to {most}")
         for name in ("mean", "std"):
             values = getattr(self, name)
-            numbers = all(isinstance(value, int | float) and math.isfinite(value) for value in values)
+            numbers = all(isinstance(value, int | float) and 0 <= value <= 1 for value in values)
             if len(values) != 3 or not numbers or (name == "std" and min(values) <= 0):
-                raise ValueError(f"{name} must be three finite numbers{', above 0' if name == 'std' else ''}")
+                raise ValueError(f"{name} must be three numbers {'above 0 and up' if name == 'std' else 'from 0'} to 1")
         if not isinstance(self.metrics, Mapping) or not all(
             isinstance(value, int | float) for value in self.metrics.values()
         ):

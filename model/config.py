@@ -87,7 +87,8 @@ class ModelConfig(Settings):
     """Which stage is F_a; both have C channels at half resolution."""
     backbone_norm: Literal["batch", "group", "frozen"] = "batch"
     """Group normalisation does not depend on the batch; batch normalisation reads Kinetics weights. `frozen` keeps what
-    it read (`run.backbone_weights`), for batches that are too small to say anything about."""
+    it read (`run.backbone_weights`), for batches that are too small to say anything about. With either, `pose_track` is
+    normalised by groups too."""
 
     # Joint tokens (Eq. 1)
     sigma: float = 2.0

@@ -6,6 +6,8 @@ then over height; the R x H/2 x W/2 heatmaps are never built.
 
 from __future__ import annotations
 
+import math
+
 import torch
 import torch.nn.functional as F
 from einops import rearrange
@@ -105,17 +107,19 @@ def at_frame(joints: Tensor) -> Tensor:
 class Track(nn.Module):
     """Convolutions in time over the whole track of a person: what the pose does, moment by moment.
 
-    Not in the paper. A moment holds the place and the last step of every joint and the distance of every pair of
-    joints, in units of the person's size; TRAIL moments make a frame. Motion that lies between the frames that are read
-    is seen here before attention sees the frames (as in DD-Net, Yang et al. 2019, which has no attention).
+    Not in the paper. A moment holds the place of every joint and the distance of every pair in units of the person's
+    size, and the last step of every joint in that unit a half frame; TRAIL moments make a frame. Motion that lies
+    between the frames that are read is seen here before attention sees the frames (as in DD-Net, Yang et al. 2019,
+    which has no attention). Of a person who is not there nothing is said, and batch statistics do not count them.
     """
 
-    def __init__(self, joints: int, d: int, dropout: float) -> None:
+    def __init__(self, joints: int, d: int, dropout: float, norm: str = "batch") -> None:
         super().__init__()
 
         def stage(inputs: int, kernel: int) -> list[nn.Module]:
             conv = nn.Conv1d(inputs, 2 * d, kernel, padding=kernel // 2, bias=False)
-            return [conv, nn.BatchNorm1d(2 * d), nn.GELU(), nn.Dropout1d(dropout)]
+            normed = nn.BatchNorm1d(2 * d) if norm == "batch" else nn.GroupNorm(math.gcd(8, 2 * d), 2 * d)
+            return [conv, normed, nn.GELU(), nn.Dropout1d(dropout)]
 
         self.layers = nn.Sequential(
             *stage(4 * joints + joints * (joints - 1) // 2, 1),
@@ -136,8 +140,14 @@ class Track(nn.Module):
         step[:, 1:] = (place[:, 1:] - place[:, :-1]) * (known[:, 1:] * known[:, :-1])
         first, second = torch.triu_indices(place.shape[2], place.shape[2], 1, device=place.device)
         pairs = (apart(place) * known * known.transpose(-1, -2))[..., first, second]
-        moments = torch.cat([place.flatten(2), 2 * TRAIL * step.flatten(2), pairs], dim=-1)
-        return rearrange(self.layers(moments.transpose(1, 2)), "(b m) d t -> b t m d", m=people)
+        moments = torch.cat([place.flatten(2), 2 * TRAIL * step.flatten(2), pairs], dim=-1).transpose(1, 2)
+        there = known.flatten(1).any(1)
+        if there.all() or not there.any():  # all, so that statistics of several processes are shared by every one
+            found = self.layers(moments) * there[:, None, None]
+        else:
+            some = self.layers(moments[there])
+            found = some.new_zeros(len(moments), *some.shape[1:]).index_put((there,), some)
+        return rearrange(found, "(b m) d t -> b t m d", m=people)
 
 
 class Tokenizer(nn.Module):
@@ -156,7 +166,7 @@ class Tokenizer(nn.Module):
         self.person_embedding = nn.Parameter(torch.zeros(config.people, d))
         known = 5 + config.joints * config.pose_distances + 2 * TRAIL * config.pose_trail
         self.geometry = nn.Sequential(nn.Linear(known, d), nn.GELU(), nn.Linear(d, d)) if config.pose_geometry else None
-        self.track = Track(config.joints, d, config.dropout) if config.pose_track else None
+        self.track = Track(config.joints, d, config.dropout, config.backbone_norm) if config.pose_track else None
         for embedding in (self.spatial_embedding, self.time_embedding, self.joint_embedding, self.person_embedding):
             nn.init.trunc_normal_(embedding, std=0.02)
 

@@ -52,7 +52,7 @@ def _given(window: int, stride: int) -> str:
 _OFF = {"deformable": "model.deformable=off", "joint": "model.joint=off", "temporal": "model.temporal=off"}
 _FULL = {"deformable": "model.deformable=full", "joint": "model.joint=full", "temporal": "model.temporal=full"}
 
-_KNOWN = ("geometry", "distances", "trail")
+_KNOWN = ("geometry", "distances", "trail", "track")
 
 TABLES: Mapping[str, Table] = {
     "blocks": Table(
@@ -120,10 +120,12 @@ TABLES: Mapping[str, Table] = {
     "geometry": Table(
         "What a pose token knows (not in the paper)",
         "Appearance at the joint only, as in the paper; where it is and how it moves; how far from the other joints; "
-        "where it goes between the frames.",
+        "where it goes between the frames; what the whole pose does meanwhile.",
         {
             name: tuple(f"model.pose_{part}={str(number < known).lower()}" for number, part in enumerate(_KNOWN))
-            for known, name in enumerate(("appearance", "and motion", "and distances", "and the way between"))
+            for known, name in enumerate(
+                ("appearance", "and motion", "and distances", "and the way between", "and the whole pose")
+            )
         },
     ),
     "mixing": Table(

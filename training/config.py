@@ -260,7 +260,7 @@ def gym_framewise(variant: str) -> TrainConfig:
     return TrainConfig(
         name=f"gym-{variant}",
         architecture="framewise",
-        model=framewise_demo(classes=18, **VARIANTS[variant]),
+        model=framewise_demo(classes=18, frames=8, **VARIANTS[variant]),
         data=GYM_DATA,
         augmentation=GYM_AUGMENTATION,
         optimiser=OptimiserConfig(lr=7e-4, ema=0.998, label_smoothing=0.05, joint_task=1.0),

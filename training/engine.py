@@ -98,7 +98,8 @@ class Run:
             torch.manual_seed(derived_seed(config.run.seed))
             self.network = model.build(self.config.model)
             self.task = self._second_task(len(train.layout))
-        started_from = [] if resume else starting_weights(self.network, config.run, train.labels)
+        colours = config.normalisation
+        started_from = [] if resume else starting_weights(self.network, config.run, train.labels, colours)
         for part in started_from:
             self.say(f"Started from {part}.")
         for module in self._trained:

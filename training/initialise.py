@@ -13,13 +13,16 @@ from model.backbone import load_backbone_weights
 from model.framewise import resize_positions
 from model.tokenizer import resize_time
 from training.config import ConfigError, RunConfig
+from training.transforms import Normalisation
 
 
-def starting_weights(network: Network, run: RunConfig, labels: tuple[str, ...]) -> list[str]:
+def starting_weights(
+    network: Network, run: RunConfig, labels: tuple[str, ...], normalisation: Normalisation | None = None
+) -> list[str]:
     """Load what the configuration names into `network`; returns in words what was loaded."""
     said = []
     if run.init_from:
-        said.append(initialise(network, Path(run.init_from), labels))
+        said.append(initialise(network, Path(run.init_from), labels, normalisation))
     if run.backbone_weights:
         try:
             if isinstance(network, FrameWise):
@@ -34,11 +37,14 @@ def starting_weights(network: Network, run: RunConfig, labels: tuple[str, ...]) 
     return said
 
 
-def initialise(network: Network, path: Path, labels: tuple[str, ...]) -> str:
+def initialise(
+    network: Network, path: Path, labels: tuple[str, ...], normalisation: Normalisation | None = None
+) -> str:
     """Copy the weights of a checkpoint into `network`; returns in words what was copied.
 
     Embeddings stored at another size or length are resized as the network resizes them at run time. The head is
-    copied only if the labels are the same. Any other difference is a ConfigError.
+    copied only if the labels are the same. Any other difference is a ConfigError, and so are colours of another mean or
+    deviation than `normalisation` (by default those of Kinetics).
     """
     source, card = model.load(path)
     if type(source) is not type(network):
@@ -46,6 +52,12 @@ def initialise(network: Network, path: Path, labels: tuple[str, ...]) -> str:
         raise ConfigError(
             f"run.init_from {path} holds a {found}, and the configuration asks for a {expected}; choose architecture "
             "like that of the checkpoint."
+        )
+    colours = normalisation or Normalisation()
+    if (tuple(card.mean), tuple(card.std)) != (tuple(colours.mean), tuple(colours.std)):
+        raise ConfigError(
+            f"run.init_from {path} expects colours of mean {list(card.mean)} and deviation {list(card.std)}; set "
+            "normalisation.mean and normalisation.std like that."
         )
     state, wanted = source.state_dict(), network.state_dict()
     resized = []

@@ -30,8 +30,8 @@ class Normalisation:
     std: tuple[float, float, float] = (0.22803, 0.22145, 0.216989)
 
     def __post_init__(self) -> None:
-        if not all(map(np.isfinite, (*self.mean, *self.std))) or min(self.std) <= 0:
-            raise ValueError("normalisation needs three finite means and three deviations above 0.")
+        if not all(0 <= mean <= 1 for mean in self.mean) or not all(0 < std <= 1 for std in self.std):
+            raise ValueError("normalisation needs three means from 0 to 1 and three deviations above 0 and up to 1.")
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,8 @@ class Augmentation:
     shortest: float = 1.0
     """Smallest part of the clip's time that is shown."""
     mute_frames: float = 0.0
-    """Probability that a clip is shown without its pictures: every pixel has the mean colour of the training data."""
+    """Probability that a clip is shown without its pictures: every pixel has the mean colour that the weights
+    expect."""
     mute_joints: float = 0.0
     """Probability that a clip is shown without its joints. Never both."""
 

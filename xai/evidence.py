@@ -193,6 +193,7 @@ def gather_evidence(recognizer: Recognizer, clip: Clip, *, looks: bool = False) 
             "checkpoint": recognizer.checkpoint,
             "size": list(view.size),
             "patch": getattr(config, "patch", None),
+            "whole_pose": getattr(config, "pose_track", False),
         },
         ledger=ledger(prediction, made_by),
         **parts,

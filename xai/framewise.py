@@ -88,12 +88,17 @@ class Look(NamedTuple):
     """[heads, T, from] of the tokens: what uniform attention would read."""
 
 
+def read_from(tap: FramewiseTap) -> Tensor:
+    """[T, heads, from, N] bool: whether a value is of the previous, its own or the next frame."""
+    source = tap.value_frames
+    offset = source - torch.arange(len(source), device=source.device)[:, None, None]
+    return torch.stack([(offset == step) & (source >= 0) for step in (-1, 0, 1)], 2)
+
+
 def look(tap: FramewiseTap) -> Look:
     """Reduce one block to what its CLS tokens read."""
     rows = tap.rows(torch.zeros(1, dtype=torch.long, device=tap.query.device))[0, :, :, 0]  # [T, heads, N]
-    source = tap.value_frames
-    offset = source - torch.arange(len(rows), device=rows.device)[:, None, None]
-    here = torch.stack([(offset == step) & (source >= 0) for step in (-1, 0, 1)], 2)  # [T, heads, 3, N]
+    source, here = tap.value_frames, read_from(tap)
     blind, nothing = rows.isnan().all(-1), (source < 0).all(-1)
     read = torch.where(here, rows[:, :, None], 0.0).masked_fill(blind[:, :, None, None], float("nan")).transpose(0, 1)
     lost = torch.where(source < 0, rows, 0.0).sum(-1)
@@ -155,13 +160,11 @@ Rows = Callable[[FramewiseTap], Tensor]
 """How much each query takes from each value of its frame, [T, heads, N, N]."""
 
 
-def carry(
-    config: FrameWiseConfig, taps: Sequence[FramewiseTap], relevance: Tensor, rows: Rows, kept: float, passed: float
-) -> Tensor:
+def carry(config: FrameWiseConfig, taps: Sequence[FramewiseTap], relevance: Tensor, rows: Rows) -> Tensor:
     """Relevance [T, N] of the tokens that leave the last block -> of those that enter the first.
 
-    Each attention hands `passed` of a token's relevance, times `rows` and averaged over heads, to the values that were
-    read, in the frames they are from; `kept` of it stays. TokenShift hands the CLS token's over by the share of its
+    Each attention adds a token's relevance, times `rows` and averaged over heads, to the values that were read, in the
+    frames they are from. TokenShift hands the CLS token's over by the share of its
     channels. What comes from no frame is lost, so that the sum may fall.
     """
     for tap in reversed(taps):
@@ -172,7 +175,7 @@ def carry(
         real = source >= 0
         index = (source * taken.shape[-1] + token)[real]
         arrived = torch.zeros_like(relevance).flatten().index_add_(0, index, given[real]).view_as(relevance)
-        relevance = _unshift(config, kept * relevance + passed * arrived)
+        relevance = _unshift(config, relevance + arrived)
     return relevance
 
 
@@ -197,14 +200,17 @@ def transfer(tap: FramewiseTap) -> Tensor:
     """What attention takes in one block, [T, from, N, N]: the mass that each token of a frame gives to each value of
     the previous, its own and the next frame, averaged over heads. What falls on no frame is in none."""
     rows = _masses(tap)
-    step = tap.value_frames - torch.arange(len(rows), device=rows.device)[:, None, None]
-    here = torch.stack([(step == offset) & (tap.value_frames >= 0) for offset in (-1, 0, 1)], 2).to(rows.dtype)
-    return torch.einsum("thnm,thsm->tsnm", rows, here) / rows.shape[1]
+    return torch.einsum("thnm,thsm->tsnm", rows, read_from(tap).to(rows.dtype)) / rows.shape[1]
 
 
 def rollout_through_time(config: FrameWiseConfig, blocks: Sequence[Tensor]) -> np.ndarray:
     """Attention rollout of every single frame, [T, T, N]: of the CLS token of frame t after the last block, how much
-    comes from each token of each frame before the first. `blocks`: of `transfer`."""
+    comes from each token of each frame before the first. `blocks`: of `transfer`.
+
+    Every head counts alike and its mass is 1, so how much comes from a frame as a whole is nearly the same for every
+    clip and all weights: it says how the network is built. What was learned is where in the frame it comes from. Only
+    values are followed; a frame that sends queries or keys alone has nothing here, and may still be in the `cone`.
+    """
     frames, count = len(blocks[0]), blocks[0].shape[-1]
     relevance = blocks[0].new_zeros(frames, frames, count)
     relevance[torch.arange(frames), torch.arange(frames), 0] = 1
@@ -305,14 +311,12 @@ def framewise_rollout(question: Question, on: str) -> Explanation:
     """Attention rollout from the CLS tokens of all frames, which the head averages, to the patches of all frames."""
     network = question.recognizer.network
     assert isinstance(network, FrameWise)
-    _, taps = listen(question.recognizer, question.clip, question.view, whole)
+    _, blocks = listen(question.recognizer, question.clip, question.view, transfer)
     question.progress(1, 2)
-    start = torch.zeros_like(taps[0].query[0, :, 0, :, 0])  # [T, N]
-    start[:, 0] = 1 / len(start)
-    with torch.no_grad():
-        found = carry(network.config, taps, start, _masses, KEPT, 1 - KEPT)
+    found = rollout_through_time(network.config, blocks).mean(0)
     question.progress(2, 2)
-    return _map(question, on, found, question.made_by("attention rollout", kept=KEPT), "attention mass")
+    made_by = question.made_by("attention rollout", kept=KEPT)
+    return _map(question, on, torch.from_numpy(found), made_by, "attention mass")
 
 
 def framewise_gradient_x_attention(question: Question, on: str) -> Explanation:
@@ -347,8 +351,8 @@ def framewise_gradient_x_attention(question: Question, on: str) -> Explanation:
         start = torch.zeros_like(blocks[0].query[0, :, 0, :, 0]).double()
         start[:, 0] = parts
         # what attention has added: without it, nearly all of the map would be the start itself
-        found = carry(network.config, blocks, start, lambda tap: rows(tap).double(), 1.0, 1.0)
-        plain = carry(network.config, blocks, start, lambda tap: torch.zeros_like(rows(tap)).double(), 1.0, 1.0)
+        found = carry(network.config, blocks, start, lambda tap: rows(tap).double())
+        plain = carry(network.config, blocks, start, lambda tap: torch.zeros_like(rows(tap)).double())
     question.progress(3, 3)
     made_by = question.made_by("gradient x attention", start="positive parts of the score")
     return _map(question, on, found - plain, made_by, "relevance")

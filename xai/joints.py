@@ -2,7 +2,8 @@
 
 Every joint is a key of exactly one window in the default pairing, so the curve of a joint is well defined: the mass it
 receives there from the CLS and the pose token, averaged over their frames. The base rate is uniform attention over
-what could be read in the same window (windows hold different numbers of seen joints).
+what could be read in the same window (windows hold different numbers of seen joints). It is the token that is read:
+with `pose_track` every token also holds the motion of the whole person.
 """
 
 from __future__ import annotations

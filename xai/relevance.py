@@ -14,7 +14,8 @@ windows, sampled points and the projection of the CLS token enter is written in 
 
 What the maps hold, and what they do not:
 - `frames` is the relevance of Z, the patches of F_b, and `joints` that of P. A joint token is built from F_a around
-  the joint; what ends on it is shown at the joint and not added to the pixels.
+  the joint; what ends on it is shown at the joint and not added to the pixels. With `pose_track` it also holds the
+  motion of the whole person, so that relevance of a joint's token need not be about that joint.
 - `tokens` is what ends on the modal tokens. They are learned and the same for every clip: this part explains nothing
   of the clip. Whatever they read on the way (from points, joints, each other) has been handed on to Z and P.
 - A point hands its relevance to the patches it was mixed from. That patches also decide where the points lie, by the

@@ -8,6 +8,9 @@ import pytest
 from playwright.sync_api import Page
 
 from tests.browser.conftest import OpenPage, Serve
+from tests.xai.clips import noise_clip
+from tests.xai.test_framewise_evidence import framewise
+from xai.framewise import listen, rollout_through_time, transfer
 
 APP = """
 import streamlit as st
@@ -107,26 +110,27 @@ def test_a_plain_vit_reads_its_own_frame_only(show: Any) -> None:
 
 def test_the_way_through_all_blocks_is_drawn_for_the_frame_that_is_shown(show: Any) -> None:
     page = show()
-    captions = page.locator(".n-strip figcaption")
-    assert captions.count() == 5
-    assert "of the class token of frame 3" in page.locator(".n-reach").inner_text()
+    captions = page.locator(".n-strip span")
+    recognizer, clip = framewise("msca-kv"), noise_clip(10, 40, 60)
+    _, blocks = listen(recognizer, clip, recognizer.view(clip), transfer)
+    exact = rollout_through_time(recognizer.network.config, blocks)[2, :, 1:]
     shares = [float(text.split(": ")[1].removesuffix(" %")) for text in captions.all_inner_texts()]
-    exact = page.locator(".neighbours").evaluate("""(root) => {
-      const { data, through, count } = root.view, at = 2 * 5 * (count - 1);
-      return [...Array(5).keys()].map((t) => through.slice(at + t * (count - 1), at + (t + 1) * (count - 1))
-        .reduce((sum, each) => sum + each, 0) * data.most[2] / 255 * 100);
-    }""")
-    assert shares == pytest.approx(exact, abs=0.051)
-    assert max(shares) == shares[2]
-    page.locator(".n-strip canvas").first.click()
+    assert shares == pytest.approx(100 * exact.sum(1), abs=0.051)
+    assert "of the class token of frame 3 is read" in page.locator(".n-rollout").inner_text()
+    strongest = 16 * exact[1].max() / exact[1].sum()
+    assert f"the strongest {strongest:.1f} times an even share" in (
+        page.locator(".n-strip button").nth(1).get_attribute("title") or ""
+    )
+    page.locator(".n-strip button").first.click()
     page.wait_for_timeout(100)
     assert page.locator(".n-bar .n-soft").inner_text() == "frame 1 of 5"
-    assert "of the class token of frame 1" in page.locator(".n-reach").inner_text()
+    assert "of the class token of frame 1 is read" in page.locator(".n-rollout").inner_text()
     assert captions.last.inner_text() == "5: \u2013"  # two blocks reach two frames
 
 
-def test_the_frames_a_plain_vit_cannot_reach_are_named(show: Any) -> None:
+def test_frames_that_a_network_cannot_reach_or_only_asks_are_named(show: Any) -> None:
     page = show("vit")
-    assert [text.split(": ")[1] == "\u2013" for text in page.locator(".n-strip figcaption").all_inner_texts()] == [
-        True, True, False, True, True,
-    ]  # fmt: skip
+    nothing = [text.split(": ")[1] == "\u2013" for text in page.locator(".n-strip span").all_inner_texts()]
+    assert nothing == [True, True, False, True, True]
+    assert "queries or keys" not in page.locator(".n-rollout").inner_text()
+    assert "Frames that only send queries or keys" in show("msca-q").locator(".n-rollout").inner_text()

@@ -54,7 +54,7 @@ def test_frame_wise_networks_are_compared_and_leave_as_a_figure(
     page.locator(".neighbours").focus()
     page.keyboard.press("Shift+ArrowRight")
     expect(sentence).to_have_text(re.compile(r"^The patch in row 1, column 1 of frame \d+ reads its own frame;"))
-    expect(page.locator(".n-reach")).to_have_text(re.compile(r"0 % from those of other frames\.$"))  # a plain ViT
+    expect(page.locator(".n-rollout")).to_have_text(re.compile(r" 0 % from those of other frames\."))  # a plain ViT
     settle(page)
     for scheme in ("light", "dark"):
         page.emulate_media(color_scheme=scheme)

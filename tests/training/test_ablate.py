@@ -29,9 +29,10 @@ from training.sources import open_source, split_of, training_data, validation_po
 
 
 @pytest.mark.parametrize("table", list(TABLES))
-def test_every_row_can_be_built_and_differs(table: str) -> None:
+@pytest.mark.parametrize("data", ["gym", "jhmdb"])
+def test_every_row_can_be_built_and_differs(table: str, data: str) -> None:
     seen = set()
-    base = {"deformable": "gym-cross", "framewise": "gym-vit"}[TABLES[table].architecture]
+    base = data + {"deformable": "-cross", "framewise": "-vit"}[TABLES[table].architecture]
     for changes in TABLES[table].rows.values():
         config = configured(base, ["schedule.stages=[{epochs: 1, size: 64, frames: 8, batch: 4}]"], changes, 2)
         assert config.run.seed == 2

@@ -357,8 +357,12 @@ def test_the_colours_of_pretrained_weights_are_used_and_named(tmp_path: Path) ->
     assert runs[1].train()
     card = model.read_card(tmp_path / "half" / "last.safetensors")[1]
     assert (card.mean, card.std) == (half.mean, half.std)
-    with pytest.raises(ValueError, match="deviations above 0"):
-        Normalisation(std=(1.0, 0.0, 1.0))
+    with pytest.raises(ConfigError, match=r"expects colours of mean \[0.5, 0.5, 0.5\]"):
+        initialise(runs[0].network, tmp_path / "half" / "last.safetensors", Squares.labels)
+    initialise(runs[0].network, tmp_path / "half" / "last.safetensors", Squares.labels, half)
+    for wrong in ({"std": (1.0, 0.0, 1.0)}, {"mean": (127.5, 127.5, 127.5)}, {"mean": (float("nan"), 0.5, 0.5)}):
+        with pytest.raises(ValueError, match="three means from 0 to 1"):
+            Normalisation(**wrong)
 
 
 def test_a_configuration_of_an_earlier_version_is_the_same_recipe(tmp_path: Path) -> None:

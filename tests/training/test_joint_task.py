@@ -83,5 +83,5 @@ def test_a_run_adds_it_to_its_loss_and_keeps_it_out_of_the_checkpoint(tmp_path: 
 
 
 def test_networks_that_are_given_joints_refuse_it(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="this one reads the joints"):
+    with pytest.raises(ConfigError, match="this one is given the joints"):
         start(small(optimiser=OptimiserConfig(joint_task=1.0)), tmp_path / "x")

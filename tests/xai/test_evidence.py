@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,11 @@ from training.clip import Clip
 from training.recognizer import Recognizer
 from training.skeleton import COCO, JHMDB
 from training.view import View, centre_view, fit_matrix
+from xai.dashboard.map_view import of_joint_tokens
+from xai.dashboard.methods_panel import Ask
 from xai.evidence import PARTS, Evidence, gather_evidence
+from xai.figures.player import player_payload
+from xai.figures.sentence import WHOLE_POSE
 from xai.sampling import places
 from xai.tokens import token_flow
 from xai.trace import Trace
@@ -243,3 +248,18 @@ def test_short_clips_repeat_frames() -> None:
     view = centre_view(noise_clip(frames=2), 5, 48)
     assert view.frame_index.tolist() == [0, 0, 1, 1, 1]
     assert gather_evidence(random_recognizer(), noise_clip(frames=2)).frame_index.tolist() == [0, 0, 1, 1, 1]
+
+
+def test_joint_tokens_that_hold_the_whole_pose_are_said_to() -> None:
+    poses = {"pose_geometry": True, "pose_trail": True}
+    for whole in (False, True):
+        made = random_recognizer(**poses, pose_track=whole)
+        recognizer = replace(made, card=replace(made.card, trained_on="clips of a test"))
+        evidence = gather_evidence(recognizer, noise_clip())
+        assert evidence.model["whole_pose"] is whole
+        assert (WHOLE_POSE in player_payload(evidence)["said"]["warning"]) is whole
+    for method, on, told in (
+        ("joint attention", "joints", True), ("saliency", "pose", True), ("saliency", "joints", False),
+        ("joint removal", "joints", False), ("attention rollout", "frames", False),
+    ):  # fmt: skip
+        assert of_joint_tokens(Ask(method, on)) is told

@@ -19,6 +19,7 @@ from xai.dashboard.kept import kept
 from xai.dashboard.maps import Map, Scale
 from xai.dashboard.shown import plain
 from xai.dashboard.trust_badge import show_trust
+from xai.figures.sentence import WHOLE_POSE
 
 if TYPE_CHECKING:
     from training.clip import Clip
@@ -64,11 +65,19 @@ def show_map(pairs: Sequence[tuple[Ask, Explanation]], network: Recognizer, clip
     film = Film.of_clip(seen)
     if not network.card.trained_on:
         st.markdown(f":orange[**{UNTRAINED}**]")
+    elif getattr(network.network.config, "pose_track", False) and any(of_joint_tokens(ask) for ask, _ in pairs):
+        st.caption(WHOLE_POSE)
     columns = st.columns(len(pairs), gap="large") if len(pairs) > 1 else [st.container()]
     for number, (column, (ask, explanation), each) in enumerate(zip(columns, pairs, shown, strict=True)):
         alike = [other for other in shown if other.explanation.unit == each.explanation.unit]
         with column:
             _one(ask, explanation, each, film, network, clip, Scale.of(alike, look.per_clip), look, number, len(pairs))
+
+
+def of_joint_tokens(ask: Ask) -> bool:
+    """Whether the map is over the joints' tokens, and not over the joints that are given."""
+    attention = ("joint attention", "attention rollout", "gradient x attention")
+    return ask.on == "pose" or (ask.on == "joints" and ask.method in attention)
 
 
 def _one(

@@ -1,6 +1,7 @@
 """Payload of the neighbours view: what every token of a frame-wise ViT reads in the previous, own and next frame.
 
-`through` is attention rollout over all blocks: what of each patch of each frame reaches the CLS token of each frame.
+`through` is attention rollout over all blocks: what of each patch of each frame reaches the CLS token of each frame, in
+8 bits of the most for that token; `shares` sums it over a frame, `strongest` is its strongest patch in even shares.
 What is read are values, so that `from` says where they are from; `asks` and `keys` say it of queries and keys.
 
 All rows travel at once, each in 8 bits of its own peak, so that hovering over a patch never asks the server. A network
@@ -45,7 +46,7 @@ def neighbours_payload(recognizer: Recognizer, clip: Clip, *, budget: int = 2_00
     bytes_ = np.rint(np.nan_to_num(rows) / np.maximum(peak, 1e-9)[..., None] * 255).astype(np.uint8)
     asked, compared, read = blocks[0][1]
     through = rollout_through_time(config, [each for *_, each in blocks])[..., 1:]  # [T, T, patches]
-    most = through.max((1, 2))
+    most, shares = through.max((1, 2)), through.sum(2)
     return {
         "name": recognizer.card.name,
         "clip": {"frames": len(seen), "width": seen.size[1], "height": seen.size[0], "label": clip.label},
@@ -64,7 +65,8 @@ def neighbours_payload(recognizer: Recognizer, clip: Clip, *, budget: int = 2_00
         "through": base64.b64encode(
             np.rint(through / np.maximum(most, 1e-9)[:, None, None] * 255).astype(np.uint8).tobytes()
         ).decode("ascii"),
-        "most": [round(float(share), 6) for share in most],
+        "shares": np.round(shares, 5).tolist(),
+        "strongest": np.round(through.max(2) * through.shape[2] / np.maximum(shares, 1e-9), 2).tolist(),
         "mixing": config.mixing,
         "cone": cone(config, len(seen)).astype(int).tolist(),
         "answers": [{"label": label, "probability": round(p, 4)} for label, p in prediction.top(3)],

@@ -15,6 +15,7 @@ import numpy as np
 from training.clip import Clip
 from xai.explanation import FRAMEWISE, Explanation
 from xai.figures.sentence import (
+    WHOLE_POSE,
     Pieces,
     hardest,
     over_time,
@@ -186,7 +187,7 @@ def _said(evidence: Evidence, seen: bool, people: list[int]) -> dict[str, str]:
         "patches": f"{model.get('patch')} × {model.get('patch')} px each",
         "pooled": "mean of all frames ↓ " if model["token_mode"] == FRAMEWISE else "",
         "answer": f"{evidence.labels[evidence.top]}: logit {evidence.ledger.companions['logits'][evidence.top]:.2f}",
-        "warning": "" if model.get("trained_on") else UNTRAINED,
+        "warning": UNTRAINED if not model.get("trained_on") else WHOLE_POSE if model.get("whole_pose") and seen else "",
         "noPoints": apart(evidence.sampling_points, "3D deformable attention", ABSENT["points"]),
         "noCurves": apart(evidence.joint_curves if seen else None, "joint stride attention", no_joints),
         "noJoints": "" if seen else NO_SKELETON,

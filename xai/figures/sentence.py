@@ -27,6 +27,11 @@ PEAKS = 1.15
 
 Pieces = list[tuple[str, bool]]
 """Text, and whether it is set in bold."""
+WHOLE_POSE = (
+    "Every joint token of this network also holds the motion of the whole person, so what is read at a joint need not "
+    "be about that joint: joint removal tells which joints matter."
+)
+"""Of networks with `pose_track`."""
 NAMES = {"own": "patches, joints", "cls": "CLS", "rgb": "RGB", "patch": "patches", "joint": "joints", "point": "points"}
 SINGULAR = {"patch": "mean patch", "joint": "mean joint"}
 

@@ -73,12 +73,12 @@ class Neighbours {
       this.reach.push(reach);
     }
     make("p", { class: "n-soft" }, root, "◀ reads the previous frame   ● its own   ▶ the next   ○ no frame (the end of the clip)" + (data.from.some((row, t) => row.some((_, h) => this.from(t, h) === "alike")) ? "   ◌ nothing to choose by, so all alike" : "") + "   Keys: ← → frames" + (data.queries === "all" ? ", Shift and arrows patches, Esc frees" : ""));
-    this.about = make("p", { class: "n-reach" }, root);
+    this.about = make("p", { class: "n-rollout" }, root);
     const strip = make("div", { class: "n-strip" }, root);
     this.strip = Array.from({ length: data.clip.frames }, (_, t) => {
-      const figure = make("figure", {}, strip), canvas = make("canvas", { role: "img" }, figure);
-      canvas.addEventListener("click", () => this.choose({ frame: t }));
-      return { canvas, caption: make("figcaption", {}, figure, `${t + 1}`) };
+      const button = make("button", { type: "button" }, strip), canvas = make("canvas", { "aria-hidden": "true" }, button);
+      button.addEventListener("click", () => this.choose({ frame: t }));
+      return { button, canvas, caption: make("span", {}, button) };
     });
     root.onkeydown = (event) => {
       const row = data.grid[1], steps = { ArrowLeft: -1, ArrowRight: 1 };
@@ -155,18 +155,19 @@ class Neighbours {
 
   // Attention rollout over all blocks, of the class token of the frame that is shown.
   drawStrip() {
-    const { data, frame, count } = this, most = data.most[frame], reached = data.cone.at(-1)[frame];
-    const part = (t) => this.through.subarray((frame * data.clip.frames + t) * (count - 1), (frame * data.clip.frames + t + 1) * (count - 1));
-    const shares = reached.map((_, t) => (part(t).reduce((sum, each) => sum + each, 0) * most) / 255);
-    const strongest = shares.indexOf(Math.max(...shares)), beside = shares.reduce((sum, share, t) => sum + (t === frame ? 0 : share), 0);
-    this.about.textContent = `Through all blocks (attention rollout): of the class token of frame ${frame + 1}, ${percent(shares[frame])} comes from the patches of its own frame and ${percent(beside)} from those of other frames${strongest === frame ? "" : `, most from frame ${strongest + 1}`}.`;
-    this.strip.forEach(({ canvas, caption }, t) => {
-      const values = part(t);
-      this.paint(canvas, t, (i) => values[i - 1] / 255, false);
-      caption.className = t === frame ? "n-this" : "";
+    const { data, frame, count } = this, reached = data.cone.at(-1)[frame], shares = data.shares[frame], width = this.strip[0].canvas.clientWidth;
+    if (this.stripOf === `${frame} ${width}`) return;
+    this.stripOf = `${frame} ${width}`;
+    const beside = shares.reduce((sum, share, t) => sum + (t === frame ? 0 : share), 0);
+    const asked = reached.some((reaches, t) => reaches && !shares[t]) ? " Frames that only send queries or keys have no share: values alone are followed." : "";
+    this.about.textContent = `Through all blocks (attention rollout): ${percent(shares[frame])} of the class token of frame ${frame + 1} is read from patches of its own frame, ${percent(beside)} from those of other frames. How much is set by how the network is built; where in a frame is what it learned.${asked}`;
+    this.strip.forEach(({ button, canvas, caption }, t) => {
+      const at = (frame * data.clip.frames + t) * (count - 1);
+      this.paint(canvas, t, (i) => this.through[at + i - 1] / 255, false);
       caption.textContent = reached[t] ? `${t + 1}: ${(100 * shares[t]).toFixed(1)} %` : `${t + 1}: \u2013`;
-      canvas.title = reached[t] ? `${(100 * shares[t]).toFixed(1)} % of the class token of frame ${frame + 1} comes from patches of frame ${t + 1}` : `frame ${t + 1} cannot reach the class token of frame ${frame + 1}`;
-      canvas.setAttribute("aria-label", canvas.title);
+      button.title = !reached[t] ? `frame ${t + 1} cannot reach the class token of frame ${frame + 1}` : `frame ${t + 1}: ${(100 * shares[t]).toFixed(1)} % is read from its patches` + (shares[t] ? `, from the strongest ${data.strongest[frame][t].toFixed(1)} times an even share` : "");
+      button.setAttribute("aria-label", button.title);
+      button.setAttribute("aria-pressed", t === frame);
     });
   }
 
