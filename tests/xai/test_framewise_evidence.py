@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from itertools import product
 
@@ -176,6 +177,9 @@ def test_evidence_and_player(variant: str, tmp_path) -> None:
     payload = player_payload(evidence)
     assert payload["points"] is None
     assert payload["windows"] is not None
+    said = json.dumps(payload)
+    assert "It sees pixels only" in said
+    assert "reads neither points nor joints" not in said
     evidence.save(tmp_path / "evidence.npz")
     assert type(evidence).load(tmp_path / "evidence.npz").model["token_mode"] == "frame-wise"
 

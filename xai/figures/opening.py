@@ -163,6 +163,8 @@ def _view(evidence: Evidence, seen: bool, layer: int, head: int, query: str) -> 
         if found:
             about = read_joints(queries_of(curves)[read], found, mass)
             over = over_time(found, mass) if found.out or over is None else over
+    if over is None and evidence.model["token_mode"] == FRAMEWISE:
+        return [("It sees pixels only: its class tokens read patches, frame by frame.", False)], None
     if over is None:
         return [(f"Its {reader(query)} reads neither points nor joints here." if seen else NO_SKELETON, False)], None
     return [*about, (f" (block {layer + 1}, {f'head {head}' if head else 'mean of heads'})", False)], over
