@@ -64,7 +64,7 @@ class Attention(nn.Module):
         """[B, T, 1 + S, d] -> the same."""
         frames = x.shape[1]
         qkv = rearrange(self.qkv(x), "b t n (s h e) -> s b t n h e", s=3, h=self.heads)
-        q, k, v = self.mixing.attention(qkv, self.chosen)
+        q, k, v = self.mixing.attention(qkv, self.chosen, in_place=not torch.is_grad_enabled())
         # frames join the batch, as the fused kernel wants four axes
         q, k, v = (rearrange(y, "b t n h e -> (b t) h n e") for y in (q, k, v))
         attended = F.scaled_dot_product_attention(q, k, v)

@@ -82,29 +82,36 @@ class Mixing:
 
         return _of_chosen(x, chosen, 2, move)
 
-    def attention(self, qkv: Tensor, chosen: slice = EVERY) -> tuple[Tensor, Tensor, Tensor]:
+    def attention(self, qkv: Tensor, chosen: slice = EVERY, *, in_place: bool = False) -> tuple[Tensor, Tensor, Tensor]:
         """MSCA: [3, B, T, N, heads, d_head] -> queries, keys and values [B, T, N, heads, d_head], the `chosen` tokens
-        from where they are read. Across patches, `chosen` are the patches; tokens outside it keep their frame."""
+        from where they are read. Across patches, `chosen` are the patches; tokens outside it keep their frame.
+
+        `in_place` writes what moves into `qkv`, where nothing asks for gradients: only what moves is copied.
+        """
         parts = list(qkv.unbind())
         which = ["QKV".index(name) for name in self.shifted] if self.kind == "msca" else []
         if which:
             # One shift for all that move: any of Q, K, V are evenly spaced in memory, so that this is a view.
             step = which[-1] - which[0] if len(which) == 2 else 1
-            moved = self._shift(qkv[which[0] : which[-1] + 1 : step], chosen)
+            moved = self._shift(qkv[which[0] : which[-1] + 1 : step], chosen, in_place)
             for part, tensor in zip(which, moved.unbind(), strict=True):
                 parts[part] = tensor
         q, k, v = parts
         return q, k, v
 
-    def _shift(self, x: Tensor, chosen: slice) -> Tensor:
+    def _shift(self, x: Tensor, chosen: slice, in_place: bool) -> Tensor:
         """[parts, B, T, N, heads, d_head] -> the same with the chosen tokens from where they are read."""
-        if self.across == "heads":
-            return _of_chosen(x, chosen, 3, self._shift_heads)
+        if self.across == "heads" and not in_place:
+            return _of_chosen(x, chosen, 3, self._shift_heads)  # whose gradients are cheaper than those of writing
         start, stop, _ = chosen.indices(x.shape[3])
-        moved = x.clone()  # written to below: several times cheaper than a scatter
-        for step, first in ((+1, start), (-1, start + self.period // 2)):
-            patches = slice(first, stop, self.period)
-            moved[:, :, :, patches] = from_frame(x[:, :, :, patches], step, self.boundary, time=2)
+        if self.across == "heads":
+            tokens, count = slice(start, stop), x.shape[4]
+            moving = [(tokens, slice(0, self.heads)), (tokens, slice(count - self.heads, count))]
+        else:
+            moving = [(slice(first, stop, self.period), EVERY) for first in (start, start + self.period // 2)]
+        moved = x if in_place else x.clone()  # written to: several times cheaper than a scatter
+        for step, (tokens, heads) in zip((+1, -1), moving, strict=True):
+            moved[:, :, :, tokens, heads] = from_frame(x[:, :, :, tokens, heads], step, self.boundary, time=2)
         return moved
 
     def _shift_heads(self, x: Tensor) -> Tensor:

@@ -259,9 +259,10 @@ def cone(config: FrameWiseConfig, frames: int) -> np.ndarray:
 def reads_whom(tap: FramewiseTap) -> np.ndarray:
     """[reader, read] over CLS tokens and patches: mean attention mass in one block. Readers without a map are left
     out."""
-    rows = attention_rows(tap.query[0], tap.key[0], None)  # [T, heads, N, N]
-    shown = tap.mapped.to(rows.dtype)
-    to_cls = rows[..., 0] * shown
+    # frame by frame: the rows of all of them are the largest thing of ViT-B/16
+    each = (attention_rows(query, key, None)[..., 0] for query, key in zip(tap.query[0], tap.key[0], strict=True))
+    shown = tap.mapped.float()
+    to_cls = torch.stack(list(each)) * shown  # [T, heads, N]
     share = [float(to_cls[..., who].sum() / shown[..., who].sum()) for who in (slice(0, 1), slice(1, None))]
     return np.array([[each, 1 - each] for each in share], np.float32)
 

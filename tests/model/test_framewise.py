@@ -96,6 +96,24 @@ def test_the_network_agrees_with_loops(variant: str, boundary: str) -> None:
         assert torch.allclose(net(frames)[0], literal.forward(net, frames[0]), atol=1e-5)
 
 
+@pytest.mark.parametrize("boundary", BOUNDARIES)
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_with_and_without_gradients_is_the_same_to_the_bit(variant: str, boundary: str) -> None:
+    """Where nothing asks for gradients, what moves is written in place."""
+    net, frames = network(variant, boundary=boundary), clip()
+    with torch.no_grad():
+        written = net(frames)
+    assert torch.equal(net(frames).detach(), written)
+    mixing = net.config.mix
+    chosen = slice(1, None) if mixing.across == "patches" else slice(0, None)
+    qkv = torch.randn(3, 2, 4, 1 + 9, net.config.heads, 2)
+    kept = qkv.clone()
+    apart = mixing.attention(qkv, chosen)
+    assert torch.equal(qkv, kept)  # only where it is said
+    for one, other in zip(apart, mixing.attention(qkv, chosen, in_place=True), strict=True):
+        assert torch.equal(one, other)
+
+
 def test_more_heads_and_more_patches_shift_when_asked() -> None:
     for changes in ({"shift_heads": 2}, {"shift_heads": 0}, {"across": "patches", "shift_period": 2}, {"shifted": "Q"}):
         net, frames = network("msca-kv", **changes), clip(3)
