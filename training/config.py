@@ -167,7 +167,7 @@ GYM_AUGMENTATION = Augmentation(smallest=0.92, aspect=1.05, outside=0.02)
 
 
 def gym(token_mode: Literal["cross", "single", "none"]) -> TrainConfig:
-    """The recipe of the shipped gym checkpoints.
+    """The recipe of the gym networks. The shipped checkpoints were trained in several runs; their cards name them.
 
     Small clips first: a step at 56 px and 8 frames costs a sixth of one at 112 px and 12 frames. The two clips of a
     minimal pair come in one batch and in one view, and pairs that no single cue tells come twice. Dropout is off,
