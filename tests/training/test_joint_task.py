@@ -77,7 +77,7 @@ def test_a_run_adds_it_to_its_loss_and_keeps_it_out_of_the_checkpoint(tmp_path: 
         for weight, gradient in zip(weights, torch.autograd.grad(total, weights, retain_graph=True), strict=True):
             assert weight.grad is not None
             assert torch.allclose(weight.grad, gradient, atol=1e-6)
-    assert float(run.sums[7]) == pytest.approx(float(second.sum()), rel=1e-5)
+    assert float(run.sums[7]) == pytest.approx(float(second.detach().sum()), rel=1e-5)
     assert run.train()
     assert not [name for name in run.evaluated.state_dict() if "task" in name]
 
