@@ -107,10 +107,10 @@ def at_frame(joints: Tensor) -> Tensor:
 class Track(nn.Module):
     """Convolutions in time over the whole track of a person: what the pose does, moment by moment.
 
-    Not in the paper. A moment holds the place of every joint and the distance of every pair in units of the person's
-    size, and the last step of every joint in that unit a half frame; TRAIL moments make a frame. Motion that lies
-    between the frames that are read is seen here before attention sees the frames (as in DD-Net, Yang et al. 2019,
-    which has no attention). Of a person who is not there nothing is said, and batch statistics do not count them.
+    Not in the paper. A moment holds, in units of the person's size, the place of every joint, the distance of every
+    pair, and the last step of every joint, times 2 TRAIL; TRAIL moments make a frame. Motion that lies between the
+    frames that are read is seen here before attention sees the frames (as in DD-Net, Yang et al. 2019, which has no
+    attention). Of a person who is not there nothing is said, and batch statistics do not count them.
     """
 
     def __init__(self, joints: int, d: int, dropout: float, norm: str = "batch") -> None:

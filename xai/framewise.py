@@ -164,8 +164,8 @@ def carry(config: FrameWiseConfig, taps: Sequence[FramewiseTap], relevance: Tens
     """Relevance [T, N] of the tokens that leave the last block -> of those that enter the first.
 
     Each attention adds a token's relevance, times `rows` and averaged over heads, to the values that were read, in the
-    frames they are from. TokenShift hands the CLS token's over by the share of its
-    channels. What comes from no frame is lost, so that the sum may fall.
+    frames they are from. TokenShift hands the CLS token's over by the share of its channels. What comes from no frame
+    is lost, so that the sum may fall.
     """
     for tap in reversed(taps):
         relevance = _unshift(config, relevance)
@@ -214,13 +214,13 @@ def rollout_through_time(config: FrameWiseConfig, blocks: Sequence[Tensor]) -> n
     frames, count = len(blocks[0]), blocks[0].shape[-1]
     relevance = blocks[0].new_zeros(frames, frames, count)
     relevance[torch.arange(frames), torch.arange(frames), 0] = 1
-    for block in reversed(blocks):
-        relevance = _unshift(config, relevance)
-        before, own, after = torch.einsum("atn,tsnm->satm", relevance, block)
-        arrived = own
-        arrived[:, :-1] += before[:, 1:]
-        arrived[:, 1:] += after[:, :-1]
-        relevance = _unshift(config, KEPT * relevance + (1 - KEPT) * arrived)
+    with torch.autocast(relevance.device.type, enabled=False):
+        for block in reversed(blocks):
+            relevance = _unshift(config, relevance)
+            before, arrived, after = torch.einsum("atn,tsnm->satm", relevance, block)
+            arrived[:, :-1] += before[:, 1:]
+            arrived[:, 1:] += after[:, :-1]
+            relevance = _unshift(config, KEPT * relevance + (1 - KEPT) * arrived)
     return relevance.cpu().numpy()
 
 
