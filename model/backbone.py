@@ -107,7 +107,7 @@ class Backbone(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         c, norm = config.width, config.backbone_norm
-        self.fa_from = config.fa_from
+        self.fa_from, self.reads = config.fa_from, config.backbone_reads
         self.stem = ConvNorm(3, c, (3, 7, 7), 2, norm, relu=True)
 
         def stage(inputs: int, outputs: int, temporal: int, stride: int) -> nn.Sequential:
@@ -126,10 +126,22 @@ class Backbone(nn.Module):
 
     def forward(self, frames: Tensor) -> tuple[Tensor, Tensor]:
         # Channels last is up to twice as fast on CPU and is what tensor cores want.
-        stem = self.stem(frames.contiguous(memory_format=torch.channels_last_3d))
+        seen = (changes(frames) if self.reads == "motion" else frames).contiguous(memory_format=torch.channels_last_3d)
+        stem = self.stem(seen)
         first = self.layer1(stem)
         features_b = self.layer3(self.layer2(first))
         return (stem if self.fa_from == "stem" else first), features_b
+
+
+def changes(frames: Tensor) -> Tensor:
+    """[B, 3, T, H, W] -> [B, 3, T, H, W]: each frame subtracted from the next one, and the last change once more.
+
+    A single frame does not change: zeros.
+    """
+    if frames.shape[2] == 1:
+        return torch.zeros_like(frames)
+    steps = frames[:, :, 1:] - frames[:, :, :-1]
+    return torch.cat([steps, steps[:, :, -1:]], dim=2)
 
 
 def load_backbone_weights(backbone: Backbone, path: str | Path) -> tuple[list[str], list[str]]:

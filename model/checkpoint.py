@@ -14,7 +14,7 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -60,6 +60,8 @@ class Card:
     """Image side the network was trained with; others run."""
     mean: tuple[float, float, float] = (0.43216, 0.394666, 0.37645)
     std: tuple[float, float, float] = (0.22803, 0.22145, 0.216989)
+    fit: Literal["crop", "person"] = "crop"
+    """What of a clip it is shown: the centre of the frame, or a square around the joints."""
     name: str = ""
     trained_on: str = ""
     licence: str = ""
@@ -92,6 +94,8 @@ class Card:
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= most:
                 raise ValueError(f"{name} of the card must be a whole number from 1 to {most}")
+        if self.fit not in ("crop", "person"):
+            raise ValueError(f"fit is {str(self.fit)[:40]!r}; it must be 'crop' or 'person'")
         for name in ("mean", "std"):
             values = getattr(self, name)
             numbers = all(isinstance(value, int | float) and 0 <= value <= 1 for value in values)

@@ -182,16 +182,16 @@ def _ablate(options: argparse.Namespace) -> int:
     def test(config: TrainConfig, checkpoint: Path, arguments: Mapping[str, int]) -> float:
         network, card = model.load(checkpoint)
         data, frames = training_data(config.data)[1], arguments.get("frames", card.frames)
-        normalisation = Normalisation(card.mean, card.std)
-        return evaluate(network, data, size=card.size, frames=frames, normalisation=normalisation).top1
+        colours = Normalisation(card.mean, card.std)
+        return evaluate(network, data, size=card.size, frames=frames, normalisation=colours, fit=card.fit).top1
 
     def answer(config: TrainConfig, checkpoint: Path) -> Answers | None:
         network, card = model.load(checkpoint)
         data, places = training_data(config.data)[1], validation_positions(config.data)
         if len(places) != len(data):  # a pack leaves damaged clips out
             return None
-        normalisation = Normalisation(card.mean, card.std)
-        found = predict(network, data, size=card.size, frames=card.frames, normalisation=normalisation)
+        colours = Normalisation(card.mean, card.std)
+        found = predict(network, data, size=card.size, frames=card.frames, normalisation=colours, fit=card.fit)
         said = tuple(found.logits.argmax(1).tolist())
         target = tuple(data.targets[i] for i in found.index)
         return Answers(config.data.source, data.labels, tuple(places[i] for i in found.index), target, said)
@@ -235,6 +235,7 @@ def _evaluate(options: argparse.Namespace) -> int:
             size=options.size or card.size,
             frames=options.frames or card.frames,
             normalisation=Normalisation(card.mean, card.std),
+            fit=card.fit,
             batch_size=options.batch,
             views=options.views,
             muted=options.mute,

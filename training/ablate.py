@@ -128,6 +128,16 @@ TABLES: Mapping[str, Table] = {
             )
         },
     ),
+    "pictures": Table(
+        "What the backbone sees (not in the paper)",
+        "Crops of the frame, as in the paper; of a square around the person; how the frames change, in place of their "
+        "colours.",
+        {
+            f"{what} {where}": (f"fit={fit}", f"model.backbone_reads={what}")
+            for where, fit in (("of the frame", "crop"), ("around the person", "person"))
+            for what in ("colour", "motion")
+        },
+    ),
     "mixing": Table(
         "Temporal mixing of a frame-wise ViT",
         "Each frame alone, TokenShift, or MSCA with what comes from the neighbouring frames, across heads or patches "

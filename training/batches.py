@@ -20,6 +20,7 @@ from training.errors import ClipError
 from training.evaluate import ClipSet
 from training.schedule import Epoch, derived_seed
 from training.transforms import Augmentation, Normalisation, batch, random_view, vary
+from training.view import Shown
 
 
 class Batch(NamedTuple):
@@ -45,15 +46,17 @@ class TrainingViews(Dataset):
         together: int = 1,
         trail: bool = False,
         normalisation: Normalisation | None = None,
+        fit: Shown = "crop",
     ) -> None:
         self.data, self.epoch, self.augmentation, self.seed = data, epoch, augmentation, seed
         self.together, self.trail, self.normalisation = together, trail, normalisation or Normalisation()
+        self.fit = fit
 
     def view(self, index: int) -> tuple[Any, int]:
         """The sample and its target. Raises ClipError or OSError if the clip is damaged."""
         generator = np.random.default_rng(derived_seed(self.seed, self.epoch.index, index // self.together))
         clip, stage = self.data.clips[index], self.epoch.stage
-        view = random_view(clip, stage.frames, stage.size, self.augmentation, generator)
+        view = random_view(clip, stage.frames, stage.size, self.augmentation, generator, self.fit)
         sample = vary(view.apply(clip, self.trail), self.augmentation, generator, self.normalisation)
         target = self.data.targets[index]
         if view.mirrored:

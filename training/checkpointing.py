@@ -183,6 +183,7 @@ def make_card(config: TrainConfig, data: ClipSet, metrics: dict[str, float]) -> 
         size=config.model.size,
         mean=config.normalisation.mean,
         std=config.normalisation.std,
+        fit=config.fit,
         name=config.name,
         trained_on=f"{data.name}, {len(data)} clips",
         licence=config.licence,

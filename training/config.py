@@ -27,6 +27,7 @@ from training.errors import ClipError
 from training.optimiser import OptimiserConfig
 from training.schedule import Stage
 from training.transforms import Augmentation, Normalisation
+from training.view import Shown
 
 
 class ConfigError(ClipError):
@@ -62,7 +63,8 @@ class DataConfig:
     """Processes that prepare batches; -1 is one less than there are processors with CUDA, and none without."""
 
     repeat: dict[str, int] = field(default_factory=dict)
-    """How often an epoch shows the training clips of a label; 1 for those that are not named."""
+    """How often an epoch shows the training clips of a label; 1 for those that are not named. Labels that are not in
+    `labels` are not shown at all."""
 
     def __post_init__(self) -> None:
         if short := [label for label, times in self.repeat.items() if times < 1]:
@@ -131,6 +133,9 @@ class TrainConfig:
     augmentation: Augmentation = field(default_factory=Augmentation)
     normalisation: Normalisation = field(default_factory=Normalisation)
     """Mean and deviation of the colours that the weights expect; give those of pretrained weights."""
+    fit: Shown = "crop"
+    """What of a clip is shown: crops of the frame, or of a square around the person, whose appearance then fills the
+    image wherever it stands."""
     optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
     run: RunConfig = field(default_factory=RunConfig)
@@ -205,22 +210,27 @@ def jhmdb(token_mode: Literal["cross", "single", "none"] = "cross", literal: boo
 
     The pose tokens of the paper carry what a joint looks like and not where it is; here they also know where, how fast
     and how far from each other the joints are, where they go between the frames that are read, and what the whole pose
-    does meanwhile. `literal` is the paper's network in the same recipe.
+    does meanwhile. The backbone sees the person and not the whole frame, and how it moves and not its colours; one clip
+    in five has no joints and one in five no pictures, so that each modality is learnt. `literal` is the paper's network
+    in the same recipe, on crops of the frame.
     """
     return TrainConfig(
         name=f"jhmdb-{token_mode}{'-literal' * literal}",
         model=demo(
-            classes=21, people=1, frames=8, token_mode=token_mode, dropout=0.1,
+            classes=21, people=1, frames=12, token_mode=token_mode, dropout=0.1,
+            backbone_reads="colour" if literal else "motion",
             pose_geometry=not literal, pose_distances=not literal, pose_trail=not literal, pose_track=not literal,
         ),
         data=JHMDB_DATA,
+        fit="crop" if literal else "person",
         augmentation=replace(
-            JHMDB_AUGMENTATION, joint_noise=0.003, joint_shift=0.005, joint_dropout=0.025, joint_gone=0.05,
-            mute_frames=0.25, mute_joints=0.05,
+            JHMDB_AUGMENTATION, smallest=0.75 if literal else 0.85, aspect=1.3 if literal else 1.2,
+            joint_noise=0.003, joint_shift=0.005, joint_dropout=0.025, joint_gone=0.05,
+            mute_frames=0.2, mute_joints=0.2,
         ),
         optimiser=OptimiserConfig(lr=1e-3, ema=0.997, weight_decay=0.1),
         schedule=ScheduleConfig(
-            stages=(Stage(epochs=150, size=32, frames=8, batch=16), Stage(epochs=4, size=112, frames=8, batch=16)),
+            stages=(Stage(epochs=120, size=40, frames=12, batch=16), Stage(epochs=2, size=112, frames=12, batch=16)),
             warmup_epochs=10,
             validate_every=10,
         ),

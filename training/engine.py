@@ -263,6 +263,7 @@ class Run:
             together,
             self.network.reads_trail,
             self.config.normalisation,
+            self.config.fit,
         )
         left = [list(self.peers.slice(clips)) for clips in order[(self.step - epoch.first) * accumulate :]]
         return load_batches(views, left, self.config.data.workers, self.device)
@@ -298,6 +299,8 @@ class Run:
         }
         if self.task is not None:
             entry["joint_loss"] = second / clips
+            if not second:
+                self.say("No clip of this epoch has joints; optimiser.joint_task had nothing to teach.")
         if damaged:
             entry["damaged"] = int(damaged)
             first = self.first_damaged and f"; the first: {self.first_damaged}"
@@ -315,6 +318,7 @@ class Run:
                 batch_size=epoch.stage.batch,
                 precision=self.precision,
                 normalisation=self.config.normalisation,
+                fit=self.config.fit,
                 peers=self.peers,
             )
             entry |= {"val_loss": scores.loss, "val_accuracy": scores.top1, "val_mean_class": scores.mean_class}

@@ -30,7 +30,7 @@ from training.schedule import derived_seed
 from training.skeleton import SkeletonLayout
 from training.trail import rearranged
 from training.transforms import Normalisation, Sample, batch
-from training.view import clips_and_crops
+from training.view import Shown, clips_and_crops
 
 Muted = Literal["joints", "frames", "order"]
 LESS: dict[str, Muted] = {"rgb only": "joints", "pose only": "frames", "frames shuffled": "order"}
@@ -95,6 +95,7 @@ def predict(
     size: int,
     frames: int,
     normalisation: Normalisation | None = None,
+    fit: Shown = "crop",
     batch_size: int = 16,
     precision: str = "fp32",
     muted: Muted | None = None,
@@ -105,7 +106,7 @@ def predict(
 
     With `peers`, each process reads its part of the clips, and all of them get the logits of all.
     """
-    reading = Reading(data, size, frames, normalisation or Normalisation(), batch_size, precision)
+    reading = Reading(data, size, frames, normalisation or Normalisation(), fit, batch_size, precision)
     return reading.predictions(network, [muted], peers or Peers(), progress)[0]
 
 
@@ -116,6 +117,7 @@ def evaluate(
     size: int,
     frames: int,
     normalisation: Normalisation | None = None,
+    fit: Shown = "crop",
     batch_size: int = 16,
     precision: str = "fp32",
     views: tuple[int, int] = (1, 1),
@@ -133,7 +135,7 @@ def evaluate(
     """
     if not len(data):
         raise ValueError(f"{data.name or 'The data set'} has no clips in this split; name another split.")
-    reading = Reading(data, size, frames, normalisation or Normalisation(), batch_size, precision, views)
+    reading = Reading(data, size, frames, normalisation or Normalisation(), fit, batch_size, precision, views)
     conditions = [muted, *LESS.values()] if less else [muted]
     whole, *parts = reading.predictions(network, conditions, peers or Peers(), progress)
     if not whole.index:
@@ -156,6 +158,7 @@ class Reading:
     size: int
     frames: int
     normalisation: Normalisation
+    fit: Shown
     batch_size: int
     precision: str
     views: tuple[int, int] = (1, 1)
@@ -209,7 +212,7 @@ class Reading:
                 damaged.append((number, str(error)))
                 continue
             index.append(number)
-            views = clips_and_crops(clip, self.frames, self.size, *self.views)
+            views = clips_and_crops(clip, self.frames, self.size, *self.views, self.fit)
             samples += [view.apply(clip, trail) for view in views]
             if len(samples) >= self.batch_size:
                 yield index, samples

@@ -65,8 +65,9 @@ class Recognizer:
         return self.network.head.weight.device
 
     def view(self, clip: Clip, frames: int | None = None) -> View:
-        """How the clip is shown to the network: evenly spaced frames, the whole short side, the centre."""
-        return centre_view(clip, frames or self.card.frames, self.card.size)
+        """How the clip is shown to the network: evenly spaced frames, and the centre of the frame or what lies around
+        the joints, as the network was trained."""
+        return centre_view(clip, frames or self.card.frames, self.card.size, self.card.fit)
 
     def tensors(self, clip: Clip, view: View) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """frames [1, 3, T, h, w], joints [1, T, M, J, 2] (of a network that reads trails [1, T, M, J, PLACES, 2]) and

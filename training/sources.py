@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -132,7 +133,9 @@ def training_data(
     train, val = (_chosen(split_of(opened, split), config, split) for split in ("train", "val"))
     if not config.hold_out:
         train, val = joined(train, val), choose(val, ())
-    return repeated(train, config.repeat), val
+    # a recipe for all labels also serves for some
+    times = {label: n for label, n in config.repeat.items() if not config.labels or label in config.labels}
+    return repeated(train, times), val
 
 
 def joined(first: ClipSet, second: ClipSet) -> ClipSet:
@@ -163,18 +166,35 @@ def repeated(data: ClipSet, times: Mapping[str, int]) -> ClipSet:
 
 
 PICTURES = (".jpg", ".jpeg", ".png")
+RUN_FILES = {"config.yaml", "env.json", "log.jsonl"}
+"""What every run writes into its folder."""
 READERS = 2
 """Version of what the readers of data sets make of the same files: a pack of an older one is made again."""
 
 
-def state_of(path: Path) -> str:
+def state_of(path: Path, apart: Path | None = None) -> str:
     """Changes when files of a data set come, go or are written anew. Of pictures, which may be a million, their folders
-    tell: one that is written anew in place is not seen."""
+    tell: one that is written anew in place is not seen. What training writes is no part of the data, even if it lies in
+    the same folder: runs, and what is in the folder `apart`."""
     told = hashlib.sha256()
-    for place in [path, *sorted(path.rglob("*"))] if path.is_dir() else [path]:
-        if place.suffix.lower() not in PICTURES and place.exists():
-            about = place.stat()
-            told.update(f"{place.relative_to(path)} {about.st_size * place.is_file()} {about.st_mtime_ns}\n".encode())
+
+    def tell(place: Path, size: int) -> None:
+        told.update(f"{place.relative_to(path)} {size} {place.stat().st_mtime_ns}\n".encode())
+
+    if path.is_file():
+        tell(path, path.stat().st_size)
+    for folder, folders, files in os.walk(path):
+        here = Path(folder)
+        if here == apart or (here != path and set(files) >= RUN_FILES):
+            folders.clear()
+            continue
+        folders.sort()
+        pictures = [name for name in files if Path(name).suffix.lower() in PICTURES]
+        if pictures:
+            tell(here, len(pictures))
+        for name in sorted(set(files) - set(pictures)):
+            if (here / name).exists():  # a link may lead nowhere
+                tell(here / name, (here / name).stat().st_size)
     return told.hexdigest()
 
 
@@ -189,7 +209,7 @@ def cached_pack(config: DataConfig) -> Path:
         files = sorted(Path(gym.__file__).parent.glob("*.py"))
         key.append([hashlib.sha256(file.read_bytes()).hexdigest() for file in files])
     else:
-        key += [READERS, state_of(Path(path).expanduser())]
+        key += [READERS, state_of(Path(path).expanduser().resolve(), Path(config.cache).expanduser().resolve())]
     digest = hashlib.sha256(json.dumps(key).encode()).hexdigest()[:10]
     return Path(config.cache).expanduser() / f"{kind}-{config.pack_size}px-{digest}.npz"
 

@@ -98,9 +98,15 @@ def run(options: argparse.Namespace) -> int:
     def test(checkpoint: Path, source: str, split: int) -> SplitResult:
         network, card = model.load(checkpoint)
         data = for_labels(open_data(source, "test"), card.labels)
-        statistics = Normalisation(card.mean, card.std)
         found = evaluate(
-            network, data, size=card.size, frames=card.frames, normalisation=statistics, less=True, progress=progress
+            network,
+            data,
+            size=card.size,
+            frames=card.frames,
+            normalisation=Normalisation(card.mean, card.std),
+            fit=card.fit,
+            less=True,
+            progress=progress,
         )
         hidden = {name: float(value) for name, value in found.hidden.items()}
         return SplitResult(split, float(found.top1), found.clips, hidden, model.checkpoint_hash(checkpoint))

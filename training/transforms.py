@@ -16,7 +16,7 @@ from torch import Tensor
 
 from training.clip import Clip
 from training.skeleton import SkeletonLayout
-from training.view import View, fit_matrix
+from training.view import Shown, View, fit_matrix, shown_region
 
 Sample = tuple[np.ndarray, np.ndarray, np.ndarray]
 """frames [T, h, w, 3] uint8, joints [T, M, J, 2] or, with their trail, [T, M, J, PLACES, 2], score [T, M, J]."""
@@ -39,11 +39,11 @@ class Augmentation:
     """How much a training clip is varied."""
 
     smallest: float = 0.75
-    """Smallest side of the crop, as a part of the largest square in the frame."""
+    """Smallest side of the crop, as a part of the largest square in what there is to see (`fit`)."""
     aspect: float = 1.15
     """Largest ratio of width to height of the crop, and its inverse."""
     outside: float = 0.05
-    """How far the crop may leave the frame, as a part of its side."""
+    """How far the crop may leave what there is to see, as a part of its side."""
     flip: bool = False
     """Mirror half of the clips. Only for data whose labels carry no side."""
     jitter_frames: bool = True
@@ -70,9 +70,17 @@ class Augmentation:
     """Probability that a clip is shown without its joints. Never both."""
 
 
-def random_view(clip: Clip, frames: int, size: int, augmentation: Augmentation, generator: np.random.Generator) -> View:
-    """A random crop of a random frame of each of `frames` equal segments."""
-    height, width = clip.size
+def random_view(
+    clip: Clip,
+    frames: int,
+    size: int,
+    augmentation: Augmentation,
+    generator: np.random.Generator,
+    fit: Shown = "crop",
+) -> View:
+    """A random crop, of the frame or of what lies around the joints, of a random frame of each of `frames` equal
+    segments."""
+    left_most, top_most, width, height = shown_region(clip, fit)
     span = len(clip) * (generator.uniform(augmentation.shortest, 1) if augmentation.shortest < 1 else 1)
     start = generator.uniform(0, len(clip) - span) if span < len(clip) else 0.0
     edges = start + np.arange(frames) * span / frames
@@ -83,10 +91,10 @@ def random_view(clip: Clip, frames: int, size: int, augmentation: Augmentation, 
     wide, high = side * stretch, side / stretch
     slack = augmentation.outside * side
     # A crop that is larger than the frame, to which aspect may stretch it, hangs over on either side.
-    left = generator.uniform(min(0, width - wide) - slack, max(width - wide, 0) + slack)
-    top = generator.uniform(min(0, height - high) - slack, max(height - high, 0) + slack)
+    left = left_most + generator.uniform(min(0, width - wide) - slack, max(width - wide, 0) + slack)
+    top = top_most + generator.uniform(min(0, height - high) - slack, max(height - high, 0) + slack)
     mirrored = augmentation.flip and bool(generator.random() < 0.5)
-    matrix = fit_matrix((left - 0.5, top - 0.5, wide, high), (size, size), mirrored)
+    matrix = fit_matrix((left, top, wide, high), (size, size), mirrored)
     if augmentation.rotation:
         matrix = turn(matrix, np.radians(generator.uniform(-1, 1) * augmentation.rotation), size)
     return View(index, matrix, (size, size), mirrored)

@@ -16,6 +16,12 @@ import numpy as np
 from training.clip import Clip
 from training.trail import rearranged, trail_of
 
+Shown = Literal["crop", "person"]
+"""What of a clip there is to see: the frame, whose largest square is taken, or a square around the joints."""
+AROUND = 1.3
+"""Side of the square that `person` shows, in sides of the smallest one around the joints, which end at the wrists, the
+ankles and the middle of the head."""
+
 
 @dataclass(frozen=True, eq=False)
 class View:
@@ -106,33 +112,54 @@ def fit_matrix(source: tuple[float, float, float, float], size: tuple[int, int],
     return matrix
 
 
-def centre_view(clip: Clip, frames: int, size: int, fit: Literal["crop", "pad"] = "crop") -> View:
-    """The view for testing: the middle frame of `frames` segments, and the centre square of the frame.
+def shown_region(clip: Clip, fit: Shown | Literal["pad"] = "crop") -> tuple[float, float, float, float]:
+    """The rectangle (left, top, width, height) of a clip that there is to see, in pixels of the clip.
 
-    `crop` scales the short side to `size` and crops the rest (the paper's test protocol); `pad` shows the whole frame.
+    `crop` and `pad`: the frame. `person`: the smallest square around every place of every joint that is seen in the
+    clip, `AROUND` times as wide, one for all frames, so that who walks still moves; the frame if no joint is seen.
     """
     height, width = clip.size
-    side = min(height, width) if fit == "crop" else max(height, width)
-    source = ((width - side) / 2 - 0.5, (height - side) / 2 - 0.5, float(side), float(side))
+    seen = clip.score > 0
+    if fit != "person" or not seen.any():
+        return -0.5, -0.5, float(width), float(height)
+    places = clip.joints[seen].astype(np.float64)
+    low, high = places.min(0), places.max(0)
+    side = AROUND * max(float((high - low).max()), 8.0)
+    left, top = (low + high - side) / 2
+    return float(left), float(top), side, side
+
+
+def centre_view(clip: Clip, frames: int, size: int, fit: Shown | Literal["pad"] = "crop") -> View:
+    """The view for testing: the middle frame of `frames` segments, and the centre square of what there is to see.
+
+    `crop` scales the short side of the frame to `size` and crops the rest (the paper's test protocol); `pad` shows the
+    whole frame, `person` what lies around the joints.
+    """
+    left, top, wide, high = shown_region(clip, fit)
+    side = max(wide, high) if fit == "pad" else min(wide, high)
+    source = (left + (wide - side) / 2, top + (high - side) / 2, side, side)
     return View(segment_middles(len(clip), frames), fit_matrix(source, (size, size)), (size, size))
 
 
-def clips_and_crops(clip: Clip, frames: int, size: int, clips: int = 1, crops: int = 1) -> list[View]:
+def clips_and_crops(
+    clip: Clip, frames: int, size: int, clips: int = 1, crops: int = 1, fit: Shown = "crop"
+) -> list[View]:
     """`clips` x `crops` views of one clip, whose answers are averaged in testing; 1 x 1 is `centre_view`.
 
     Each of the `clips` reads its own frame of every segment, evenly spread over it; each of the `crops` is the largest
-    square at its own place along the longer side of the frame, from end to end.
+    square at its own place along the longer side of what there is to see, from end to end. What lies around a person
+    is one square, and so are all crops of it.
 
     Raises: ValueError if there is not at least one of each.
     """
     if clips < 1 or crops < 1:
         raise ValueError(f"At least 1 x 1 views are needed, not {clips} x {crops}.")
-    height, width = clip.size
-    side = min(height, width)
+    left, top, wide, high = shown_region(clip, fit)
+    side = min(wide, high)
     views = []
     for part in (np.arange(clips) + 0.5) / clips:
         index = np.minimum(((np.arange(frames) + part) * len(clip) / frames).astype(int), len(clip) - 1)
         for place in np.linspace(0, 1, crops) if crops > 1 else (0.5,):
-            source = ((width - side) * place - 0.5, (height - side) * place - 0.5, float(side), float(side))
+            source = (left + (wide - side) * place, top + (high - side) * place, side, side)
             views.append(View(index, fit_matrix(source, (size, size)), (size, size)))
     return views

@@ -35,6 +35,25 @@ def golden() -> dict[str, tuple[int, ...]]:
     return table
 
 
+@pytest.mark.parametrize("frames", [1, 2, 5])
+def test_motion_is_what_changes_from_frame_to_frame(frames: int) -> None:
+    """Frame by frame: the trunk of colours, given the differences, says what the trunk of motion says of the film."""
+    torch.manual_seed(0)
+    motion = Backbone(small(backbone_reads="motion")).eval()
+    colour = Backbone(small()).eval()
+    colour.load_state_dict(motion.state_dict())
+    film = torch.randn(2, 3, frames, 40, 48)
+    given = torch.zeros_like(film)
+    for t in range(frames if frames > 1 else 0):
+        this = min(t, frames - 2)
+        given[:, :, t] = film[:, :, this + 1] - film[:, :, this]
+    with torch.no_grad():
+        for found, wanted in zip(motion(film), colour(given), strict=True):
+            assert torch.allclose(found, wanted, atol=1e-6)
+        still = motion(film[:, :, :1].expand(-1, -1, frames, -1, -1))
+        assert torch.equal(still[1], motion(torch.zeros_like(film))[1])
+
+
 def test_names_shapes_and_size_are_torchvisions() -> None:
     with torch.device("meta"):
         backbone = Backbone(paper())

@@ -31,6 +31,7 @@ def test_network_equals_the_paper_written_out(frames: int) -> None:
         {"joint": "off", "temporal_wrap": False},
         {"temporal": "off", "joint_pairing": "slide"},
         {"joint_stride": 1, "temporal_stride": 1, "joint_pairing": "self", "temporal_pairing": "both"},
+        {"backbone_reads": "motion"},
     ],
 )
 def test_every_variant_equals_the_paper_written_out(token_mode: str, changes: dict[str, object]) -> None:

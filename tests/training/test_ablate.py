@@ -52,6 +52,7 @@ def test_rows_that_are_the_recipe_itself_are_known_to_be() -> None:
     assert same == {
         "blocks": ["all three"], "tokens": ["cross"], "windows": ["window 4, stride 2"], "frames": ["8 frames"],
         "fewer": ["trained once"], "pairing": ["cyclic"], "offsets": ["volume"], "geometry": ["appearance"],
+        "pictures": ["colour of the frame"],
     }  # fmt: skip
 
 

@@ -186,6 +186,29 @@ def test_a_folder_that_changed_is_packed_anew(tmp_path: Path) -> None:
     assert cached_pack(data) != after
 
 
+def test_what_training_writes_into_the_folder_of_the_data_is_no_change_of_it(tmp_path: Path) -> None:
+    own = tmp_path / "own"
+    (own / "wave").mkdir(parents=True)
+    (own / "wave" / "a.npz").write_bytes(b"one")
+    (own / "wave" / "1.jpg").write_bytes(b"a frame")
+    data = DataConfig(source=f"folder:{own}", cache=str(own / "packs"))
+    before = cached_pack(data)
+    before.parent.mkdir()
+    before.write_bytes(b"a pack")
+    run = own / "runs" / "x"
+    run.mkdir(parents=True)
+    for name in ("config.yaml", "env.json", "log.jsonl", "last.pt"):
+        (run / name).write_bytes(b"of a run")
+    assert cached_pack(data) == before
+    (own / "wave" / "2.jpg").write_bytes(b"another frame")
+    after = cached_pack(data)
+    assert after != before
+    (own / "jump").mkdir()
+    assert cached_pack(data) == after, "a folder without a file says nothing"
+    (own / "jump" / "config.yaml").write_bytes(b"not of a run")
+    assert cached_pack(data) != after
+
+
 def test_the_same_command_starts_a_run_and_goes_on_with_it(
     run_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

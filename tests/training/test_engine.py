@@ -22,10 +22,11 @@ from training.engine import Run
 from training.evaluate import LESS, Reading, evaluate, hide, predict, shuffled
 from training.initialise import initialise
 from training.optimiser import OptimiserConfig
+from training.recognizer import Recognizer
 from training.schedule import Stage, make_plan
 from training.sources import for_labels, split_of, with_labels
 from training.transforms import Augmentation, Normalisation, batch
-from training.view import clips_and_crops
+from training.view import AROUND, centre_view, clips_and_crops
 
 STILL = Augmentation(
     smallest=1, aspect=1, outside=0, jitter_frames=False, brightness=0, contrast=0, saturation=0, joint_noise=0,
@@ -365,10 +366,34 @@ def test_the_colours_of_pretrained_weights_are_used_and_named(tmp_path: Path) ->
             Normalisation(**wrong)
 
 
+def test_a_network_trained_around_people_is_shown_what_lies_around_them(tmp_path: Path) -> None:
+    """In training, in validation and, by its card, ever after."""
+    run = start(small(augmentation=STILL, fit="person"), tmp_path / "x", Squares(train=8))
+    for data in run._batches(run.plan.epochs[0]):
+        seen = data.joints[data.score > 0]
+        # the joints of a square walk to and fro on one line, from end to end of the smallest square around them
+        ends = torch.tensor([31 * (0.5 - 0.5 / AROUND), 31 * (0.5 + 0.5 / AROUND)])
+        assert seen[:, 1].std() < 1e-3
+        assert torch.allclose(torch.stack([seen[:, 0].min(), seen[:, 0].max()]), ends, atol=5)
+    assert run.train()
+    network, card = model.load(tmp_path / "x" / "last.safetensors")
+    assert card.fit == "person"
+    recognizer = Recognizer(network, card)
+    held = split_of(Squares(train=8), "val")
+    shown = {"size": card.size, "frames": card.frames, "normalisation": Normalisation()}
+    found = predict(network, held, fit=card.fit, **shown)
+    wanted = np.stack([recognizer(held.clips[i]).logits for i in range(len(held))])
+    assert np.allclose(found.logits, wanted, atol=1e-5)
+    assert not np.allclose(predict(network, held, **shown).logits, wanted, atol=1e-3)
+    view = recognizer.view(held.clips[0])
+    assert np.array_equal(view.matrix, centre_view(held.clips[0], card.frames, card.size, "person").matrix)
+
+
 def test_a_configuration_of_an_earlier_version_is_the_same_recipe(tmp_path: Path) -> None:
     config = small()
     values = config.to_dict()
-    del values["normalisation"], values["optimiser"]["joint_task"], values["model"]["pose_track"]
+    del values["normalisation"], values["fit"], values["optimiser"]["joint_task"], values["model"]["pose_track"]
+    del values["model"]["backbone_reads"]
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(values))
     check_recipe(tmp_path, config)
     with pytest.raises(ConfigError, match="another recipe"):

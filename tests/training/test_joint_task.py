@@ -6,6 +6,7 @@ import math
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -14,6 +15,7 @@ from model import FrameWise
 from model.framewise_config import tiny
 from tests.training.squares import Squares
 from tests.training.test_engine import STILL, small, start
+from training.clip import Clip
 from training.config import ConfigError
 from training.joint_task import JointTask, patch_of
 from training.optimiser import OptimiserConfig
@@ -80,6 +82,22 @@ def test_a_run_adds_it_to_its_loss_and_keeps_it_out_of_the_checkpoint(tmp_path: 
     assert float(run.sums[7]) == pytest.approx(float(second.detach().sum()), rel=1e-5)
     assert run.train()
     assert not [name for name in run.evaluated.state_dict() if "task" in name]
+
+
+class Unmarked(Squares):
+    """Squares whose joints nobody knows."""
+
+    def clip(self, index: int) -> Clip:
+        clip = super().clip(index)
+        return replace(clip, score=np.zeros_like(clip.score))
+
+
+@pytest.mark.parametrize(("data", "said"), [(Squares, 0), (Unmarked, 1)])
+def test_a_run_says_when_no_joint_could_teach_it(tmp_path: Path, data: type[Squares], said: int) -> None:
+    config = small(architecture="framewise", model=tiny(width=16), optimiser=OptimiserConfig(joint_task=1.0))
+    run = start(config, tmp_path / "x", data(train=8))
+    assert run.train()
+    assert sum("nothing to teach" in sentence for sentence in run.said) == said  # type: ignore[attr-defined]
 
 
 def test_networks_that_are_given_joints_refuse_it(tmp_path: Path) -> None:

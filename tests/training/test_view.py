@@ -99,6 +99,54 @@ def test_centre_views_crop_or_pad() -> None:
     assert padded.max(0).tolist() == [99.5, 79.5]
 
 
+def walking(x: int, y: int) -> Clip:
+    """Joints that walk 24 pixels to the right in three frames, on the dot in the middle one; one is lost far away."""
+    clip = dotted(x, y)
+    joints = clip.joints.copy()
+    joints[..., 0] += np.array([-12, 0, 12])[:, None, None]
+    joints[:, :, 3] += [[0, -18]]
+    score = clip.score.copy()
+    joints[2, 0, 5], score[2, 0, 5] = (-400, 300), 0
+    return Clip(clip.frames, joints, score, JHMDB, clip.time)
+
+
+def test_the_view_of_a_person_lies_around_every_joint_that_is_seen() -> None:
+    clip = walking(60, 30)  # x from 48 to 72, y from 12 to 30
+    side = 1.3 * 24
+    wanted = [60 - side / 2, 21 - side / 2, 60 + side / 2, 21 + side / 2]
+    view = centre_view(clip, 3, 32, "person")
+    assert [*view.box().min(0), *view.box().max(0)] == pytest.approx(wanted)
+    _, joints, score = view.apply(clip)
+    assert np.array_equal(score, clip.score)
+    assert centroid(view.apply(clip)[0][1]) == pytest.approx(joints[1, 0, 0].tolist(), abs=0.25)
+    (same,) = clips_and_crops(clip, 3, 32, fit="person")
+    assert np.array_equal(same.matrix, view.matrix)
+    still = dotted(60, 30)
+    assert np.ptp(centre_view(still, 3, 32, "person").box(), 0).tolist() == pytest.approx([1.3 * 8] * 2)
+
+
+def test_without_a_joint_the_view_of_a_person_is_the_frame() -> None:
+    clip = dotted(50, 30)
+    gone = Clip(clip.frames, clip.joints, np.zeros_like(clip.score), JHMDB, clip.time)
+    assert np.array_equal(centre_view(gone, 4, 32, "person").matrix, centre_view(gone, 4, 32).matrix)
+    nobody = Clip(clip.frames, clip.joints[:, :0], clip.score[:, :0], JHMDB, clip.time)
+    assert np.array_equal(centre_view(nobody, 4, 32, "person").matrix, centre_view(nobody, 4, 32).matrix)
+
+
+def test_random_views_of_a_person_stay_around_it() -> None:
+    clip = walking(60, 30)
+    augmentation = Augmentation(smallest=0.8, aspect=1.0, outside=0.05)
+    corners = []
+    for seed in range(60):
+        view = random_view(clip, 3, 32, augmentation, np.random.default_rng(seed), "person")
+        low, high = view.box().min(0), view.box().max(0)
+        assert 0.8 * 1.3 * 24 - 1e-6 <= (high - low)[0] <= 1.3 * 24 + 1e-6
+        assert (low >= np.array([60, 21]) - 1.3 * 12 - 0.05 * 1.3 * 24 - 1e-6).all()
+        assert (high <= np.array([60, 21]) + 1.3 * 12 + 0.05 * 1.3 * 24 + 1e-6).all()
+        corners.append(low)
+    assert (np.ptp(corners, axis=0) > 1).all()
+
+
 def test_clips_and_crops_cover_the_time_and_the_longer_side() -> None:
     clip = dotted(50, 30, frames=24)
     (one,) = clips_and_crops(clip, 4, 32)

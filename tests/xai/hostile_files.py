@@ -280,7 +280,8 @@ def special_checkpoints(canary: Path) -> Iterator[Mutant]:
         ("layout", "coco17"), ("size", 4096),
         ("layout", "../../x"), ("frames", 10**9), ("frames", 0), ("frames", -5), ("frames", "5"), ("frames", 1.5),
         ("size", 10**6), ("size", 33), ("size", 0), ("size", [48]), ("mean", [1, 2]), ("mean", ["a", "b", "c"]),
-        ("mean", [float("nan")] * 3), ("std", [0, 0, 0]), ("std", "abc"), ("metrics", 5), ("metrics", {"a": "b"}),
+        ("mean", [float("nan")] * 3), ("std", [0, 0, 0]), ("std", "abc"),
+        ("fit", "everyone"), ("fit", ["person"]), ("metrics", 5), ("metrics", {"a": "b"}),
         ("name", 5), ("name", "x" * 10**6), ("trained_on", ["x"]), ("unknown", 5),
     ):  # fmt: skip
         changed = _described(data, lambda d, n=name, v=value: d["card"].update({n: v}))  # type: ignore[misc]
