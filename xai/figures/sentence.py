@@ -32,6 +32,8 @@ WHOLE_POSE = (
     "be about that joint: joint removal tells which joints matter."
 )
 """Of networks with `pose_track`."""
+MOTION = "Its backbone sees how every frame changes into the next one, not its colours."
+"""Of networks with `backbone_reads: motion`."""
 NAMES = {"own": "patches, joints", "cls": "CLS", "rgb": "RGB", "patch": "patches", "joint": "joints", "point": "points"}
 SINGULAR = {"patch": "mean patch", "joint": "mean joint"}
 
