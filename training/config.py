@@ -217,7 +217,7 @@ def jhmdb(token_mode: Literal["cross", "single", "none"] = "cross", literal: boo
     return TrainConfig(
         name=f"jhmdb-{token_mode}{'-literal' * literal}",
         model=demo(
-            classes=21, people=1, frames=12, token_mode=token_mode, dropout=0.1,
+            classes=21, people=1, size=48, frames=12, token_mode=token_mode, dropout=0.1,
             backbone_reads="colour" if literal else "motion",
             pose_geometry=not literal, pose_distances=not literal, pose_trail=not literal, pose_track=not literal,
         ),
@@ -230,7 +230,7 @@ def jhmdb(token_mode: Literal["cross", "single", "none"] = "cross", literal: boo
         ),
         optimiser=OptimiserConfig(lr=1e-3, ema=0.997, weight_decay=0.1),
         schedule=ScheduleConfig(
-            stages=(Stage(epochs=120, size=40, frames=12, batch=16), Stage(epochs=2, size=112, frames=12, batch=16)),
+            stages=(Stage(epochs=120, size=48, frames=12, batch=16),),
             warmup_epochs=10,
             validate_every=10,
         ),

@@ -147,6 +147,7 @@ class Run:
         with torch_settings(self.config.run), stop_on_signal(self._stop), self._bar() as bar:
             try:
                 for epoch in self.plan.epochs[self.epochs_done :]:
+                    self._start_stage(epoch)
                     seconds = self._train_epoch(epoch, bar)
                     if self.peers.any(self.stopped):
                         self._save("last.pt")
@@ -159,6 +160,13 @@ class Run:
             finally:
                 self.log.close()
         return True
+
+    def _start_stage(self, epoch: Epoch) -> None:
+        """Let the moving average begin anew with the first step of a stage: what the trunk learnt at one size, and its
+        batch statistics most of all, does not serve another, and a short stage would hardly show in an old average."""
+        before = self.plan.epochs[epoch.index - 1] if epoch.index else epoch
+        if self.average is not None and self.step == epoch.first and before.stage_index != epoch.stage_index:
+            self.average.n_averaged.zero_()
 
     def _train_epoch(self, epoch: Epoch, bar: tqdm) -> float:
         """All steps of an epoch that are not done yet; returns the seconds they took."""

@@ -106,7 +106,7 @@ def predict(
 
     With `peers`, each process reads its part of the clips, and all of them get the logits of all.
     """
-    reading = Reading(data, size, frames, normalisation or Normalisation(), fit, batch_size, precision)
+    reading = Reading(data, size, frames, normalisation or Normalisation(), batch_size, precision, fit=fit)
     return reading.predictions(network, [muted], peers or Peers(), progress)[0]
 
 
@@ -135,7 +135,7 @@ def evaluate(
     """
     if not len(data):
         raise ValueError(f"{data.name or 'The data set'} has no clips in this split; name another split.")
-    reading = Reading(data, size, frames, normalisation or Normalisation(), fit, batch_size, precision, views)
+    reading = Reading(data, size, frames, normalisation or Normalisation(), batch_size, precision, views, fit)
     conditions = [muted, *LESS.values()] if less else [muted]
     whole, *parts = reading.predictions(network, conditions, peers or Peers(), progress)
     if not whole.index:
@@ -158,11 +158,11 @@ class Reading:
     size: int
     frames: int
     normalisation: Normalisation
-    fit: Shown
     batch_size: int
     precision: str
     views: tuple[int, int] = (1, 1)
     """Clips x crops of each video."""
+    fit: Shown = "crop"
 
     def predictions(
         self, network: Network, conditions: Sequence[Muted | None], peers: Peers, progress: bool

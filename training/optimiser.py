@@ -42,7 +42,7 @@ class OptimiserConfig:
     """Weight of a second task in training, for a network that sees pixels only: its patches say which joints lie in
     them (training/joint_task.py). 0 is none."""
     ema: float = 0.999
-    """Decay of the moving average of the weights; 0 keeps none. Early on it is (1 + n) / (10 + n)."""
+    """Decay of the moving average of the weights; 0 keeps none. Early in a stage it is (1 + n) / (10 + n)."""
 
     def __post_init__(self) -> None:
         if self.accumulate < 1:

@@ -117,6 +117,28 @@ def test_stages_change_size_and_the_last_one_names_the_best(tmp_path: Path) -> N
     assert model.read_card(tmp_path / "x" / "best.safetensors")[0].size == 40
 
 
+def test_the_moving_average_begins_anew_with_every_stage(tmp_path: Path) -> None:
+    stages = (Stage(epochs=2, size=32, frames=4, batch=4), Stage(epochs=1, size=40, frames=4, batch=4))
+    run = start(small(schedule=ScheduleConfig(stages=stages, warmup_epochs=0)), tmp_path / "x")
+    name = "backbone.stem.1.running_mean"
+    seen: list[torch.Tensor] = []
+    update = run._update
+
+    def watch() -> None:
+        update()
+        seen.append(run.network.state_dict()[name].clone())
+
+    run._update = watch  # type: ignore[method-assign]
+    assert run.train()
+    first = run.plan.epochs[2].first
+    wanted = seen[first]
+    for n, value in enumerate(seen[first + 1 :], start=1):
+        decay = min(run.config.optimiser.ema, (1 + n) / (10 + n))
+        wanted = decay * wanted + (1 - decay) * value
+    assert torch.allclose(run.evaluated.state_dict()[name], wanted, atol=1e-6)
+    assert len(seen) - first == 6
+
+
 def test_accumulated_batches_are_one_large_batch(tmp_path: Path) -> None:
     """Without batch statistics and noise, 2 x 4 clips give the gradient that 1 x 8 clips give."""
     found = []
