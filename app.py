@@ -23,11 +23,16 @@ page = st.navigation(
 # The page begins right under its navigation: everything of a clip fits on one screen. The accent of the dark theme is
 # bright enough to be read as text; under the white text of a button or of what was chosen from a list it is too
 # bright, so those are dark in both.
-# A telephone hides the navigation behind a button, so the header says which page this is.
+# A telephone hides the navigation behind a button, so the header says which page this is; where there is room it says
+# what all of it is for, and where to begin.
 st.html(f"""<style>
 [data-testid="stMainBlockContainer"] {{ padding-top: 4rem; padding-bottom: 2rem; }}
 [data-testid^="stBaseButton-primary"] {{ background: #1f66c4; border-color: #1f66c4; color: white; }}
 [data-testid="stMultiSelectTagsContainer"] [data-tag] {{ background: #1f66c4; }}
+@media (min-width: 1100px) {{
+  [data-testid="stHeader"]::after {{ content: "What did the model look at? New here: begin with Lessons.";
+    position: absolute; right: 6rem; font-size: 0.875rem; opacity: 0.75; }}
+}}
 @media (max-width: 640px) {{
   [data-testid="stHeader"]::after {{ content: "{page.title}"; position: absolute; left: 4rem; font-weight: 600; }}
 }}

@@ -14,7 +14,7 @@
           ask: What will happen?
           options: [This, That]
           reveal: Markdown that is shown afterwards.
-          right: 2                                         # optional, when one option is right by construction
+          right: 2                                         # optional, when one option is right whatever is done
         removal: [{kind: limbs, limbs: [right arm]}]       # optional: what is taken away at the reveal (xai/removal.py)
 
 `clip`, `checkpoint` and `lanes` stay as they are until a step changes them. Frames, blocks, heads, people and options
@@ -88,7 +88,7 @@ class Question:
     options: tuple[str, ...]
     reveal: str
     right: int | None = None
-    """Index of the option that is right by construction, from 0."""
+    """Index of the option that is right, from 0; tests compute it for the lessons that ship."""
 
 
 @dataclass(frozen=True)

@@ -91,13 +91,22 @@ def test_what_is_seen_on_explore_leaves_as_a_figure(app: str, open_page: OpenPag
     page = open_page(f"{app}/?clip=kick+left")
     expect(page.locator(".player canvas").first).to_be_visible()
     page.get_by_role("button", name=re.compile("^block 1")).click()
+    page.locator(".player").press("Home")
+    page.locator(".player").press("ArrowRight")
+    page.locator(".player input[type=range]").first.fill("4")
+    expect(page.get_by_text(re.compile(r"^16 of \d+ points carry (\d+) %"))).to_be_visible()
+    carried = re.findall(r"\d+", page.get_by_text(re.compile("^16 of .* points carry")).inner_text())
     add(page, "Film strip", 1)
     add(page, "Ledger", 2)
     to_export(page, 2)
     expect(page.get_by_text("film strip, block 1, cls, kick left, gym-cross")).to_be_visible()
     expect(page.get_by_text("drawn in")).to_be_visible()
+    own = page.get_by_placeholder(
+        re.compile(f"^Frames .* {carried[0]} of {carried[1]} sampling points hold {carried[2]}")
+    )
+    assert own.evaluate("(field) => field.scrollHeight <= field.clientHeight"), "half of the caption is hidden"
     page.get_by_label("Caption of panel b").fill("Parts of the answer & more.")
-    page.get_by_label("Caption of panel b").press("Enter")
+    page.get_by_label("Caption of panel b").press("Control+Enter")
     expect(page.get_by_role("button", name=re.compile("^Bundle, "))).to_be_visible()
     page.get_by_text("Into a LaTeX paper").click()
     expect(page.get_by_text(r"Parts of the answer \& more.").first).to_be_visible()
@@ -117,6 +126,7 @@ def test_what_is_seen_on_explore_leaves_as_a_figure(app: str, open_page: OpenPag
     assert inside["kinescope-figure/figure.pdf"] == pdf
     assert inside["kinescope-figure/figure.png"] == png
     assert inside["kinescope-figure/spec.yaml"] == spec
+    assert b"points: 16\n    frame: 2" in spec  # as many as the player drew, and the frame on which it stood
 
     library = open_library()
     network = Recognizer.load(library.checkpoints[0].path, "cpu")

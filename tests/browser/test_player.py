@@ -13,6 +13,7 @@ from tests.browser.conftest import OpenPage, Serve
 from tests.browser.player_page import APP, GEOMETRY, PLAYER, SIZE, ask, frame, pixel, press, settle
 from tests.xai.synthetic import WRIST, one_point, painted_clip, synthetic_evidence
 from training.skeleton import JHMDB
+from xai.evidence import Evidence
 from xai.figures.player import player_payload, unpack
 
 
@@ -43,17 +44,24 @@ def test_a_point_is_drawn_where_it_was_sampled(show: Any, ratio: int) -> None:
     assert [drawn[t] for t in range(7)] == pytest.approx([0, 0, 0, 0.75, 0.25, 0, 0], abs=0.01)
 
 
+def times_uniform(evidence: Evidence) -> np.ndarray:
+    """[T, M, J]: what CLS reads of every joint in the last layer, mean of heads, over what uniform attention would."""
+    curves = evidence.joint_curves
+    assert curves is not None
+    return curves.values[-1].mean(0)[0] / np.broadcast_to(curves.base_rate, curves.values.shape)[-1, 0, 0]
+
+
 def test_a_joint_is_drawn_on_its_pixel_and_coloured_by_attention(show: Any) -> None:
     page = show()
     evidence = synthetic_evidence(**SIZE)
-    curves = evidence.joint_curves.values[-1].mean(0)[0]  # last layer, mean of heads, CLS
+    times = times_uniform(evidence)
     t = frame(page)
     geometry = ask(page, GEOMETRY)
     wrist = next(j for j in geometry["joints"] if j["index"] == WRIST)
     px, py = evidence.clip.joints[t, 0, WRIST]
     assert wrist["x"] == pytest.approx(geometry["x0"] + geometry["scale"] * (px + 0.5), abs=0.05)
     assert wrist["y"] == pytest.approx(geometry["y0"] + geometry["scale"] * (py + 0.5), abs=0.05)
-    assert wrist["value"] == pytest.approx(curves[t, 0, WRIST] / curves.max(), abs=1e-3)
+    assert wrist["value"] == pytest.approx(times[t, 0, WRIST] / times.max(), abs=1e-3)
     np.testing.assert_allclose(pixel(page, wrist["x"], wrist["y"]), (253, 231, 37), atol=3)  # the top of viridis
 
 
@@ -80,13 +88,12 @@ def test_ghosts_stand_on_the_lattice_and_joints_get_the_size_of_uniform_attentio
     for i in near:
         assert around(i) > without[i] + 30, "a white ring around the reference"
     joints = ask(page, GEOMETRY)["joints"]
-    curves = evidence.joint_curves.values[-1].mean(0)[0]
-    uniform = ask(page, "[...player.readings[0].jointMass(player.readings[0].now(player.store.view())).uniform]")
+    times = times_uniform(evidence)
+    found = ask(page, "[...player.readings[0].jointMass(player.readings[0].now(player.store.view())).times]")
+    np.testing.assert_allclose(found, times.reshape(-1), atol=1e-3)
     for joint in joints:
-        reach = (joint["radius"] - 3) / np.sqrt(curves[t].reshape(-1)[joint["index"]] / curves.max())
-        assert joint["ghost"] == pytest.approx(
-            3 + reach * np.sqrt(uniform[t * curves[0].size + joint["index"]] / curves.max()), abs=0.05
-        )
+        reach = (joint["radius"] - 3) / np.sqrt(times[t].reshape(-1)[joint["index"]] / times.max())
+        assert joint["ghost"] == pytest.approx(3 + reach * np.sqrt(1 / times.max()), abs=0.05)
 
 
 def test_the_mean_of_heads_and_one_head_are_what_the_evidence_says(show: Any) -> None:

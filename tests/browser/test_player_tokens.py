@@ -33,7 +33,7 @@ def test_a_token_under_the_pointer_shows_where_it_looks(show: Any) -> None:
     assert [kind for kind, *_ in found] == ["point", "joint", "patch"]
     np.testing.assert_allclose([each[1:] for each in found], [place, (2, *wrist), (2, 19.5, 11.5)], atol=0.02)
     expect(page.locator(".readout")).to_contain_text("Patch at frame 1")
-    expect(page.locator(".readout")).to_contain_text("in deformable attention carry 0.60")
+    expect(page.locator(".readout")).to_contain_text("1 with 0.60 of its deformable attention")
     page.mouse.move(stage["x"] + 5, stage["y"] - 300)
     settle(page)
     assert ask(page, "player.store.view().patch") is None
@@ -198,7 +198,7 @@ def test_the_chosen_head_changes_points_curves_and_what_a_token_reads(show: Any)
         assert len(found) == (4 if head < 0 else 2)
     stage = page.locator(".stage canvas").bounding_box()
     page.mouse.move(stage["x"] + 5, stage["y"] + 5)
-    expect(page.locator(".readout")).to_contain_text("in deformable attention (head 3) carry 0.70")
+    expect(page.locator(".readout")).to_contain_text("(head 3): 1 with 0.70 of its deformable attention")
 
 
 def test_what_did_not_fit_is_said(show: Any) -> None:

@@ -183,6 +183,8 @@ def test_temporal_says_what_to_do_and_then_finds_what_was_trained(
         app = run_app(page)
         assert "training train --config gym-msca-kv" in app.code[0].value
         assert not app.selectbox  # nothing to choose from yet
+        assert any("three quarters of an hour" in each.value for each in app.markdown)
+        assert "Multi-head self/cross-attention" in app.get("html")[0].proto.body
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "best.safetensors").write_bytes(b"no weights")
     for variant in ("vit", "msca-kv"):

@@ -13,11 +13,12 @@ from model import checkpoint_hash
 from tests.xai.test_dashboard import run_app
 from training.clip_file import load_clip
 from xai import bundle
-from xai.dashboard.believed import AGAINST, badges, in_short, shown_as
+from xai.dashboard.believed import badges, shown_as
 from xai.dashboard.choose import ClipChoice
-from xai.dashboard.library import ASSETS, open_library, shipped_trust
+from xai.dashboard.library import ASSETS, open_library
 from xai.dashboard.methods_panel import Ask
 from xai.faithfulness import Faithfulness
+from xai.known_trust import AGAINST, in_short, shipped_trust
 from xai.sanity import Sanity
 from xai.trust import TrustReport
 
@@ -47,7 +48,7 @@ def test_what_ships_is_of_what_ships_and_says_why_it_doubts() -> None:
         assert {"method", "on", "faithfulness", "sanity", "stability"} <= set(found)
         against = [each for each in found["sentences"] if each.startswith(AGAINST)]
         assert bool(against) == (found["level"] == "doubtful")
-    assert shipped_trust("0" * 16, next(iter(prints))) is None
+    assert shipped_trust("0" * 16, next(iter(prints))) == {}
 
 
 def test_the_badge_leads_down_the_page_or_to_explore_and_says_the_verdict() -> None:
@@ -57,8 +58,7 @@ def test_the_badge_leads_down_the_page_or_to_explore_and_says_the_verdict() -> N
     assert payload is not None
     assert shown_as(payload) == Ask("joint attention", "joints")
     (here,) = badges([payload], choice, on_page=True)
-    found = shipped_trust(payload["model"]["checkpoint"], load_clip(library.clips[0].path).fingerprint)
-    assert found is not None
+    (found,) = shipped_trust(payload["model"]["checkpoint"], load_clip(library.clips[0].path).fingerprint).values()
     assert here == {"textContent": in_short(found), "href": "#trust"}
     (away,) = badges([payload], choice)
     assert away["href"] == "./?clip=wave+left+hand&checkpoint=gym-cross#trust"
@@ -74,7 +74,7 @@ def test_explore_shows_the_verdict_with_its_curves_and_asks_where_there_is_none(
     assert "Can these pictures be believed?" in [each.value for each in app.subheader]
     assert "Curves and numbers behind the verdict" in [each.label for each in app.expander]
     assert not [each for each in app.button if each.label == "Measure trust"]
-    monkeypatch.setattr("xai.dashboard.believed.shipped_trust", lambda checkpoint, fingerprint: None)
+    monkeypatch.setattr("xai.dashboard.methods_panel.shipped_trust", lambda checkpoint, fingerprint: {})
     app = run_app(page, clip="put down")
     assert [each.label for each in app.button if each.label == "Measure trust"]
     assert not app.expander

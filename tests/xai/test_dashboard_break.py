@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from functools import partial
 
@@ -14,7 +15,7 @@ from tests.xai.clips import noise_clip, random_recognizer
 from tests.xai.test_dashboard import run_app
 from training.clip_file import load_clip
 from xai.dashboard.break_controls import Scene, dragged
-from xai.dashboard.breaking import Answer, History, answer_html, ledger_html, sentence, stage
+from xai.dashboard.breaking import Answer, History, answer_html, ledger_chart, ledger_html, sentence, stage
 from xai.dashboard.changed import ByName, change, changed_payload, in_words
 from xai.dashboard.film import Film
 from xai.dashboard.film_points import Points
@@ -146,6 +147,26 @@ def test_the_ledger_of_the_page_adds_up_and_labels_bring_no_markup() -> None:
     hostile = Answer({"<b>x</b>": 1.0}, {"<b>x</b>": 1.0}, ("cls",), {"<b>x</b>": [[1.0]]})
     assert "<b>x" not in answer_html(hostile, None)
     assert "<b>" not in sentence(hostile, None, plain).replace("\\<b\\>", "")
+
+
+def test_a_frame_of_another_order_stands_beside_itself_in_the_chart() -> None:
+    before = Answer({"a": 1.0}, {"a": 6.0}, ("cls",), {"a": [[1.0, 2.0, 3.0]]})
+    now = Answer({"a": 1.0}, {"a": 6.0}, ("cls",), {"a": [[3.1, 2.1, 1.1]]})
+    same, turned = (ledger_chart(before, now, "a", numbers) for numbers in ((1, 2, 3), (3, 2, 1)))
+    assert (list(same.data[1].x), same.layout.xaxis.title.text) == ([1, 2, 3], "frame")
+    assert dict(zip(turned.data[1].x, turned.data[1].y, strict=True)) == {1: 1.1, 2: 2.1, 3: 3.1}
+    assert list(turned.data[0].x) == [1, 2, 3]
+    assert "another order" in turned.layout.xaxis.title.text
+    fewer = ledger_chart(before, Answer({"a": 1.0}, {"a": 2.0}, ("cls",), {"a": [[1.0, 1.0]]}), "a", (1, 9))
+    assert list(fewer.data[1].x) == [1, 2]
+    assert "k-th" in fewer.layout.xaxis.title.text
+
+
+def test_answers_stand_in_the_order_of_the_last_one() -> None:
+    before = Answer({"a": 0.9, "b": 0.06, "c": 0.04}, {}, (), {})
+    now = Answer({"a": 0.37, "b": 0.12, "c": 0.51}, {}, (), {})
+    shown = [re.findall(r'class="label">(\w)', answer_html(before, each)) for each in (None, now)]
+    assert shown == [["a", "b", "c"], ["c", "a", "b"]]
 
 
 def test_a_joint_lies_on_the_stage_where_it_lies_in_the_clip() -> None:
@@ -300,6 +321,9 @@ def test_every_kind_of_removal_has_a_button_that_makes_it() -> None:
     app.session_state["joints chosen"] = ["neck"]
     for what in ("Joints", "Region", "Background", "Frames", "Inside"):
         app.session_state["what"] = what
+        if what == "Frames":
+            app.run()
+            app.session_state["thin"] = 5  # it stands at what is read now, which there is no use in asking for
         app.session_state["in_frames"] = (3, 5)
         app.session_state["tokens chosen"] = ["pose"]
         app.run()
@@ -327,6 +351,19 @@ def test_more_frames_than_usual_are_read_and_the_link_says_where_the_page_stands
     assert "What adds up to the logit of" in order
     app = open_page(clip="kick left", at="99")
     assert 1 <= app.slider(key="at").value <= 12
+
+
+def test_the_frames_to_read_begin_at_what_is_read_now() -> None:
+    app = open_page(clip="kick left")
+    app.session_state["what"] = "Frames"
+    app.run()
+    assert app.slider(key="thin").value == 12
+    assert app.button(key="take thin").disabled
+    app.slider(key="thin").set_value(6).run()
+    press(app, "Read 6 frames")
+    assert app.slider(key="thin").value == 6
+    press(app, "Undo")
+    assert app.slider(key="thin").value == 12
 
 
 def test_a_clip_of_a_data_set_can_have_its_background_exchanged() -> None:

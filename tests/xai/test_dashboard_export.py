@@ -98,17 +98,21 @@ def test_the_player_adds_what_it_shows() -> None:
     assert payload is not None
     panels = ("film strip", "joint curves", "ledger")
     address = "?clip=kick+left&layer=1&head=3&query=cls&person=1&label=bow&frame=4"
-    (film, at), (joints, _), (ledger, _) = (read({"panel": panel, "address": address}, panels) for panel in panels)
-    assert seen_from(film, at, payload) == Film(layer=1, query="cls", head=3)
+    (film, at, _), (joints, *_), (ledger, *_) = (read({"panel": panel, "address": address}, panels) for panel in panels)
+    assert seen_from(film, at, payload) == Film(layer=1, query="cls", head=3, points=32, frame=4)
     assert seen_from(joints, at, payload) == Joints(layer=1, query="cls", head=3, person=1)
     assert seen_from(ledger, at, payload) == Ledger(label="bow")
-    assert seen_from("space and time", at, payload) == Cube(layer=1, query="cls", head=3)
-    assert seen_from(film, Place(), payload) == Film(query="cls")  # as the player opens: first query, mean of heads
+    assert seen_from("space and time", at, payload, 128) == Cube(layer=1, query="cls", head=3, points=128, frame=4)
+    # As the player opens: first query, mean of heads, as many points as it draws; of no frame, for the film runs.
+    assert seen_from(film, Place(), payload) == Film(query="cls", points=payload["start"]["count"])
+    assert seen_from(film, Place(frame=99), payload, 10**6) == Film(query="cls", points=payload["points"]["limits"])
     strange = Place.from_query({"layer": "<b>", "query": "nobody", "label": "swim", "head": "0"})
     assert seen_from(joints, strange, payload) == Joints(query="cls")
     assert seen_from(ledger, strange, payload) == Ledger()
     for said in (None, "film strip", {"panel": "cube", "address": "?"}, {"panel": "ledger", "address": 7}):
-        assert read(said, panels) == ("", Place())
+        assert read(said, panels) == ("", Place(), None)
+    for count, points in (("48", 48), ("0", None), ("-3", None), ("9" * 40, None), ("<b>", None)):
+        assert read({"panel": film, "address": f"?points={count}"}, panels) == (film, Place(), points)
 
 
 def test_a_basket_is_bounded() -> None:
@@ -442,7 +446,7 @@ def test_order_captions_and_looks_are_the_baskets() -> None:
     assert not app.exception
     next(button for button in app.button if button.label == "Down").click().run()
     assert [item.kind for item in app.session_state[KEY].items] == ["film", "ledger"]
-    app.text_input(key="caption 0").input("Parts of the answer").run()
+    app.text_area(key="caption 0").input("Parts of\nthe answer ").run()
     app.checkbox(key="beside 0").check().run()
     app.selectbox(key="figure width").select("slide").run()
     found = app.session_state[KEY]

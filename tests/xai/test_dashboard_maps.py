@@ -11,9 +11,8 @@ import pytest
 from tests.xai.clips import noise_clip
 from training.clip import Clip
 from xai.dashboard import maps
-from xai.dashboard.colours import _TOKENS, LIMBS
 from xai.dashboard.film import Film, at, skeleton_pictures, strip_html
-from xai.dashboard.library import ASSETS, open_library
+from xai.dashboard.library import open_library
 from xai.dashboard.maps import Map, Scale, digits
 from xai.explanation import Axis, Explanation, MadeBy
 from xai.trust import TrustReport
@@ -55,6 +54,22 @@ def test_a_cell_is_drawn_where_it_lies_in_the_clip() -> None:
     assert (rows[0], rows[-1]) == pytest.approx((20, 39), abs=1)
     assert (columns[0], columns[-1]) == pytest.approx((110, 129), abs=1)
     assert shown.centre((2, 1, 4)) == pytest.approx((59.5, 14.5))
+
+
+@pytest.mark.parametrize(("method", "about"), [("limb removal", {}), ("Shapley joints", {"by": "limb"})])
+def test_a_method_that_takes_whole_limbs_away_names_a_limb(method: str, about: dict[str, str]) -> None:
+    clip, values = noise_clip(frames=5, people=1), np.zeros((5, 1, 15))
+    values[:, 0, list(dict(clip.layout.limbs)["left arm"])] = 4.5
+    values[:, 0, list(dict(clip.layout.limbs)["right leg"])] = -1.5
+    asked = joints(values, clip)
+    by_limb = replace(asked, made_by=replace(MADE_BY, method=method, parameters=about))
+    said = maps.finding(Map.of(by_limb, signed=True), Film.of_clip(clip))
+    assert said.startswith("Most for it: left arm (+4.5 logit")
+    assert said.endswith("Most against it: right leg (−1.5).")
+    assert "left shoulder" in maps.finding(Map.of(asked, signed=True), Film.of_clip(clip))
+    payload = open_library().payload("gym-cross", "bow")
+    assert payload is not None
+    assert Film.of_payload(payload).limbs == tuple(dict(clip.layout.limbs))
 
 
 def test_maps_of_single_pixels_are_summed_and_their_base_rate_with_them() -> None:
@@ -142,12 +157,6 @@ def test_the_strip_has_a_picture_and_a_number_for_every_frame() -> None:
 
 def test_places_go_by_pixel_centres() -> None:
     assert at(np.array([0.0, 10.0]), 2.0) == pytest.approx([0.5, 20.5])
-
-
-def test_hues_are_those_of_the_player() -> None:
-    source = (ASSETS.parent / "xai/dashboard/player/player.css").read_text(encoding="utf-8")
-    for colour in (*LIMBS, *_TOKENS["light"].values(), *_TOKENS["dark"].values()):
-        assert colour in source
 
 
 @pytest.mark.parametrize(

@@ -132,10 +132,11 @@ ROW = {
 def test_the_board_is_read_and_drawn_best_on_top(tmp_path: Path) -> None:
     rows = [ROW, ROW | {"method": "grad-cam", "mean": 0.55, "low": 0.45, "high": 0.6}, ROW | {"target": "modality"}]
     path = tmp_path / "leader_board.json"
-    path.write_text(json.dumps({"rows": rows, "checkpoint": "gym", "clips": 40, "command": "gym-bench"}))
+    made = {"name": "gym-cross", "checkpoint": "985d", "clips": 40, "command": "gym-bench"}
+    path.write_text(json.dumps({"rows": rows, **made}))
     board = Board.read(path)
     assert board is not None
-    assert board.about["clips"] == "40"
+    assert (board.about["clips"], board.about["checkpoint"]) == ("40", "gym-cross (985d)")
     assert board.options("measure", ("mass", "rank")) == ["rank"]
     figure = board_figure(board.chosen("rank", "all"), "rank")
     means = figure.data[1]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,8 @@ from tests.xai.test_dashboard_data import predicted, six, tiny
 from training.ablate import Result, write_tables
 from xai.dashboard import token_ablations
 from xai.dashboard.data_scores import Share, Verdicts
+from xai.dashboard.lanes import trained_words
+from xai.dashboard.library import ASSETS, open_library
 from xai.dashboard.token_ablations import ablation_figure, read_runs, rows_of
 from xai.dashboard.token_agreement import agreement_figure, pairs_of, part_tile
 from xai.dashboard.token_answers import read_answers, row_tile
@@ -25,6 +28,18 @@ from xai.figures.player import player_payload
 __all__ = ["tiny"]
 """A fixture."""
 PAGE = "xai/dashboard/pages/tokens.py"
+
+
+def test_lanes_are_called_alike_only_where_their_cards_say_so() -> None:
+    shipped = [c for c in open_library().checkpoints if c.key.startswith("gym-")]
+    said, recipes = trained_words(shipped)
+    alike = len({lane.card["recipe"] for lane in shipped}) == 1
+    assert ("not trained alike" in said) != alike
+    assert recipes.count("\n\n") == 2
+    same, _ = trained_words([replace(lane, card=shipped[0].card) for lane in shipped])
+    assert "trained alike" in same
+    assert "not trained alike" not in same
+    assert trained_words(shipped[:1]) == ("", "")
 
 
 def small_flow() -> Flow:
@@ -122,6 +137,12 @@ def test_a_file_that_is_no_ablation_is_a_sentence(tmp_path: Path, text: str) -> 
         read_runs(tmp_path)
 
 
+def test_the_readme_and_the_page_name_the_same_folders() -> None:
+    readme = (ASSETS.parent / "README.md").read_text(encoding="utf-8")
+    assert all(command in readme for command in token_ablations.COMMANDS)
+    assert f" {token_ablations.FOLDER.relative_to(ASSETS.parent)}/gym/" in token_ablations.COMMANDS[-1]
+
+
 def test_the_page_shows_what_there_is(tiny: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(token_ablations, "FOLDER", tmp_path)
     clip = {"source": "Data", "set": "Tiny", "number": "2"}
@@ -129,7 +150,7 @@ def test_the_page_shows_what_there_is(tiny: Path, monkeypatch: pytest.MonkeyPatc
     assert not app.exception, app.exception
     assert len(app.get("plotly_chart")) == 3
     assert any("Not measured yet" in info.value for info in app.info)
-    assert "python -m training ablate" in app.code[0].value
+    assert app.code[0].value == "\n".join(token_ablations.COMMANDS)
     row = {"table": "tokens", "row": "cross", "seed": 0, "accuracy": 0.9, "seconds": 60.0}
     (tmp_path / "results.json").write_text(json.dumps([row]), encoding="utf-8")
     app = run_app(PAGE, ablations="true", block="2", **clip)

@@ -101,11 +101,14 @@ def test_the_numbers_are_those_of_the_evidence() -> None:
 
 def test_per_clip_divides_by_the_largest_and_raw_does_not() -> None:
     evidence = synthetic_evidence(**SIZE)
-    for look, low, high in ((Look(), 0.01, 0.05), (Look(DARK, per_clip=True), 1, 1)):
+    for look, uniform in ((Look(), 1.0), (Look(DARK, per_clip=True), None)):
         figure, drawn = shown(lambda area: joints(area, evidence), look=look)
         chart = next(axes for axes in figure.axes if look.scale in axes.get_ylabel())
-        tallest = max(float(np.nanmax(line.get_ydata())) for line in chart.lines)
-        assert low <= tallest <= high
+        *curves, level = (np.asarray(line.get_ydata()) for line in chart.lines)
+        tallest = max(float(np.nanmax(each)) for each in curves)
+        times = np.nanmax(drawn.tables[0].values["attention mass"] / drawn.tables[0].values["uniform"])
+        assert tallest == pytest.approx(times if uniform else 1)
+        assert level == pytest.approx(np.full(len(level), uniform or 1 / times))
         assert look.scale in drawn.caption
 
 
@@ -143,7 +146,7 @@ def test_variants_share_one_scale_when_raw() -> None:
     evidences = {mode: synthetic_evidence(**SIZE, token_mode=mode) for mode in ("none", "single", "cross")}
     for look in (Look(), Look(per_clip=True)):
         figure, drawn = shown(lambda area: variants(area, evidences), look=look)
-        charts = [axes for axes in figure.axes if "mass" in axes.get_ylabel()]
+        charts = [axes for axes in figure.axes if "uniform" in axes.get_ylabel()]
         assert len(charts) == 3
         assert len({axes.get_ylim() for axes in charts}) == 1
         probabilities = [table for table in drawn.tables if table.name == "cross probabilities"]

@@ -106,7 +106,7 @@ def test_a_cell_is_painted_where_it_is(page: Page) -> None:
 def test_trust_is_beside_every_map_and_a_refusal_is_a_sentence(page: Page) -> None:
     cards = page.locator(".map")
     assert cards.count() == 5
-    assert page.locator(".trust summary").all_inner_texts() == ["Trust: ✗ doubtful", *["Trust: ? not measured"] * 3]
+    assert page.locator(".trust summary").all_inner_texts() == ["Trust: doubtful", *["Trust: not measured"] * 3]
     page.locator(".trust summary").first.click()
     assert page.locator(".removal polyline").count() == 6
     assert "needs more </script>" in cards.nth(4).inner_text()

@@ -11,6 +11,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from xai.dashboard.classroom import LETTERS, Classroom
+from xai.dashboard.lesson_parts import outcome_html
 from xai.dashboard.library import ASSETS, open_library
 from xai.lessons import FOCUS, LARGEST, Lesson, LessonError, check_lesson, lessons_of, read_lesson
 
@@ -272,7 +273,10 @@ def test_a_class_follows_and_is_counted() -> None:
     teacher = page(lesson="tokens", step="2")
     next(each for each in teacher.button if each.label == "Open a room").click().run()
     code = asked(teacher, "room")
-    student = page(room=code)
+    assert sum(code in each.value for each in [*teacher.markdown, *teacher.caption]) == 1
+    student = page(room=code, present="1", lesson="tokens")  # the whole address of who leads
+    assert "present" not in student.query_params
+    assert {each.label for each in student.button} == {"Leave the room"}
     assert any(LESSONS[0].steps[1].title in each.value for each in student.markdown)
     assert not [each for each in student.button if each.key in ("next", "reveal")]
     student.radio[0].set_value(1).run()
@@ -284,8 +288,16 @@ def test_a_class_follows_and_is_counted() -> None:
     button(teacher, "next")
     student.run()
     assert any(LESSONS[0].steps[2].title in each.value for each in student.markdown)
-    next(each for each in teacher.button if each.label.startswith("Close room")).click().run()
+    next(each for each in teacher.button if each.label == "Close the room").click().run()
     assert student.run().warning
+
+
+def test_the_outcome_names_the_correct_option_and_ones_own() -> None:
+    question = lesson().steps[1].question
+    assert question is not None
+    html = outcome_html(question, 0, None)
+    assert "Yes <small>your prediction</small>" in html
+    assert "No <small>correct</small>" in html  # "The right arm right" was no sentence
 
 
 def test_a_lesson_of_ones_own_is_read_or_refused() -> None:

@@ -226,11 +226,17 @@ def test_what_was_made_is_a_source_on_other_pages_and_nobody_else_has_it() -> No
     payload = json.loads(app.get("bidi_component")[0].proto.json)
     assert payload["readings"][0]["clip"]["label"] == "wave"
     assert payload["readings"][0]["skeleton"]["people"] == [0]
+    told = next(each.value for each in app.caption if "classes only" in each.value).replace("\\", "")
+    assert told.index("**gym-cross** was trained on drawn clips") < told.index(
+        "**jhmdb-cross** fits better: real videos"
+    )
     other = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
     other.query_params["source"] = "Mine"
     other.run()
     assert not other.exception, other.exception
     assert "Mine" not in other.selectbox(key="source").options
+    assert "which lived in another session" in other.info[0].value
+    assert not any("classes only" in each.value for each in other.caption)
 
 
 def test_a_saved_clip_is_opened_again_and_can_be_left_for_another() -> None:

@@ -63,7 +63,7 @@ def test_nobody_is_said_to_stand_out_when_nobody_does() -> None:
     assert found is not None
     said = "".join(text for text, _ in read_joints("cls", found, mass))
     assert said == (
-        "Its CLS token read all joints about alike; the most is the knee (1.2 × the others, 1.2 × an even share)."
+        "Its CLS token read all joints about alike; the most is the knee (1.2 × the others, 1.2 × uniform attention)."
     )
 
 
@@ -76,7 +76,7 @@ def test_the_sentence_names_limb_numbers_and_frames() -> None:
     said = "".join(text for text, _ in pieces).replace("\u2060", "").replace("\u00a0", " ")
     assert said == (
         "Of the joints, its shared token read the right arm most, 1.6 × the others, above all in frames 3–4. "
-        "That is 1.6 × an even share."
+        "Over all frames that is 1.6 × uniform attention."
     )
     assert [text for text, strong in pieces if strong] == ["right arm"]
 
@@ -88,7 +88,7 @@ def test_little_read_as_a_whole_is_said_beside_who_was_read_most() -> None:
     said = "".join(text for text, _ in read_joints("joint", found, mass))
     assert said == (
         "Of the joints, its mean joint read the left arm most, 3.5 × the others, over the whole clip. "
-        "Joints are little of what it reads: even here it is 0.070 × an even share."
+        "Over all frames that is 0.070 × uniform attention: joints are little of what it reads."
     )
 
 

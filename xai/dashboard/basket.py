@@ -205,18 +205,30 @@ def _add(options: Callable[[], Any], clip: Any, checkpoints: tuple[Any, ...]) ->
 
 def add_player(payload: Mapping[str, Any], clip: Any, checkpoint: Any, key: str) -> None:
     """Under the player of `payload`: what it shows, through the block, head and query at which it stands."""
-    st.session_state[SEEN] = clip, checkpoint, payload["points"] is not None
+    st.session_state[SEEN] = clip, checkpoint, opening(payload)
     _say()
 
-    def pressed(panel: str, place: Place) -> None:
-        put(Item(seen_from(panel, place, payload), clip, (checkpoint,)))
+    def pressed(panel: str, place: Place, points: int | None) -> None:
+        put(Item(seen_from(panel, place, payload, points), clip, (checkpoint,)))
 
-    kinds = ("film", "joints", "ledger", "cube") if payload["points"] is not None else ("film", "joints", "ledger")
-    add_here([NAMES[kind] for kind in kinds], f"add {key}", pressed)
+    add_here(parts(payload), f"add {key}", pressed)
 
 
-def seen_from(panel: str, place: Place, payload: Mapping[str, Any]) -> Film | Joints | Ledger | Cube:
-    """What a part of the player shows at a place; what the payload does not have is left to the panel."""
+def parts(payload: Mapping[str, Any]) -> list[str]:
+    """Parts of the player that can be added, by name."""
+    return [NAMES[kind] for kind in ("film", "joints", "ledger", *(("cube",) if payload["points"] else ()))]
+
+
+def opening(payload: Mapping[str, Any]) -> tuple[Film | Joints | Ledger | Cube, ...]:
+    """What the parts of the player show when it opens."""
+    return tuple(seen_from(panel, Place(), payload) for panel in parts(payload))
+
+
+def seen_from(
+    panel: str, place: Place, payload: Mapping[str, Any], points: int | None = None
+) -> Film | Joints | Ledger | Cube:
+    """What a part of the player shows at a place, with so many `points` (as it opens by default); what the payload does
+    not have is left to the panel."""
     if panel == NAMES["ledger"]:
         return Ledger(label=place.label if place.label in [each["label"] for each in payload["classes"]] else None)
     looks: dict[str, Any] = {}
@@ -225,6 +237,10 @@ def seen_from(panel: str, place: Place, payload: Mapping[str, Any]) -> Film | Jo
         looks["query"] = place.query if place.query in part["queries"] else part["queries"][0]
         looks["head"] = None if place.head is None or place.head < 0 else place.head + 1
     if panel in (NAMES["film"], NAMES["cube"]):
+        if place.frame is not None and place.frame < payload["clip"]["frames"]:
+            looks["frame"] = place.frame + 1
+        if part is not None:
+            looks["points"] = min(points or payload["start"]["count"], part["limits"])
         return (Film if panel == NAMES["film"] else Cube)(**looks)
     return Joints(**looks, person=None if place.person is None else place.person + 1)
 
@@ -284,8 +300,11 @@ def first_figure() -> tuple[Item, ...]:
     """What the visitor saw last on Explore, or the demo clip: film, joints, and beside each other ledger and points."""
     from xai.dashboard.choose import ClipChoice
 
-    library, seen = open_library(), st.session_state.get(SEEN)
-    clip, checkpoint, points = seen or (ClipChoice(bundled=library.clips[0]), library.checkpoints[0], True)
-    of = (clip, (checkpoint,))
-    last = (Item(Cube(), *of, beside=True),) if points else ()
-    return Item(Film(), *of), Item(Joints(), *of), Item(Ledger(), *of), *last
+    if (seen := st.session_state.get(SEEN)) is None:
+        library = open_library()
+        first, network = library.clips[0], library.checkpoints[0]
+        payload = library.payload(network.key, first.key)
+        panels = (Film(), Joints(), Ledger(), Cube()) if payload is None else opening(payload)
+        seen = ClipChoice(bundled=first), network, panels
+    clip, checkpoint, panels = seen
+    return tuple(Item(panel, clip, (checkpoint,), beside=isinstance(panel, Cube)) for panel in panels)

@@ -12,19 +12,17 @@ from urllib.parse import urlencode
 import streamlit as st
 
 from xai.dashboard.choose import ClipChoice, open_checkpoint
-from xai.dashboard.jobs import Progress, shared_jobs
-from xai.dashboard.library import shipped_trust
-from xai.dashboard.methods_panel import Ask, followed, trust_key
+from xai.dashboard.jobs import Progress
+from xai.dashboard.methods_panel import Ask, followed, known_trust, trust_key
 from xai.dashboard.trust_badge import measure_button, show_behind, show_verdict
 from xai.figures.player import main_method
+from xai.known_trust import in_short
 
 if TYPE_CHECKING:
     from training.clip import Clip
     from xai.trust import TrustReport
 
 ANCHOR = "trust"
-AGAINST = ("No better", "Survives", "Unstable", "Incomplete")
-"""How a sentence of `TrustReport` begins that speaks against a map."""
 Payload = Mapping[str, Any]
 
 
@@ -34,20 +32,8 @@ def shown_as(payload: Payload) -> Ask:
 
 
 def known(payload: Payload, clip: Clip) -> Mapping[str, Any] | None:
-    """`TrustReport.to_dict` of what the player shows: measured on this server, or shipped."""
-    checkpoint = payload["model"]["checkpoint"]
-    standing = shared_jobs().standing(trust_key(shown_as(payload), checkpoint, clip.identity))
-    if standing is not None and standing.state == "done":
-        report: TrustReport = standing.result
-        return report.to_dict()
-    return shipped_trust(checkpoint, clip.fingerprint)
-
-
-def in_short(found: Mapping[str, Any]) -> str:
-    """The verdict, with what speaks against the map if anything does."""
-    sentences = found["sentences"]
-    telling = next((each for each in sentences if each.startswith(AGAINST)), sentences[0])
-    return f"Trust: {found['level']}. {telling}"
+    """`TrustReport.to_dict` of what the player shows, where it is known."""
+    return known_trust(shown_as(payload), payload["model"]["checkpoint"], clip)
 
 
 def badges(payloads: Sequence[Payload], clip: ClipChoice, *, on_page: bool = False) -> list[dict[str, str]]:

@@ -155,21 +155,18 @@ def _joints(scene: Scene, frames: list[int] | None) -> None:
     )
     how = st.selectbox("Make them", list(HOW_JOINTS), format_func=HOW_JOINTS.__getitem__, key="how joints")
     about = {"people": people, "frames": frames, "how": None if how == "unseen" else how}
-    left, right = st.columns(2)
-    with left:
-        if limbs and not joints:
-            _button("Take limbs away", {"kind": "limbs", "limbs": list(limbs), **about}, key="take joints")
-        else:
-            removal = {"kind": "joints", "joints": list(joints), **about}
-            _button("Take joints away", removal, disabled=not joints, key="take joints")
-    with right:
-        if people:
-            _button(
-                "Take the whole person" if how == "unseen" else "Hold the whole person",
-                {"kind": "people", "people": people, "frames": about["frames"], "how": about["how"]}, key="take people",
-            )  # fmt: skip
-        else:
-            _button("Take all joints away, in all frames", {"kind": "modality", "modality": "pose"}, key="take pose")
+    if limbs and not joints:
+        _button("Take limbs away", {"kind": "limbs", "limbs": list(limbs), **about}, key="take joints")
+    else:
+        removal = {"kind": "joints", "joints": list(joints), **about}
+        _button("Take joints away", removal, disabled=not joints, key="take joints")
+    if people:
+        _button(
+            "Take the whole person" if how == "unseen" else "Hold the whole person",
+            {"kind": "people", "people": people, "frames": about["frames"], "how": about["how"]}, key="take people",
+        )  # fmt: skip
+    else:
+        _button("Take all joints away, in all frames", {"kind": "modality", "modality": "pose"}, key="take pose")
 
 
 def _region(scene: Scene, frames: list[int] | None) -> None:
@@ -225,12 +222,24 @@ def _frames(scene: Scene, frames: list[int] | None) -> None:
         _button("Shuffle", {"kind": "order", "order": "shuffle", "seed": seed or None})
     most = min(MOST_FRAMES, scene.length)
     if most > 1:
-        st.session_state["thin"] = min(st.session_state.get("thin", 4), most)
+        read = _read_now(scene)
+        if st.session_state.get("thin from") != read:  # another clip, another network, or another count was taken
+            st.session_state["thin from"] = st.session_state["thin"] = read
+        st.session_state["thin"] = min(st.session_state.get("thin", read), most)
         count = st.slider(
             "Frames that the network reads", 1, most, key="thin",
             help=f"Spread evenly over the {scene.length} frames of the clip. It was trained on {len(scene.numbers)}.",
         )  # fmt: skip
-        _button(f"Read {count} frame{'s' * (count > 1)}", {"kind": "thin", "count": count}, key="take thin")
+        _button(
+            f"Read {count} frame{'s' * (count > 1)}", {"kind": "thin", "count": count}, key="take thin",
+            disabled=count == read,
+        )  # fmt: skip
+
+
+def _read_now(scene: Scene) -> int:
+    """How many frames the network reads with what is taken away now; a count that makes no sense is refused anyway."""
+    counts = [each.get("count") for each in current().removals if isinstance(each, dict) and each.get("kind") == "thin"]
+    return counts[-1] if counts and isinstance(counts[-1], int) and counts[-1] > 0 else len(scene.numbers)
 
 
 def _inside(scene: Scene, frames: list[int] | None) -> None:

@@ -127,11 +127,12 @@ def share(value: float) -> str:
 
 
 def answer_html(before: Answer, now: Answer | None, count: int = 5) -> str:
-    """A bar for each of the likeliest classes of either answer: grey is untouched, blue is now."""
+    """A bar for each of the likeliest classes of either answer, in the order of the last: grey untouched, blue now."""
     after = now or before
     both = (before.probabilities, after.probabilities)
     strength = {label: max(each.get(label, 0.0) for each in both) for label in [*both[0], *both[1]]}
-    shown = sorted(strength, key=lambda label: -strength[label])[:count]
+    likeliest = sorted(strength, key=lambda label: -strength[label])[:count]
+    shown = sorted(likeliest, key=lambda label: -after.probabilities.get(label, 0.0))
     rows = []
     for label in shown:
         was, is_ = before.probabilities.get(label, 0.0), after.probabilities.get(label, 0.0)
@@ -194,15 +195,24 @@ def _signed(value: float) -> str:
     return f"{value:+.2f}".replace("-", "−").replace("+0.00", "0.00").replace("−0.00", "0.00")
 
 
-def ledger_chart(before: Answer, now: Answer, label: str) -> go.Figure:
-    """The ledger by frame: grey untouched, blue now."""
+def ledger_chart(before: Answer, now: Answer, label: str, numbers: Sequence[int]) -> go.Figure:
+    """The ledger by frame: grey untouched, blue now. `numbers`: of the frames that are read now, in their order. A
+    frame that is only read at another moment stands beside itself; where others are read, the k-th beside the k-th."""
+    was, is_ = ([sum(column) for column in zip(*each.parts[label], strict=True)] for each in (before, now))
+    usual = list(range(1, len(was) + 1))
+    same = sorted(numbers) == usual
+    title = "k-th frame that is read: now others of the clip than untouched"
+    if same:
+        turned = list(numbers) != usual
+        title = "frame, numbered as untouched; now they are read in another order" if turned else "frame"
     figure = go.Figure()
-    for name, answer, colour in (("untouched", before, GREY), ("now", now, ACCENT)):
-        values = [sum(column) for column in zip(*answer.parts[label], strict=True)]
-        figure.add_bar(x=list(range(1, len(values) + 1)), y=values, name=name, marker_color=colour)
+    for name, x, values, colour in (
+        ("untouched", usual, was, GREY), ("now", list(numbers) if same else list(range(1, len(is_) + 1)), is_, ACCENT),
+    ):  # fmt: skip
+        figure.add_bar(x=x, y=values, name=name, marker_color=colour)
     figure.update_layout(
         height=220, margin={"l": 0, "r": 0, "t": 6, "b": 0}, bargap=0.25, bargroupgap=0,
-        xaxis={"title": "frame, in the order in which the network reads them", "dtick": 1, "showgrid": False},
+        xaxis={"title": title, "dtick": 1, "showgrid": False},
         yaxis={"title": "logit (raw)", "zeroline": True, "zerolinecolor": GREY},
         legend={"orientation": "h", "y": 1.14, "x": 0},
     )  # fmt: skip

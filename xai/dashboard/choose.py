@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -90,17 +90,45 @@ def mine(*clip: Clip | None) -> Clip | None:
     return found
 
 
+NOT_HERE = {
+    "Mine": "This link leads to a clip of somebody's own, which lived in another session and was stored nowhere",
+    "JHMDB": "This link leads to a clip of JHMDB, which this server does not have",
+}
+"""Sources of a link that is followed where they are not there."""
+
+
 def choose_clip(library: Library) -> ClipChoice:
     """The clip selector, with sources beside it; bundled clips first."""
     sources = (
         ["Gym"] * bool(library.clips) + ["JHMDB"] * bool(jhmdb_folder()) + ["Data", "Upload"] + ["Mine"] * bool(mine())
     )
     left, right = st.columns([1, 2], vertical_alignment="bottom")
+    asked = st.query_params.get("source")
+    if asked in NOT_HERE and asked not in sources:
+        st.session_state["not here"] = asked  # the address forgets it, and the page is drawn again at once
+    elif st.session_state.get("not here") in sources:
+        _chosen()
     chosen_among("source", sources)
     source = left.selectbox(
-        "Source", sources, key="source", bind="query-params",
+        "Source", sources, key="source", bind="query-params", on_change=_chosen,
         help="Gym clips are drawn so that what decides is known. Upload takes your own video and joints.",
     )  # fmt: skip
+    chosen = _choose_of(str(source), library, right)
+    if missing := st.session_state.get("not here"):
+        from xai.dashboard.basket import clip_name
+        from xai.dashboard.shown import plain
+
+        st.info(f"{NOT_HERE[missing]}; shown instead: {plain(clip_name(chosen))}.")
+    return chosen
+
+
+def _chosen() -> None:
+    """Whoever chooses has read what was not there."""
+    st.session_state.pop("not here", None)
+
+
+def _choose_of(source: str, library: Library, right: Any) -> ClipChoice:
+    """A clip of a source."""
     if source == "JHMDB":
         from xai.dashboard import live
 
@@ -119,7 +147,7 @@ def choose_clip(library: Library) -> ClipChoice:
         return ClipChoice(own=own)
     causes = "; ".join(f"{clip.name}: {clip.cause}" for clip in library.clips)
     name = right.selectbox(
-        "Clip", [clip.name for clip in library.clips], key="clip", bind="query-params",
+        "Clip", [clip.name for clip in library.clips], key="clip", bind="query-params", on_change=_chosen,
         help=f"What tells each class from its twin, by construction. {causes}.",
     )  # fmt: skip
     return ClipChoice(bundled=next(clip for clip in library.clips if clip.name == name))
@@ -150,6 +178,13 @@ def choose_checkpoint(library: Library) -> BundledCheckpoint | Any:
         "Checkpoint", ["safetensors"], "own_checkpoint",
         "A `.safetensors` file written by `python -m training train`. Pickles can run code and are refused.",
     )  # fmt: skip
+
+
+def card_of(chosen: Any) -> Mapping[str, Any]:
+    """What the card of a choice says, under the name by which it is chosen. Raises CheckpointError in one sentence."""
+    if isinstance(chosen, BundledCheckpoint):
+        return {**chosen.card, "name": chosen.name}
+    return {**asdict(open_checkpoint(chosen).card), "name": chosen.name}
 
 
 def open_checkpoint(chosen: Any) -> Recognizer:

@@ -17,6 +17,7 @@ from xai.dashboard import data_live
 from xai.dashboard.choose import open_checkpoint
 from xai.dashboard.data_predictions import Predicted, content_hash
 from xai.dashboard.data_sets import Split
+from xai.dashboard.fitting import say_misfit
 from xai.dashboard.jobs import Standing
 from xai.dashboard.library import BundledCheckpoint
 from xai.dashboard.methods_panel import EVERY, visitor
@@ -64,7 +65,9 @@ def working_words(standing: Standing, clips: int, done: int, pace: float | None)
 
 
 def predictions(split: Split, networks: Sequence[Network], panel: str) -> list[Predicted | None]:
-    """What there is of each network on the split; under way or to be started, with its state on the page."""
+    """What there is of each network on the split; under way or to be started, with its state on the page. First it is
+    said when they were trained on something else."""
+    say_misfit(split.dataset.name, [network.chosen for network in networks])
     found = [data_live.predicted(split, network.checkpoint) for network in networks]
     open_ = [i for i, each in enumerate(found) if each is None or each.done < len(split)]
     wanted = _wish(panel)

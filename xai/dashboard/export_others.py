@@ -60,24 +60,30 @@ def report(basket: Basket) -> None:
     if found is None:
         return
     from xai.dashboard.exporting import report as make_report
-    from xai.dashboard.methods_panel import askable
+    from xai.dashboard.methods_panel import Ask, askable, known_trust, sites
     from xai.figures.report import METHODS
 
     (text, clip), (file, network) = next(iter(found.clips.items())), next(iter(found.networks.items()))
-    names = [method.name for method in askable(network, clip)]
+    there = askable(network, clip)
+    names = [method.name for method in there]
     wanted = st.multiselect(
         "Methods", names, default=[name for name in METHODS if name in names], max_selections=MOST_METHODS,
         key="report methods",
     )  # fmt: skip
     parts = st.multiselect(
         "Measure trust", list(TRUST_WORDS), key="report trust", format_func=TRUST_WORDS.__getitem__,
-        help="Measured for every method, which takes its time. What was not measured says so in the report.",
+        help="Measured for every method whose trust is not known already, which takes its time. What was not measured "
+        "says so in the report.",
     )  # fmt: skip
-    key = ("report", network.checkpoint, clip.identity, text, file, tuple(wanted), tuple(parts))
+    asked = [(method.name, on) for method in there for on in sites(method, network, clip)]
+    measured = {each: known_trust(Ask(*each), network.checkpoint, clip) for each in asked}
+    known = {each: trust for each, trust in measured.items() if trust is not None}
+    verdicts = tuple((each, trust["verdict"]) for each, trust in known.items())
+    key = ("report", network.checkpoint, clip.identity, text, file, tuple(wanted), tuple(parts), verdicts)
     pressed = st.button("Make the report", type="primary")
     data: bytes | None = made(
         key, found.kept,
-        lambda progress: make_report(network, clip, (text, file), wanted, parts, found.kept, progress),
+        lambda progress: make_report(network, clip, (text, file), wanted, parts, found.kept, progress, known),
         "report", start=pressed, quick=False, kind=f"report of {len(wanted)} methods {len(parts)} trusts",
     )  # fmt: skip
     if pressed and data is None:

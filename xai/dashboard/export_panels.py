@@ -17,6 +17,9 @@ WIDTHS = {
 DPI = (150, 300, 600)
 LONGEST = 2000
 """Characters of a caption."""
+LINE, FRAME, A_LINE = 20, 24, 50
+"""Pixels of a line in a field for text, and of what is around the lines; characters that a line holds at least, on
+anything wider than a telephone."""
 
 
 def state(key: str, value: Any) -> str:
@@ -146,18 +149,24 @@ def _panel(basket: Basket, item: Item, letter: str, own: str) -> None:
                 f"Letter of panel {letter}", key=state(f"letter {number}", item.letter), placeholder=letter, width=60,
                 max_chars=3, label_visibility="collapsed", on_change=_edited, args=(number, "letter"),
             )  # fmt: skip
-            st.text_input(
-                f"Caption of panel {letter}", key=state(f"caption {number}", item.caption), max_chars=LONGEST,
-                width="stretch", label_visibility="collapsed", placeholder=own or "Caption: the panel's own",
-                on_change=_edited, args=(number, "caption"),
-            )  # fmt: skip
             if place:
                 st.checkbox(
                     "Beside", key=state(f"beside {number}", item.beside), on_change=_edited, args=(number, "beside"),
                     help="Stands beside the panel before it, not below.", width="content",
                 )  # fmt: skip
+        st.text_area(
+            f"Caption of panel {letter}", key=state(f"caption {number}", item.caption), max_chars=LONGEST,
+            height=_high(item.caption or own), label_visibility="collapsed",
+            placeholder=own or "Caption: the panel's own", on_change=_edited, args=(number, "caption"),
+        )  # fmt: skip
+
+
+def _high(text: str) -> int:
+    """Pixels of a field that shows all of a caption."""
+    return LINE * max(2, -(-len(text) // A_LINE)) + FRAME
 
 
 def _edited(number: int, name: str) -> None:
     value = st.session_state[f"{name} {number}"]
-    change(lambda basket: basket.changing(number, **{name: value.strip() if isinstance(value, str) else value}))
+    words = " ".join(value.split()) if isinstance(value, str) else value  # a caption is one paragraph
+    change(lambda basket: basket.changing(number, **{name: words}))

@@ -15,6 +15,7 @@ import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal
 
 import numpy as np
@@ -35,11 +36,13 @@ from xai.figures.compose import Composed, compose, in_a_sentence
 from xai.figures.moving_map import map_frames
 from xai.figures.panel_kinds import Cube, Film, Joints, Map, Trust
 from xai.figures.paper import UNTRAINED, render
-from xai.figures.report import Wanted, report_html, report_maps
+from xai.figures.report import Wanted, report_html, report_maps, titled
 from xai.figures.sources import Sources
 from xai.figures.spec import FigureError, FigureSpec
 from xai.figures.style import THEMES, Look
+from xai.known_trust import Known, shipped_trust
 from xai.methods import methods
+from xai.trust import PARTS
 
 Progress = Callable[[int, int], None]
 MOST_TIMES = 4
@@ -257,8 +260,12 @@ def report(
     parts: Sequence[str],
     kept: Kept,
     progress: Progress,
+    known: Known = MappingProxyType({}),
 ) -> bytes:
-    """The report of one clip; `names`: of the clip and the checkpoint, for the command that makes it again."""
+    """The report of one clip; `names`: of the clip and the checkpoint, for the command that makes it again.
+
+    Trust that is `known` is not measured anew. The command finds what ships; for the rest it must measure.
+    """
     steps, done = len(wanted) + 1, 0
 
     def say(text: str) -> None:
@@ -270,10 +277,13 @@ def report(
     found = [Wanted.parse(text) for text in wanted]
     key = "evidence", network.checkpoint, clip.identity
     evidence = kept.get(key, lambda: gather_evidence(network, clip, looks=True))
-    maps = report_maps(network, clip, found, parts, say=say)
+    maps = report_maps(network, clip, found, parts, known=known, say=say)
+    shown = {titled(*asked) for asked in known.keys() - shipped_trust(network.checkpoint, clip.fingerprint).keys()}
+    if not parts and any(each["title"] in shown for each in maps):
+        parts = PARTS
     command = ["python", "-m", "xai", "report", names[0], "--checkpoint", names[1], "--out", "report.html"]
     command += ["--methods", *wanted, "--trust", *parts]
-    return report_html(evidence, maps, shlex.join(command), card_of(network)).encode("utf-8")
+    return report_html(evidence, maps, shlex.join(command), card_of(network), known).encode("utf-8")
 
 
 def card_of(network: Recognizer) -> str:
@@ -324,6 +334,7 @@ def animate(
     else:
         evidence = sources.evidence(options.checkpoint, options.clip)
         looks: dict[str, Any] = {name: getattr(options, name, None) for name in ("layer", "query", "head")}
+        looks |= {"points": options.points} if isinstance(options, Film | Cube) else {}
         drawn = animation.overlay_frames(evidence, **looks, look=look, dpi=dpi)
         times = evidence.clip.time
     pictures: list[np.ndarray] = []

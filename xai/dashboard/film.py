@@ -44,13 +44,16 @@ class Film:
     """What stands under each frame, counted from 1; empty for 1, 2, 3, ..."""
     cause: np.ndarray | None = None
     """[T, H, W] bool: the pixels that decide the label, where that is known."""
+    limbs: tuple[str, ...] = ()
+    """What the body parts are called; `limb_of` points into it."""
 
     @classmethod
     def of_clip(cls, clip: Clip, numbers: Iterable[int] = ()) -> Film:
         layout, cause = clip.layout, None if clip.cause is None else clip.cause.pixels
         return cls(
-            clip.frames, clip.joints, clip.score, layout.bones, layout.limb_of, layout.joints, tuple(numbers), cause
-        )
+            clip.frames, clip.joints, clip.score, layout.bones, layout.limb_of, layout.joints, tuple(numbers), cause,
+            tuple(name for name, _ in layout.limbs),
+        )  # fmt: skip
 
     @classmethod
     def of_payload(cls, payload: Mapping[str, Any]) -> Film:
@@ -68,7 +71,7 @@ class Film:
         joints = scale * (unpack(skeleton["place"]) + 0.5) - 0.5
         return cls(
             frames, joints, unpack(skeleton["score"]), tuple(tuple(bone) for bone in skeleton["bones"]),
-            tuple(skeleton["limb"]), tuple(skeleton["names"]),
+            tuple(skeleton["limb"]), tuple(skeleton["names"]), limbs=tuple(skeleton["limbs"]),
         )  # fmt: skip
 
     def __len__(self) -> int:

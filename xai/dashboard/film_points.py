@@ -12,12 +12,14 @@ from typing import Any
 
 import numpy as np
 
+from xai.dashboard.colours import rgb
 from xai.dashboard.film import Film, Image, at, disc, line
+from xai.figures.hues import MOVED
 from xai.figures.player import unpack
 
 SHOWN = 160
 """Points of most mass that are drawn, over all frames."""
-EARLIER, STILL, LATER = (37, 99, 217), (201, 205, 211), (224, 108, 0)
+EARLIER, STILL, LATER = rgb(MOVED[0]), rgb(MOVED[2]), rgb(MOVED[4])
 NEAR = 0.25
 """Frames of displacement below which a point counts as not moved in time."""
 

@@ -16,7 +16,8 @@ VARIANTS = {
     ),
     "MSCA": (
         "heads",
-        "Some heads look for their keys and values in the frame before, some in the frame after.",
+        "Multi-head self/cross-attention: some heads look for their keys and values in the frame before, some in the "
+        "frame after.",
         "gym-msca-kv",
     ),
 }

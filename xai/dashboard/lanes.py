@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import streamlit as st
@@ -10,6 +10,24 @@ import streamlit as st
 from xai.dashboard.choose import ClipChoice
 from xai.dashboard.library import BundledCheckpoint, Library
 from xai.dashboard.shown import plain
+
+
+def trained_words(lanes: Sequence[BundledCheckpoint]) -> tuple[str, str]:
+    """Whether lanes can differ in more than their tokens, and the recipes as their cards tell them."""
+    if len(lanes) < 2:
+        return "", ""
+    recipes = [str(lane.card.get("recipe", "")) for lane in lanes]
+    alike = len({(lane.card.get("trained_on"), recipe) for lane, recipe in zip(lanes, recipes, strict=True)}) == 1
+    said = "Each lane is a network of its own, trained alike; the clock is the same."
+    if not alike or not recipes[0]:
+        said = (
+            "Each lane is a network of its own, and they were not trained alike, so a difference between two lanes "
+            "need not come from their tokens; the clock is the same."
+        )
+    told = (
+        f"**{plain(lane.name)}**: {plain(recipe or 'not said')}" for lane, recipe in zip(lanes, recipes, strict=True)
+    )
+    return said, "\n\n".join(told)
 
 
 def lane_payloads(

@@ -38,6 +38,8 @@ class Board:
             found = json.loads(path.read_text(encoding="utf-8"))
             rows = tuple(row for row in found["rows"] if set(row) >= NEEDED)
             about = {name: str(found.get(name, "")) for name in ("checkpoint", "clips", "command")}
+            if name := found.get("name"):
+                about["checkpoint"] = f"{name} ({about['checkpoint']})"
         except (ValueError, KeyError, TypeError) as error:
             raise ValueError(f"{path.name} cannot be read as a leader-board: it needs a list of rows.") from error
         return cls(rows, about)
@@ -82,7 +84,7 @@ def board_figure(rows: Sequence[Mapping[str, Any]], measure: str) -> go.Figure:
             hovertemplate="%{y}<br>%{x:.3f} (%{customdata[0]:.3f} to %{customdata[1]:.3f})<br>"
             "%{customdata[2]:.2g} s a clip<extra></extra>",
         )  # fmt: skip
-    figure.update_xaxes(range=[-0.02, 1.02], showgrid=True)
+    figure.update_xaxes(range=[-0.02, 1.02], showgrid=True, showticklabels=True)
     figure.update_xaxes(title=MEASURES.get(measure, measure), row=len(targets), col=1)
     figure.update_yaxes(tickfont={"size": 12})
     figure.update_layout(

@@ -135,11 +135,11 @@ def ask(question: Question, lesson: Lesson, index: int, room: Room | None) -> No
 
 
 def outcome_html(question: Question, mine: int | None, counts: tuple[int, ...] | None) -> str:
-    """The options again: what one predicted, which is right if one is, and how a class answered."""
+    """The options again: what one predicted, which is correct if one is, and how a class answered."""
     most = max(1, *(counts or (0,)))
     rows = []
     for option, text in enumerate(question.options):
-        notes = ["right"] * (option == question.right) + ["your prediction"] * (option == mine)
+        notes = ["correct"] * (option == question.right) + ["your prediction"] * (option == mine)
         right = ' class="right"' if option == question.right else ""
         note = f"<small>{', '.join(notes)}</small>" if notes else ""
         bar = ""

@@ -86,17 +86,6 @@ def trained_here(token_mode: str, runs: Path | None = None) -> list[BundledCheck
 
 
 @lru_cache(maxsize=4)
-def _shipped(path: Path) -> dict[str, dict[str, Any]]:
-    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
-
-
-def shipped_trust(checkpoint: str, fingerprint: str, folder: Path = ASSETS) -> dict[str, Any] | None:
-    """`TrustReport.to_dict` of what the player shows of a clip, where it ships; both are named by their hashes."""
-    found: dict[str, Any] | None = _shipped(folder / "trust.json").get(checkpoint, {}).get(fingerprint)
-    return found
-
-
-@lru_cache(maxsize=4)
 def open_library(folder: Path = ASSETS) -> Library:
     """The library that `folder/index.json` lists; empty when there is none."""
     index_path = folder / "index.json"

@@ -64,6 +64,12 @@ class Map:
         return self.values.shape != self.explanation.values.shape
 
     @property
+    def by_limb(self) -> bool:
+        """Were whole body parts asked about? All joints of one then carry its value, and none is named alone."""
+        made_by = self.explanation.made_by
+        return made_by.method == "limb removal" or made_by.parameters.get("by") == "limb"
+
+    @property
     def still(self) -> bool:
         """The same in every frame."""
         return len(self.values) > 1 and bool(np.allclose(self.values, self.values[:1]))
@@ -76,9 +82,10 @@ class Map:
         """Where an entry is, in words."""
         when = "" if self.still else f" in frame {film.number(index[0])}"
         if self.kind == "joint map":
-            joints = self.explanation.axes[2].labels
+            by_limb = self.by_limb and film.limbs
+            name = film.limbs[film.limb_of[index[2]]] if by_limb else self.explanation.axes[2].labels[index[2]]
             who = f" of person {index[1] + 1}" if film.people > 1 else ""
-            return f"{joints[index[2]]}{who}{when}"
+            return f"{name}{who}{when}"
         if self.kind == "pixel map":
             x, y = self.centre(index)
             return f"pixel ({x:.0f}, {y:.0f}){when}"

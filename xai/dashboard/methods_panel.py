@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ from xai.dashboard.basket import opened_pair
 from xai.dashboard.choose import ClipChoice, open_checkpoint
 from xai.dashboard.jobs import Progress, Standing, shared_jobs
 from xai.dashboard.shown import plain
+from xai.known_trust import shipped_trust
 
 if TYPE_CHECKING:
     from training.clip import Clip
@@ -201,6 +202,16 @@ def _map_key(ask: Ask, checkpoint: str, clip: str) -> Hashable:
 def trust_key(ask: Ask, checkpoint: str, clip: str) -> Hashable:
     """Of the job that measures the map which answers `ask`; both by what names them, so without torch."""
     return ("trust", _map_key(ask, checkpoint, clip))
+
+
+def known_trust(ask: Ask, checkpoint: str, clip: Clip) -> Mapping[str, Any] | None:
+    """`TrustReport.to_dict` of the map that answers `ask`: measured on this server, or shipped."""
+    standing = shared_jobs().standing(trust_key(ask, checkpoint, clip.identity))
+    if standing is not None and standing.state == "done":
+        found: Mapping[str, Any] = standing.result.to_dict()
+        return found
+    asked = ask == Ask(ask.method, ask.on)  # what ships was asked nothing else
+    return shipped_trust(checkpoint, clip.fingerprint).get((ask.method, ask.on)) if asked else None
 
 
 def answered(ask: Ask, network: Recognizer, clip: Clip, panel: str, start: bool) -> Explanation | None:

@@ -8,10 +8,10 @@ from typing import Any
 import streamlit as st
 
 from training.skeleton import LAYOUTS, layout_named
-from xai.dashboard.choose import mine
+from xai.dashboard.choose import card_of, mine
 from xai.dashboard.draft import MOST_PEOPLE, Draft, start
 from xai.dashboard.draft_room import draft_room
-from xai.dashboard.library import BundledCheckpoint, open_library
+from xai.dashboard.library import open_library
 from xai.dashboard.limits import limits
 from xai.dashboard.methods_panel import followed
 from xai.dashboard.shown import plain
@@ -41,14 +41,8 @@ def keep(draft: Draft | None) -> None:
 
 
 def layout_of(checkpoint: Any) -> str:
-    """The layout that a chosen checkpoint reads; of the bundled ones when there is none."""
-    if isinstance(checkpoint, BundledCheckpoint):
-        return str(checkpoint.card.get("layout", "jhmdb15"))
-    if checkpoint is None:
-        return "jhmdb15"
-    from xai.dashboard import live
-
-    return str(live.uploaded_checkpoint(checkpoint).card.layout)
+    """The layout that a chosen checkpoint reads; of the bundled ones when there is none. Raises CheckpointError."""
+    return "jhmdb15" if checkpoint is None else str(card_of(checkpoint).get("layout", "jhmdb15"))
 
 
 def _try_drawn() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import streamlit as st
 
-# A page draws its components one after the other: look for players for a few seconds, and for new ones after a resize.
+# A page draws its components one after the other, and a player may come late: look for players as long as this stands.
 _SCRIPT = """
 const NAME = "spotlight";
 export default function ({ data }) {
@@ -34,10 +34,9 @@ export default function ({ data }) {
   const show = () => innerWidth >= 640 && players()[0]?.querySelector(part)?.scrollIntoView({ block: "nearest" });
   const look = setTimeout(show, 1200);
   light();
-  const timer = setInterval(light, 300), end = setTimeout(() => clearInterval(timer), 8000);
+  const timer = setInterval(light, 300);
   return () => {
     clearInterval(timer);
-    clearTimeout(end);
     clearTimeout(look);
     for (const root of players()) root.querySelector(`style.${NAME}`)?.remove();
   };
@@ -77,5 +76,6 @@ def _component() -> Any:
 
 
 def spotlight(part: str, key: str) -> None:
-    """Draw a line around `part` (a key of xai.lessons.FOCUS) of every player on the page."""
+    """Draw a line around `part` (a key of xai.lessons.FOCUS) of every player on the page, for as long as it has `key`:
+    Streamlit calls the script again when its data change, but takes it away only with its key."""
     _component()(key=key, data={"part": part})

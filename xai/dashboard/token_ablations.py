@@ -1,4 +1,4 @@
-"""The ablations of the paper as charts, from what `python -m training ablate` wrote into `assets/ablations`.
+"""The ablations of the paper as charts, from what `python -m training ablate` wrote, copied into `assets/ablations`.
 
 assets/ablations/results.json            [{"table", "row", "seed", "accuracy", "seconds"}, ...]
 assets/ablations/ANY/results.json        as well: one folder for each time it was run
@@ -24,7 +24,10 @@ from xai.dashboard.shown import plain
 from xai.dashboard.token_answers import parted_clips
 from xai.figures.panel_kinds import Ablation
 
-COMMAND = "python -m training ablate --base gym-cross --out assets/ablations --seeds 3"
+COMMANDS = (
+    "python -m training ablate --base gym-cross --seeds 3 --out runs/ablation",
+    "mkdir -p assets/ablations/gym && cp runs/ablation/*.json assets/ablations/gym/",
+)
 FOLDER = ASSETS / "ablations"
 
 
@@ -136,10 +139,11 @@ def ablations_panel() -> None:
         return
     if not runs:
         st.info(
-            "Not measured yet. The tables of the paper are trained again, every row with several seeds, by the command "
-            "below; what it writes into `assets/ablations` is drawn here. It takes hours, and goes on where it stopped."
+            "Not measured yet. The first line trains the tables of the paper again, every row with several seeds; it "
+            "takes hours, and goes on where it stopped. The second, at any time, copies its numbers to where they are "
+            "drawn here."
         )
-        st.code(COMMAND, language=None)
+        st.code("\n".join(COMMANDS), language=None)
         return
     if not st.toggle("Show the ablations", key="ablations", bind="query-params"):
         st.caption(f"{len(runs)} trained networks: mean, spread and number of seeds of every row.")

@@ -15,7 +15,6 @@ from plotly.subplots import make_subplots
 
 from xai.dashboard.colours import ACCENT, GREY
 from xai.dashboard.jobs import Progress, shared_jobs
-from xai.dashboard.library import shipped_trust
 from xai.dashboard.maps import digits
 
 if TYPE_CHECKING:
@@ -40,16 +39,11 @@ def show_trust(
     ask: Ask, explanation: Explanation, network: Recognizer, clip: Clip, film: Film, panel: str
 ) -> Mapping[str, Any] | None:
     """The badge with its sentences, the button that measures, and what is behind the verdict."""
-    from xai.dashboard.methods_panel import followed, trust_key
+    from xai.dashboard.methods_panel import followed, known_trust, trust_key
     from xai.known_cause import score
 
     key = trust_key(ask, network.checkpoint, clip.identity)
-    standing = shared_jobs().standing(key)
-    found: Mapping[str, Any] | None = None
-    if standing is not None and standing.state == "done":
-        found = standing.result.to_dict()
-    elif (shipped := shipped_trust(network.checkpoint, clip.fingerprint)) is not None:
-        found = shipped if ask == type(ask)(shipped["method"], shipped["on"]) else None
+    found = known_trust(ask, network.checkpoint, clip)
     causes = score(explanation, network.view(clip).shown(clip)) if clip.cause is not None else []
     with st.container(border=True):
         if found is None:

@@ -28,15 +28,13 @@ from model import CheckpointError
 from training.clip import Clip
 from xai.evidence import Evidence
 from xai.figures.paper import note_of
+from xai.figures.reads import heaviest, joints_read, over_uniform
 from xai.figures.sheet import LABEL, MARGIN, Area, Sheet
 from xai.figures.spec import FigureError
 from xai.figures.strip import (
     AMOUNTS,
     draw_points,
     draw_skeleton,
-    heaviest,
-    layer_of,
-    one_query,
     picture,
     said,
     time_norm,
@@ -63,22 +61,21 @@ def overlay_frames(
 ) -> Iterator[np.ndarray]:
     """One picture [h, w, 3] uint8, RGB, for every frame that the network read; all of one size."""
     look = look or Look()
-    clip, curves = evidence.clip, evidence.joint_curves
+    clip = evidence.clip
     height, side = clip.size
     searched = evidence.sampling_points is not None
     title = said(evidence)
     if searched:
         chosen, mass, both, uniform, who = heaviest(evidence, layer, query, points, head)
-        time_scale, time_ends = time_norm(both[:, chosen])
+        time_scale, time_ends = time_norm(both)
         title += f", {who}"
-    joint_mass = None
-    if curves is not None and clip.score.any():
-        index = layer_of(curves, layer)
-        known = curves.axes[curves.axis("query")].labels
-        values, base, _ = one_query(curves, query if query in known else None, head)
-        joint_mass, level = values[index], float(base[index][clip.score > 0].mean())
-        joint_scale = Normalize(0, float(joint_mass.max()))
-        divide, unit = look.scaled("mass", float(joint_mass.max()))
+    times: np.ndarray | None = None
+    joint_scale: Normalize | None = None
+    if (read := joints_read(evidence, layer, query, head)) is not None:
+        times = over_uniform(*read, clip.score > 0)
+        most = max(float(np.nanmax(times)), 1e-12)
+        joint_scale = Normalize(0, most)
+        divide, unit = look.scaled("× uniform", most)
     inner = WIDTH - 2 * MARGIN
     for frame in range(len(clip)):
         with drawing():
@@ -88,8 +85,7 @@ def overlay_frames(
             axes = area.axes(0, y, inner, inner * height / side)
             axes.set_axis_off()
             picture(axes, clip.frames[frame])
-            shown = None if joint_mass is None else joint_mass[frame]
-            draw_skeleton(axes, clip, frame, shown, None if shown is None else joint_scale, scale=2.2)
+            draw_skeleton(axes, clip, frame, None if times is None else times[frame], joint_scale, scale=2.2)
             if searched:
                 place, reference = both[:, chosen]
                 draw_points(axes, place, reference, mass[chosen], frame, time_scale, look.theme, 2.2)
@@ -97,10 +93,10 @@ def overlay_frames(
             y += playhead(area, y, clip, frame)
             half = (inner - 0.2) / 2
             if searched:
-                area.colour_bar(0, y, half, "point: frames from its reference", look.theme.sides, time_scale, time_ends)
-            if joint_mass is not None:
-                ends = [(0.0, "0"), (float(joint_mass.max()), number(float(joint_mass.max()) / divide))]
-                area.colour_bar(half + 0.2, y, half, f"joint: {unit}", AMOUNTS, joint_scale, ends, level)
+                area.colour_bar(0, y, half, "point: frames from its reference", look.theme.moved, time_scale, time_ends)
+            if joint_scale is not None:
+                ends = [(0.0, "0"), (most, number(most / divide))]
+                area.colour_bar(half + 0.2, y, half, f"joint: {unit}", AMOUNTS, joint_scale, ends, 1.0)
             y += 2 * LABEL + 0.15
             if searched:
                 largest = number(float(mass[chosen].max()))

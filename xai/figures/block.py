@@ -11,9 +11,10 @@ from matplotlib.collections import LineCollection
 from matplotlib.transforms import Affine2D
 
 from xai.evidence import Evidence
+from xai.figures.reads import heaviest, peak, shown_frame
 from xai.figures.sheet import LABEL, Area, Drawn
-from xai.figures.strip import heaviest, point_area, points_table, said, time_norm
-from xai.figures.style import SMALL, number, percent
+from xai.figures.strip import point_area, points_table, said, spread, time_norm, usual_count
+from xai.figures.style import SMALL, number, percent, text_width
 
 BACK = (0.42, -0.2)
 """Where one unit of x goes: to the right and up."""
@@ -33,8 +34,10 @@ def block(
     points: int = 48,
     frames: int | None = None,
     head: int | None = None,
+    frame: int | None = None,
 ) -> Drawn:
-    """Frames as translucent cards, skeletons on them, and the `points` sampling points of most mass between them."""
+    """Frames as translucent cards, skeletons on them, and the `points` sampling points of most mass between them. The
+    frames are those of a film strip of this width (`frame` as there)."""
     clip, theme = evidence.clip, area.look.theme
     chosen, mass, both, uniform, who = heaviest(evidence, layer, query, points, head)
     share = mass[chosen].sum() / mass.sum()
@@ -50,12 +53,17 @@ def block(
     scale = tall / tall_px  # inches of a pixel
     wide_px = (area.width - left - 0.05) / scale
     step = (wide_px - BACK[0] * width) / max(1, len(clip) - 1)
+    across, angle = f"x, {width} px", np.arctan2(-BACK[1], BACK[0])
+    rises = 0.5 * text_width(across, SMALL) * np.sin(angle) + LABEL * np.cos(angle) + 0.04  # above its middle
+    top += max(0.0, rises + 0.5 * BACK[1] * width * scale - 0.04)
     axes = area.axes(left, top, area.width - left - 0.05, tall)
     axes.set_xlim(0, wide_px)
     axes.set_ylim(height - 0.5, BACK[1] * width - 0.5)
     axes.set_axis_off()
-    wanted = frames or max(4, round(area.width))
-    cards = np.arange(0, len(clip), max(1, round((len(clip) - 1) / max(1, wanted - 1))))
+    anchor = shown_frame(frame, len(clip), peak(evidence, layer, query, head))
+    apart = (text_width("0.00", SMALL) + 0.04) / scale  # pixels from the start of one time to that of the next
+    most = 1 + int(step * (len(clip) - 1) / apart)
+    cards = spread(len(clip), frames or min(usual_count(area.width), most), anchor)
     rim = np.array([[0, 0], [width, 0], [width, height], [0, height], [0, 0]]) - 0.5
     for order, t in enumerate(cards):
         skew = Affine2D(np.array([[BACK[0], 0, t * step], [BACK[1], 1, 0], [0, 0, 1]])) + axes.transData
@@ -70,10 +78,14 @@ def block(
             at = project(np.column_stack([np.full(len(seen), t), clip.joints[t, person]]), step)
             bones = [(at[a], at[b]) for a, b in clip.layout.bones if seen[a] and seen[b]]
             axes.add_collection(LineCollection(bones, colors=theme.ink, linewidths=0.7, alpha=0.7, zorder=order + 0.2))
-        axes.text(
-            t * step, height + 0.02 * tall_px, f"{clip.time[t]:.2f}", size=SMALL, va="top", ha="left",
-            color=theme.ink, clip_on=False,
-        )  # fmt: skip
+    timed: list[int] = []
+    for t in sorted(cards, key=lambda t: t != anchor):  # times have no room under cards that stand close together
+        if all(abs(t - other) * step >= apart for other in timed):
+            timed.append(t)
+            axes.text(
+                t * step, height + 0.02 * tall_px, f"{clip.time[t]:.2f}", size=SMALL, va="top", ha="left",
+                color=theme.ink, clip_on=False,
+            )  # fmt: skip
     axes.set_xlim(0, wide_px)
     axes.set_ylim(height - 0.5, BACK[1] * width - 0.5)
     place, reference = project(both[0, chosen], step), project(both[1, chosen], step)
@@ -82,11 +94,11 @@ def block(
             list(np.stack([reference, place], axis=1)), colors=theme.ink, linewidths=0.5, alpha=0.6, zorder=50
         )
     )
-    norm, ends = time_norm(both[:, chosen])
+    norm, ends = time_norm(both)
     shift = both[0, chosen, 0] - both[1, chosen, 0]
     size = point_area(mass[chosen], float(mass.max()))
     axes.scatter(
-        place[:, 0], place[:, 1], s=size, c=shift, cmap=theme.sides, norm=norm, edgecolors=theme.edge,
+        place[:, 0], place[:, 1], s=size, c=shift, cmap=theme.moved, norm=norm, edgecolors=theme.edge,
         linewidths=0.35, zorder=51, clip_on=False,
     )  # fmt: skip
     y = top + tall + 0.06 + LABEL
@@ -94,12 +106,11 @@ def block(
     side = {"size": SMALL, "rotation_mode": "anchor"}
     middle = area.top + top + tall - 0.5 * height * scale
     area.sheet.text(area.left + left - 0.06, middle, f"y, {height} px", rotation=90, va="bottom", ha="center", **side)
-    angle = np.degrees(np.arctan2(-BACK[1], BACK[0]))
     along, up = area.left + left + 0.5 * BACK[0] * width * scale, area.top + top - 0.5 * BACK[1] * width * scale - 0.04
-    area.sheet.text(along, up, f"x, {width} px", rotation=angle, va="bottom", ha="center", **side)
+    area.sheet.text(along, up, across, rotation=np.degrees(angle), va="bottom", ha="center", **side)
     y += LABEL + 0.08
     y += area.colour_bar(
-        left, y, min(1.8, area.width - left - 0.1), "frames from its reference", theme.sides, norm, ends
+        left, y, min(1.8, area.width - left - 0.1), "frames from its reference", theme.moved, norm, ends
     )
     mean = ", mean of heads" if head is None else ""
     caption = (

@@ -184,7 +184,7 @@ def _named(draw: Draw, panel: Panel, sources: Sources) -> Draw:
 
 def _film(options: panel_kinds.Film, sources: Sources) -> Draw:
     evidence = sources.evidence(options.checkpoint, options.clip)
-    how = options.frames, options.layer, options.query, options.points, options.head
+    how = options.frames, options.layer, options.query, options.points, options.head, options.frame
     return lambda area: film(area, evidence, *how)
 
 
@@ -219,7 +219,7 @@ def _trust(options: panel_kinds.Trust, sources: Sources) -> Draw:
 
 def _cube(options: panel_kinds.Cube, sources: Sources) -> Draw:
     evidence = sources.evidence(options.checkpoint, options.clip)
-    how = options.layer, options.query, options.points, options.frames, options.head
+    how = options.layer, options.query, options.points, options.frames, options.head, options.frame
     return lambda area: block(area, evidence, *how)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
+from xai.figures.hues import MOVED, reach
 from xai.figures.player import unpack
 
 
@@ -38,7 +39,7 @@ def cube_figure(
     hairs = np.full((len(order) * 3, 3), np.nan)
     hairs[0::3], hairs[1::3] = reference[order], place[order]
     relative = mass[order] / max(float(mass.max()), 1e-12)
-    reach = max(1.0, float(np.abs(shift).max(initial=0)))
+    most = reach(place[:, 0] - reference[:, 0])
     against = "" if base is None else f" ({base:.2g} if uniform)"
     figure = go.Figure()
     bone_lines = []
@@ -66,10 +67,9 @@ def cube_figure(
         marker={
             "size": 3 + 9 * np.sqrt(relative),
             "color": shift,
-            "colorscale": "PuOr",
-            "reversescale": True,
-            "cmin": -reach,
-            "cmax": reach,
+            "colorscale": list(MOVED),
+            "cmin": -most,
+            "cmax": most,
             "opacity": 0.9,
             "line": {"width": 0.5, "color": "rgba(40,40,40,0.8)"},
             "colorbar": {"title": {"text": "frames from<br>its reference"}, "thickness": 10, "len": 0.7},

@@ -7,13 +7,15 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.colors import TwoSlopeNorm
+from matplotlib.colors import Normalize
 
 from training.skeleton import SkeletonLayout
 from xai.evidence import Evidence
 from xai.explanation import Explanation
+from xai.figures.reads import layer_of, of_heads, one_query, over_uniform, uniform_on
+from xai.figures.sentence import token_name
 from xai.figures.sheet import LABEL, Area, Drawn, Entry, Table
-from xai.figures.strip import layer_of, of_heads, one_query, said, strongest
+from xai.figures.strip import AMOUNTS, said, strongest
 from xai.figures.style import DASHES, SMALL, Theme, number, text_width
 
 FOOT = 0.27
@@ -42,14 +44,12 @@ def person_of(score: np.ndarray, person: int | None) -> int:
 
 
 def joint_styles(layout: SkeletonLayout, named: Sequence[int], theme: Theme) -> dict[int, tuple[str, Any]]:
-    """(colour of its limb, dashes) of every joint: the first named one of a limb is solid."""
-    styles: dict[int, tuple[str, Any]] = {}
-    taken = [0] * len(layout.limbs)
-    for joint in [*named, *(j for j in range(len(layout)) if j not in named)]:
-        limb = layout.limb_of[joint]
-        styles[joint] = theme.limbs[limb % len(theme.limbs)], DASHES[taken[limb] % len(DASHES)]
-        taken[limb] += 1
-    return styles
+    """(colour of its limb, dashes) of every joint: named ones are told apart by their dashes too."""
+    order = [*named, *(joint for joint in range(len(layout)) if joint not in named)]
+    return {
+        joint: (theme.limbs[layout.limb_of[joint] % len(theme.limbs)], DASHES[place % len(DASHES)])
+        for place, joint in enumerate(order)
+    }
 
 
 def joint_lines(
@@ -67,7 +67,7 @@ def joint_lines(
     base_name: str = "uniform",
 ) -> float:
     """One curve a joint, [T, J], gaps where it was not seen; the named ones thick, with a key; key and chart take
-    `height`. Height with the axis."""
+    `height`. The axis holds `limits` (of the values by default) and the base rate [T, J]. Height with the axis."""
     theme = area.look.theme
     styles = joint_styles(layout, named, theme)
     entries = []
@@ -86,13 +86,14 @@ def joint_lines(
         strong = joint in named
         axes.plot(time, line, color=colour, lw=1.5 if strong else 0.5, ls=dashes if strong else "-",
                   alpha=1 if strong else 0.45, marker="o" if len(time) == 1 else None, ms=2)  # fmt: skip
+    low, high = limits or (min(0.0, float(np.nanmin(values))), float(np.nanmax(values)))
     if base is not None:
         level = np.where(seen, base, np.nan)
         some = seen.any(axis=1)
         middle = np.full(len(time), np.nan)
         middle[some] = np.nanmean(level[some], axis=1)
         axes.plot(time, middle, ls=":", color=theme.ink, lw=0.9)
-    low, high = limits or (min(0.0, float(np.nanmin(values))), float(np.nanmax(values)))
+        low, high = min(low, float(np.nanmin(middle))), max(high, float(np.nanmax(middle)))
     axes.set_ylim(low - (0.06 * (high - low) if low < 0 else 0), high + 0.08 * (high - low or 1))
     if low < 0:
         axes.axhline(0, color=theme.soft, lw=0.5)
@@ -137,29 +138,32 @@ def named_bars(
     return down + ROW * len(names) + FOOT
 
 
-def joint_heat(area: Area, top: float, ratio: np.ndarray, layout: SkeletonLayout, time: np.ndarray) -> float:
-    """Mass over uniform [T, J] (NaN: not seen) as a map, joints in the order of the body. Height."""
+def joint_heat(
+    area: Area, top: float, ratio: np.ndarray, layout: SkeletonLayout, time: np.ndarray, divide: float, unit: str
+) -> float:
+    """Mass over uniform [T, J] (NaN: not seen) as a map, in the colours of the film strip; joints in the order of the
+    body. The scale names its values divided by `divide`, as `unit`. Height."""
     theme = area.look.theme
     height = ROW * len(layout)
     label = max(text_width(name, SMALL) for name in layout.joints) + 0.07
     axes = area.axes(label, top, area.width - label - 0.05, height)
     order = list(layout.window_order)
-    high = max(2.0, float(np.nanmax(ratio)) if np.isfinite(ratio).any() else 2.0)
-    norm = TwoSlopeNorm(1, 0, high)
+    high = max(1e-12, float(np.nan_to_num(ratio).max()))
+    norm = Normalize(0, high)
     step = (time[-1] - time[0]) / max(1, len(time) - 1) or 1.0
     extent = (time[0] - step / 2, time[-1] + step / 2, len(order) - 0.5, -0.5)
     axes.set_facecolor(theme.unseen)
-    axes.imshow(ratio[:, order].T, aspect="auto", cmap=theme.sides, norm=norm, interpolation="nearest", extent=extent)
+    axes.imshow(ratio[:, order].T, aspect="auto", cmap=AMOUNTS, norm=norm, interpolation="nearest", extent=extent)
     axes.set_yticks(range(len(order)), [layout.joints[joint] for joint in order], size=SMALL - 0.5)
     axes.tick_params(axis="y", length=0)
     for tick, joint in zip(axes.get_yticklabels(), order, strict=True):
         tick.set_color(theme.limbs[layout.limb_of[joint] % len(theme.limbs)])
     seconds(axes, time)
     y = top + height + FOOT + 0.03
-    ends = [(0.0, "0"), (1.0, "1"), (high, number(high))]
-    words = "mass / uniform" + ("; grey: not seen" if np.isnan(ratio).any() else "")
+    words = unit + ("; grey: not seen" if np.isnan(ratio).any() else "")
     wide = min(1.5, area.width - label - 0.1)
-    return height + FOOT + 0.03 + area.colour_bar(label, y, wide, words, theme.sides, norm, ends)
+    ends = [(0.0, "0"), (high, number(high / divide))]
+    return height + FOOT + 0.03 + area.colour_bar(label, y, wide, words, AMOUNTS, norm, ends, 1.0)
 
 
 def joints(
@@ -181,26 +185,25 @@ def joints(
     values, base, reader = one_query(curves, query, head)
     mass, uniform = values[index][:, who], base[index][:, who]
     seen = clip.score[:, who] > 0
-    # Windows hold different numbers of joints, so equal attention gives joints of small windows more: divide it out.
-    ratio = np.where(seen, mass / np.maximum(uniform, 1e-12), np.nan)
+    ratio = over_uniform(mass, uniform, seen)
+    most = max(float(np.nan_to_num(ratio).max()), 1e-12)
     people = f", person {who + 1} of {clip.people}" if (clip.score.max(axis=(0, 2)) > 0).sum() > 1 else ""
     top = area.heading(f"{said(evidence)}: attention on joints, block {index + 1}, {reader}{people}.")
-    divide, unit = look.scaled("attention mass", float(mass[seen].max()))
+    divide, unit = look.scaled("× uniform", most)
     parts = _halves(area, top)
     lines = joint_lines(
-        parts[0], 0, max(1.3, ROW * len(clip.layout)), np.where(seen, mass / divide, np.nan), uniform / divide, seen,
+        parts[0], 0, max(1.3, ROW * len(clip.layout)), ratio / divide, np.full(seen.shape, 1 / divide), seen,
         clip.layout, clip.time, unit, telling(ratio, named),
     )  # fmt: skip
     below = 0.06 + lines if len(parts) == 1 else 0.0
-    heat = joint_heat(parts[-1], below, ratio, clip.layout, clip.time)
+    heat = joint_heat(parts[-1], below, ratio, clip.layout, clip.time, divide, unit)
     axes_of = {"frame": range(len(clip)), "joint": clip.layout.joints}
     mean = f", {of_heads(None)}" if head is None else ""
     table = Table("joints", axes_of, {"attention mass": mass, "uniform": uniform, "score": clip.score[:, who]})
     caption = (
-        f"Attention mass that joint stride attention (block {index + 1}, {reader}{mean}) gives each joint "
-        f"over time{people} ({look.scale}); dotted: {curves.base_rate_of}, mean over joints; the map shows mass over "
-        "the uniform level of the joint's own window (1: no more than chance). Thick: the joints with the most mass "
-        "over uniform; hue: limb."
+        f"Attention mass that joint stride attention (block {index + 1}, {reader}{mean}) gives each joint over time"
+        f"{people}, divided by that of {curves.base_rate_of} ({look.scale}; dotted: uniform, no more than chance); the "
+        f"map shows the same of every joint ({uniform_on(most)}). Thick: the joints with the most; hue: limb."
     )
     return Drawn(top + (below + heat if len(parts) == 1 else max(lines, heat)), caption, (table,))
 
@@ -234,7 +237,7 @@ def token_bars(
     """Stacked bars [token, T] over time; what is negative hangs down. Height."""
     theme = area.look.theme
     colour = {name: theme.tokens.get(name, theme.limbs[i % 5]) for i, name in enumerate(tokens)}
-    down = area.key(top, [Entry(name, colour[name], "patch") for name in tokens]) + 0.05
+    down = area.key(top, [Entry(token_name(name), colour[name], "patch") for name in tokens]) + 0.05
     axes = area.axes(TICKS + 0.1, top + down, area.width - TICKS - 0.14, height)
     step = (time[-1] - time[0]) / max(1, len(time) - 1) or 1.0
     for sign in (1, -1):

@@ -46,7 +46,9 @@ def map_panel(
     norm = TwoSlopeNorm(0, -max(most, 1e-12), max(most, 1e-12)) if signed else Normalize(0, max(most, 1e-12))
     cmap = look.theme.sides if signed else AMOUNTS
     top = area.heading(heading_of(explanation))
-    grid = strip(area.part(0, top, area.width), clip, frames)
+    of_frames = np.abs(values).reshape(len(clip), -1).sum(axis=1)
+    anchor = int(of_frames.argmax()) if np.ptp(of_frames) > 0 else None  # some methods say one thing of the whole clip
+    grid = strip(area.part(0, top, area.width), clip, frames, anchor)
     for frame, axes in grid.axes.items():
         picture(axes, clip.frames[frame], grey=kind == "pixel map")
         if kind == "pixel map":
@@ -64,6 +66,8 @@ def map_panel(
         )
         mark = float(base.mean()) if base.any() else None
         against = "" if mark is None else f"; mark: {explanation.base_rate_of}"
+        if mark is not None and not (-most if signed else 0) < mark < most:
+            against = f"; {explanation.base_rate_of}: {number(mark / divide)}, beyond the scale"
         y += area.words(y, f"{unit}{against}", size=SMALL) - LABEL
         y += area.colour_bar(0, y, min(2.4, area.width - 0.05), "", cmap, norm, ends, mark) + 0.02
     if kind == "joint map":

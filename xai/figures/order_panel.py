@@ -17,7 +17,7 @@ def order_panel(area: Area, found: Mapping[str, Any]) -> Drawn:
     """One group of bars a network, one bar an order; `found` as `xai.figures.order.order_test` gives it."""
     theme = area.look.theme
     orders, names = list(found["orders"]), list(found["networks"])
-    colours = dict(zip(orders, (theme.main, theme.other, theme.limbs[3], theme.soft), strict=True))
+    colours = dict(zip(orders, (theme.main, theme.other, theme.limbs[0], theme.soft), strict=True))
     top = area.heading(f"Probability of {found['label']} for the same frames in other orders.")
     top += area.key(top, [Entry(order, colours[order], "patch") for order in orders]) + 0.05
     axes = area.axes(0.36, top, area.width - 0.4, HEIGHT)

@@ -25,6 +25,8 @@ class Film:
     """The points of most mass that are shown."""
     head: int | None = None
     """Counted from 1; the mean of all by default."""
+    frame: int | None = None
+    """Is among those shown, counted from 1 as the network read them; the one that was read most by default."""
 
 
 @dataclass(frozen=True)
@@ -111,6 +113,7 @@ class Cube:
     points: int = 48
     frames: int | None = None
     head: int | None = None
+    frame: int | None = None
 
 
 @dataclass(frozen=True)

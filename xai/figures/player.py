@@ -26,6 +26,7 @@ import numpy as np
 from training.clip import Clip
 from xai.explanation import FRAMEWISE, Explanation
 from xai.figures.flow import flow_numbers
+from xai.figures.hues import reach
 from xai.figures.opening import flow, frames_said, looks_said, opening, points_said, unread
 from xai.figures.player_looks import Table, look_tables
 from xai.figures.sentence import probability as shortly
@@ -330,7 +331,7 @@ def _points(points: Explanation, keep: int | None, by_query_frame: bool) -> Payl
         "limits": count - left_out,
         "sums": pack(mass.sum(-1)[..., None], low=0.0),
         "uniform": _round(uniform),
-        "most": [max(0.5, math.ceil(2 * m[:, 0].max()) / 2) for m in moved],
+        "most": [reach(m[:, 0]) for m in moved],
         "about": [points_said(a, u, left_out) for a, u in zip(about, uniform, strict=True)],
     }
     chosen = np.tile(np.arange(mass.shape[-1]), (len(mass), 1))  # [layer, kept]

@@ -4,7 +4,6 @@ const AGAINST_FOR = "#2d004b #542788 #8073ac #b2abd2 #d8daeb #f7f7f7 #fee0b6 #fd
 const sidesColour = (share) => along(AGAINST_FOR, (share + 1) / 2);
 const gradient = (colour, from, to) =>
   `linear-gradient(to right, ${range(17).map((i) => colour(from + ((to - from) * i) / 16)).join(",")})`;
-const LEVELS = { supported: "✓ supported", doubtful: "✗ doubtful", "not measured": "? not measured" };
 
 // The player's colours, for canvases.
 function coloursOf({ root, theme }) {
@@ -70,7 +69,7 @@ class MapCard {
   badge(card) {
     const { trust } = this.map, level = trust?.level ?? "not measured";
     const box = element("details", { class: `trust ${level.replace(" ", "-")}` }, card);
-    element("summary", { text: `Trust: ${LEVELS[level]}` }, box);
+    element("summary", { text: `Trust: ${level}` }, box);
     const list = element("ul", {}, box);
     for (const sentence of trust?.sentences ?? ["Nothing was measured about this map."]) element("li", { text: sentence }, list);
     if (trust?.faithfulness) this.removal(box, trust.faithfulness);
@@ -204,7 +203,7 @@ class MapCard {
 }
 
 const report = JSON.parse(document.getElementById("data").textContent);
-mount({ data: { readings: [report.payload] }, parentElement: document.body });
+mount({ data: { readings: [report.payload], trust: report.trust }, parentElement: document.body });
 const { player } = document.querySelector(".player");
 const cards = report.maps.map((map) => new MapCard(document.querySelector(".maps"), map, player));
 const renderPlayer = player.render.bind(player);

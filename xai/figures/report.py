@@ -14,9 +14,10 @@ import hashlib
 import json
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -29,9 +30,10 @@ from xai.evidence import Evidence, gather_evidence
 from xai.explanation import Explanation
 from xai.figures.maps import heading_of
 from xai.figures.paper import UNTRAINED
-from xai.figures.player import pack, player_payload
+from xai.figures.player import main_method, pack, player_payload
 from xai.figures.player_script import markup, script, style
 from xai.figures.spec import FigureError
+from xai.known_trust import Known, in_short, shipped_trust
 from xai.methods import Method, answer, methods
 from xai.question import Question
 from xai.trust import PARTS, trust, trusted
@@ -40,6 +42,8 @@ HERE = Path(__file__).parent
 METHODS = ("joint removal", "integrated gradients", "frame removal", "ledger")
 CELLS = 64
 """A pixel map travels on at most so many rows and columns."""
+ORDERS = 40
+"""Random orders that a map is compared with; trust that is known was measured with so many."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +76,10 @@ def coarse(values: np.ndarray, most: int = CELLS) -> np.ndarray:
     return np.asarray(values.reshape(frames, rows // r, r, columns // c, c).mean(axis=(2, 4)))
 
 
+def titled(method: str, on: str) -> str:
+    return f"{method} on {on}"
+
+
 def map_payload(explanation: Explanation, method: Method) -> dict[str, Any]:
     """What the page draws of a map. A token map goes as [frame, token], a joint map as [frame, person, joint]."""
     values = explanation.values.astype(float)
@@ -79,7 +87,7 @@ def map_payload(explanation: Explanation, method: Method) -> dict[str, Any]:
         values = coarse(values)
     base = float(np.broadcast_to(explanation.base_rate, explanation.values.shape).mean())
     found: dict[str, Any] = {
-        "title": f"{method.name} on {explanation.made_by.parameters.get('on', method.on[0])}",
+        "title": titled(method.name, explanation.made_by.parameters.get("on", method.on[0])),
         "about": method.about,
         "question": heading_of(explanation),
         "kind": explanation.kind,
@@ -106,22 +114,30 @@ def report_maps(
     *,
     target: str | None = None,
     against: str | None = None,
-    orders: int = 40,
+    orders: int = ORDERS,
     seed: int = 0,
+    known: Known = MappingProxyType({}),
     say: Callable[[str], None] = lambda text: None,
 ) -> list[dict[str, Any]]:
-    """The maps of a report. A method that this network or clip cannot be asked is a card with its one sentence."""
+    """The maps of a report. A method that this network or clip cannot be asked is a card with its one sentence.
+
+    Args:
+        parts: what is measured of each map whose trust is not `known`.
+        known: trust of maps of the question that is asked.
+    """
     question = Question.ask(recognizer, clip, target, against, seed=seed)
-    known = {method.name: method for method in methods()}
+    named = {method.name: method for method in methods()}
     found = []
     for each in wanted:
-        method = known[each.method]
+        method = named[each.method]
         try:
             explanation = answer(question, each.method, on=each.on)
         except ValueError as error:
             found.append({"title": each.method, "about": method.about, "refused": str(error)})
             continue
-        if parts:
+        if (there := known.get((each.method, explanation.made_by.parameters["on"]))) is not None:
+            explanation = replace(explanation, trust=there)
+        elif parts:
             measured = trust(recognizer, clip, explanation, parts=parts, seed=seed, orders=orders)
             explanation = trusted(explanation, measured)
         found.append(map_payload(explanation, method))
@@ -129,10 +145,23 @@ def report_maps(
     return found
 
 
-def report_html(evidence: Evidence, maps: Sequence[dict[str, Any]], command: str = "", card: str = "") -> str:
-    """The page as text. `card`: what the model card says, in words."""
+def report_html(
+    evidence: Evidence,
+    maps: Sequence[dict[str, Any]],
+    command: str = "",
+    card: str = "",
+    known: Known = MappingProxyType({}),
+) -> str:
+    """The page as text. `card`: what the model card says, in words; `known`: trust that is known of maps, and so of
+    what the player shows where none of `maps` is just that."""
     clip, top = evidence.clip, evidence.top
-    data = {"payload": player_payload(evidence), "maps": list(maps)}
+    payload = player_payload(evidence)
+    main = main_method(payload)
+    asked = f"Why {evidence.labels[top]}? "
+    same = (each["trust"] for each in maps if each["title"] == titled(*main) and each["question"].startswith(asked))
+    trust_of_player = next(same, None) or known.get(main)
+    badges = [] if trust_of_player is None else [{"textContent": in_short(trust_of_player)}]
+    data = {"payload": payload, "maps": list(maps), "trust": badges}
     # Inside a script element only "<" can end it.
     packed = json.dumps(data, separators=(",", ":"), default=_plain, allow_nan=False).replace("<", "\\u003c")
     code = f"\n{script()}\n{(HERE / 'report.js').read_text(encoding='utf-8')}\n"
@@ -190,8 +219,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--methods", nargs="*", default=list(METHODS), metavar="METHOD[:ON]")
     parser.add_argument("--target", help="explain this class; the most probable by default")
     parser.add_argument("--against", help="and not this one")
-    parser.add_argument("--trust", nargs="*", default=list(PARTS), choices=PARTS, help="what is measured of each map")
-    parser.add_argument("--orders", type=int, default=40, help="random orders that a map is compared with")
+    parser.add_argument(
+        "--trust", nargs="*", default=list(PARTS), choices=PARTS,
+        help="what is measured of each map; what is known of it and ships is not measured again",
+    )  # fmt: skip
+    parser.add_argument("--orders", type=int, default=ORDERS, help="random orders that a map is compared with")
     parser.add_argument("--device", default="auto")
 
 
@@ -206,9 +238,11 @@ def run(arguments: argparse.Namespace) -> int:
         recognizer = Recognizer.load(arguments.checkpoint, arguments.device)
         clip = open_clip(arguments.clip, arguments.joints)
         evidence = gather_evidence(recognizer, clip)
+        shipped = shipped_trust(recognizer.checkpoint, clip.fingerprint)
+        usual = (arguments.target, arguments.against, arguments.orders) == (None, None, ORDERS)
         maps = report_maps(
             recognizer, clip, wanted, arguments.trust, target=arguments.target, against=arguments.against,
-            orders=arguments.orders, say=print,
+            orders=arguments.orders, known=shipped if usual else {}, say=print,
         )  # fmt: skip
         given = ["python", "-m", "xai", "report", arguments.clip, "--checkpoint", arguments.checkpoint]
         given += ["--out", arguments.out, "--methods", *arguments.methods, "--orders", str(arguments.orders)]
@@ -216,7 +250,8 @@ def run(arguments: argparse.Namespace) -> int:
         for name in ("joints", "target", "against"):
             if value := getattr(arguments, name):
                 given += [f"--{name}", value]
-        page = report_html(evidence, maps, shlex.join(given), in_a_sentence(recognizer.card.name, recognizer))
+        card = in_a_sentence(recognizer.card.name, recognizer)
+        page = report_html(evidence, maps, shlex.join(given), card, shipped)
         write_atomically(Path(arguments.out), page.encode("utf-8"))
     except (CheckpointError, ValueError, FileNotFoundError) as error:
         print(error, file=sys.stderr)

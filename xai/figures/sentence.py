@@ -6,7 +6,7 @@ first divided by their base rate (uniform attention: windows hold different numb
     times uniform = mass / base rate of the same joints      times the others = times uniform / median of other joints
 
 The second decides, so that a limb that clearly stands out is named even where joints as a whole were read little; the
-sentence then says that too. Both numbers are in it, the first as times an even share.
+sentence then says that too. Both numbers are in it.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ CARRIES = 1.25
 """A limb is named only when at least two of its joints reach this many times the joints outside of it."""
 ALONE = 2.0
 """A joint is named instead of its limb when it has this many times the next joint of that limb."""
+LITTLE = 0.7
+"""Joints are said to be read little when even those that stand out are below this many times uniform attention."""
 PEAKS = 1.15
 """Frames are named when the highest has this many times the mean frame."""
 
@@ -140,7 +142,7 @@ def read_joints(query: str, found: Standing, mass: np.ndarray) -> Pieces:
     others, share = times(found.times_others), times(found.times_uniform)
     if not found.out:
         text = f"Its {reader(query)} read all joints about alike; the most is the {found.name} "
-        return [(f"{text}({others} × the others, {share} × an even share).", False)]
+        return [(f"{text}({others} × the others, {share} × uniform attention).", False)]
     when = peak(over_time(found, mass))
     pieces = [
         (f"Of the joints, its {reader(query)} read the ", False),
@@ -148,10 +150,8 @@ def read_joints(query: str, found: Standing, mass: np.ndarray) -> Pieces:
         (f" most, {others} × the others, ", False),
         (f"above all in {when}. " if when else "over the whole clip. ", False),
     ]
-    if found.times_uniform < 1:
-        few = f"Joints are little of what it reads: even here it is {share} × an even share."
-        return [*pieces, (few, False)]
-    return [*pieces, (f"That is {share} × an even share.", False)]
+    little = ": joints are little of what it reads" if found.times_uniform < LITTLE else ""
+    return [*pieces, (f"Over all frames that is {share} × uniform attention{little}.", False)]
 
 
 def read_points(query: str, frames: np.ndarray) -> Pieces:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,6 +19,7 @@ from xai.figures.order import order_test
 from xai.figures.panel_kinds import Map, Order, Trust, Without
 from xai.figures.sheet import Table
 from xai.figures.spec import FigureSpec
+from xai.known_trust import shipped_trust
 from xai.methods import answer, methods
 from xai.question import Progress, Question, silent
 from xai.removal import Removal, Shown, from_json, predict_with, shown_with
@@ -138,10 +139,16 @@ class Sources:
         return self._once(key, lambda: Question.ask(*ask, seed=self.spec.seed, progress=self.progress))
 
     def explanation(self, panel: Map | Trust) -> Explanation:
-        """The map that a panel asks for."""
-        key = self._map_key(panel)
-        make = lambda: answer(self.question(panel), panel.method, on=panel.on, **panel.options)  # noqa: E731
-        return self._once(key, make)
+        """The map that a panel asks for, with its trust where that ships."""
+
+        def make() -> Explanation:
+            found = answer(self.question(panel), panel.method, on=panel.on, **panel.options)
+            if panel.target or panel.against or panel.options:  # what ships was asked nothing else
+                return found
+            shipped = shipped_trust(found.made_by.checkpoint, found.made_by.clip)
+            return replace(found, trust=shipped.get((found.made_by.method, found.made_by.parameters["on"])))
+
+        return self._once(self._map_key(panel), make)
 
     def measured(self, panel: Trust) -> Explanation:
         """The same map with its trust."""

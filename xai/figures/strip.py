@@ -14,7 +14,8 @@ from matplotlib.patheffects import AbstractPathEffect, withStroke
 
 from training.clip import Clip
 from xai.evidence import Evidence
-from xai.explanation import Explanation
+from xai.figures.hues import reach
+from xai.figures.reads import heaviest, joints_read, of_heads, over_uniform, peak, shown_frame, uniform_on
 from xai.figures.sentence import token_name
 from xai.figures.sheet import LABEL, Area, Drawn, Table
 from xai.figures.style import SMALL, Look, Theme, number, percent
@@ -41,12 +42,35 @@ class Strip:
     """Size of marks: 1 in a frame of a page-wide strip."""
 
 
-def strip(area: Area, clip: Clip, count: int | None) -> Strip:
-    """Evenly spaced frames in rows, each under its time."""
-    columns = max(3, int((area.width + GAP) // (_NARROW + GAP)))
-    count = min(len(clip), count or (columns if columns >= 5 else 2 * columns))
-    chosen = np.unique(np.linspace(0, len(clip) - 1, count).round().astype(int))
-    columns = min(columns, len(chosen))
+def _columns(width: float) -> int:
+    return max(3, int((width + GAP) // (_NARROW + GAP)))
+
+
+def usual_count(width: float) -> int:
+    """How many frames stay legible on so many inches, in one row or two."""
+    columns = _columns(width)
+    return columns if columns >= 5 else 2 * columns
+
+
+def spread(total: int, count: int, about: int | None) -> np.ndarray:
+    """Indices of at most `count` of `total` frames.
+
+    The frame `about` is among them and the others are spread evenly around it, the ends too unless one is nearer to it
+    than half the usual distance. Every panel chooses by this, so panels of one clip show the same frames.
+    """
+    count = min(total, count)
+    if about is None:
+        places = np.linspace(0, total - 1, count)
+    else:
+        before = round(about * (count - 1) / max(1, total - 1))
+        places = np.append(np.linspace(0, about, before + 1)[:-1], np.linspace(about, total - 1, count - before))
+    return np.unique(places.round().astype(int))
+
+
+def strip(area: Area, clip: Clip, count: int | None, about: int | None = None) -> Strip:
+    """Frames in rows, each under its time: those that `spread` chooses."""
+    chosen = spread(len(clip), count or usual_count(area.width), about)
+    columns = min(_columns(area.width), len(chosen))
     rows = -(-len(chosen) // columns)
     columns = -(-len(chosen) // rows)
     height, side = clip.size
@@ -135,7 +159,7 @@ def draw_points(
         place[shown, 2],
         s=point_area(mass[shown], float(mass.max())) * scale**2,
         c=place[shown, 0] - reference[shown, 0],
-        cmap=theme.sides,
+        cmap=theme.moved,
         norm=norm,
         alpha=near[shown],
         edgecolors=theme.edge,
@@ -145,64 +169,13 @@ def draw_points(
 
 
 def time_norm(both: np.ndarray) -> tuple[TwoSlopeNorm, list[tuple[float, str]]]:
-    """Scale and ticks for the frames between places and references [2, P, 3]: whole frames, at least one each way."""
-    reach = float(max(1, np.ceil(np.abs(both[0, :, 0] - both[1, :, 0]).max(initial=0))))
-    return TwoSlopeNorm(0, -reach, reach), [(-reach, f"−{reach:g} earlier"), (0.0, "0"), (reach, f"{reach:g} later")]
+    """Scale and ticks for the frames between the places and references [2, P, 3] of all points of a block, so that its
+    panels and the player share it."""
+    end = reach(both[0, :, 0] - both[1, :, 0])
+    return TwoSlopeNorm(0, -end, end), [(-end, f"−{end:g} earlier"), (0.0, "0"), (end, f"{end:g} later")]
 
 
 # ---- panels ---------------------------------------------------------------------------------------------------------
-
-
-def layer_of(explanation: Explanation, layer: int | None) -> int:
-    """Index of a layer counted from 1; the last by default."""
-    layers = explanation.values.shape[0]
-    if layer is not None and not 1 <= layer <= layers:
-        raise ValueError(f"layer is {layer}, and the network has {layers}.")
-    return layers - 1 if layer is None else layer - 1
-
-
-def one_query(
-    explanation: Explanation, query: str | None, head: int | None = None
-) -> tuple[np.ndarray, np.ndarray, str]:
-    """(values, base rate, who reads): of one head (counted from 1) or the mean over all of them, and of one named query
-    or the mean of all."""
-    axis = explanation.axis("head")
-    base = np.broadcast_to(explanation.base_rate, explanation.values.shape)
-    heads = explanation.values.shape[axis]
-    if head is not None and not 1 <= head <= heads:
-        raise ValueError(f"head is {head}, and the network has {heads}.")
-    of_heads = (lambda a: a.mean(axis)) if head is None else (lambda a: a.take(head - 1, axis))
-    values, base = of_heads(explanation.values), of_heads(base)
-    left = [each for index, each in enumerate(explanation.axes) if index != axis]
-    axis = next(index for index, each in enumerate(left) if each.name == "query")
-    labels = left[axis].labels
-    only = "" if head is None else f", head {head}"
-    if query is None:
-        return values.mean(axis), base.mean(axis), "mean of " + " and ".join(map(token_name, labels)) + only
-    if query not in labels:
-        raise ValueError(f"query is {query!r}, and the tokens that read here are {', '.join(labels)}.")
-    index = labels.index(query)
-    return values.take(index, axis), base.take(index, axis), token_name(query) + only
-
-
-def of_heads(head: int | None) -> str:
-    """For a caption."""
-    return "mean of heads" if head is None else f"head {head}"
-
-
-def heaviest(
-    evidence: Evidence, layer: int | None, query: str | None, most: int, head: int | None = None
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, float, str]:
-    """(number [k], mass [P], (place, reference) [2, P, 3], base rate, who reads) of the k points of most mass."""
-    points = evidence.sampling_points
-    if points is None:
-        raise ValueError("This network has no 3D token search, so it has no sampling points.")
-    index = layer_of(points, layer)
-    values, base, who = one_query(points, query, head)
-    mass = values[index].mean(0)  # over query frames
-    chosen = np.argsort(-mass, kind="stable")[:most]
-    both = np.stack([points.companions["place"][index], points.companions["reference"][index]])
-    return chosen, mass, both, float(base[index].mean()), f"block {index + 1}, {who}"
 
 
 def points_table(number_: np.ndarray, mass: np.ndarray, both: np.ndarray) -> Table:
@@ -220,11 +193,12 @@ def film(
     query: str | None = None,
     points: int = 48,
     head: int | None = None,
+    frame: int | None = None,
 ) -> Drawn:
-    """The paper's Fig. 5: film strip with skeleton and the `points` sampling points of most mass."""
+    """The paper's Fig. 5: film strip with skeleton and the `points` sampling points of most mass; `frame`, counted from
+    1, is among those shown (by default the one that was read most)."""
     clip, look = evidence.clip, area.look
-    with_points, with_joints = evidence.sampling_points is not None, bool(evidence.clip.score.any())
-    curves = evidence.joint_curves if with_joints else None
+    with_points = evidence.sampling_points is not None
     about: list[str] = []
     if with_points:
         chosen, mass, both, uniform, who = heaviest(evidence, layer, query, points, head)
@@ -234,37 +208,34 @@ def film(
     else:
         about.append("this network has no 3D token search, so it has no sampling points")
     top = area.heading(f"{said(evidence)}: {about[0]}.")
-    grid = strip(area.part(0, top, area.width), clip, frames)
-    joint_values = None
-    if curves is not None:
-        joint_layer = layer_of(curves, layer)
-        in_query = query if query in curves.axes[curves.axis("query")].labels else None
-        values, base, _ = one_query(curves, in_query, head)
-        joint_values, joint_base = values[joint_layer], float(base[joint_layer][clip.score > 0].mean())
-        most = float(joint_values.max())
-        divide, unit = look.scaled("mass", most)
+    anchor = shown_frame(frame, len(clip), peak(evidence, layer, query, head))
+    grid = strip(area.part(0, top, area.width), clip, frames, anchor)
+    read = joints_read(evidence, layer, query, head)
+    times: np.ndarray | None = None
+    joint_norm: Normalize | None = None
+    if read is not None:
+        times = over_uniform(*read, clip.score > 0)
+        most = max(float(np.nanmax(times)), 1e-12)
+        divide, unit = look.scaled("× uniform", most)
         joint_norm = Normalize(0, most)
     if with_points:
-        norm, ends = time_norm(both[:, chosen])
-    for frame, axes in grid.axes.items():
-        picture(axes, clip.frames[frame])
-        shown = None if joint_values is None else joint_values[frame]
-        draw_skeleton(axes, clip, frame, shown, None if shown is None else joint_norm, scale=grid.scale)
+        norm, ends = time_norm(both)
+    for t, axes in grid.axes.items():
+        picture(axes, clip.frames[t])
+        draw_skeleton(axes, clip, t, None if times is None else times[t], joint_norm, scale=grid.scale)
         if with_points:
-            draw_points(axes, both[0, chosen], both[1, chosen], mass[chosen], frame, norm, look.theme, grid.scale)
+            draw_points(axes, both[0, chosen], both[1, chosen], mass[chosen], t, norm, look.theme, grid.scale)
     y = top + grid.height + 0.07
     across = 3 if area.width >= 5 else 2 if area.width >= 2.8 else 1
     third = (area.width - 0.15 * (across - 1)) / across
     keys: list[Callable[[float, float], float]] = []
     if with_points:
         label = "point: frames from its reference"
-        keys.append(lambda x, y: area.colour_bar(x, y, third, label, look.theme.sides, norm, ends))
+        keys.append(lambda x, y: area.colour_bar(x, y, third, label, look.theme.moved, norm, ends))
         keys.append(lambda x, y: _dots(area, x, y, third, float(mass[chosen].max()), uniform, look))
-    if joint_values is not None:
-        top_text = [(0.0, "0"), (most, number(most / divide))]
-        keys.append(
-            lambda x, y: area.colour_bar(x, y, third, f"joint: {unit}", AMOUNTS, joint_norm, top_text, joint_base)
-        )
+    if joint_norm is not None:
+        scale, top_text = joint_norm, [(0.0, "0"), (most, number(most / divide))]
+        keys.append(lambda x, y: area.colour_bar(x, y, third, f"joint: {unit}", AMOUNTS, scale, top_text, 1.0))
     used = 0.0
     for index, key in enumerate(keys):
         x, row = index % across * (third + 0.15), index // across
@@ -278,15 +249,18 @@ def film(
             f"attention mass, {of_heads(head)}, mean of query frames (uniform attention: {number(uniform)}); a point "
             "between two frames is on both."
         )
-    if joint_values is not None:
+    if read is not None:
         axes_of = {"frame": range(len(clip)), "person": range(1, clip.people + 1), "joint": clip.layout.joints}
-        tables.append(Table("joints", axes_of, {"attention mass": joint_values, "score": clip.score}))
+        values = {"attention mass": read[0], "uniform": read[1], "score": clip.score}
+        tables.append(Table("joints", axes_of, values))
         caption += (
-            f" Disc: attention mass of the joint in joint stride attention ({look.scale}; the mark on its scale is "
-            f"uniform attention, {number(joint_base / divide)} on average)."
+            " Disc: attention mass of the joint in joint stride attention over that of uniform attention "
+            f"({look.scale}; {uniform_on(most)})."
         )
-    elif not with_joints:
+    elif not clip.score.any():
         caption += " No joint was seen in this clip."
+    elif evidence.joint_curves is not None and query is not None:
+        caption += f" {token_name(query)} takes no part in joint stride attention."
     return Drawn(y + used, caption, tuple(tables))
 
 

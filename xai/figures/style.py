@@ -1,7 +1,7 @@
 """How figures for print look: themes, colours that every kind of colour vision tells apart, and sizes in inches.
 
-Colour maps: viridis for amounts, PuOr for what lies on both sides of a middle (earlier and later, for and against,
-below and above uniform). Hues of limbs and tokens: Okabe and Ito (2008). Text is embedded as TrueType (Type 42).
+Colour maps: viridis for amounts, PuOr for what lies on both sides of a middle (for and against). Hues of limbs, of
+tokens and of displacement in time are those of the player (hues.py). Text is embedded as TrueType (Type 42).
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from matplotlib import colormaps, rc_context
 from matplotlib.colors import Colormap, LinearSegmentedColormap
 from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import TextPath
+
+from xai.figures import hues
 
 FONT = "DejaVu Sans"
 """Comes with matplotlib, so that a figure measures the same everywhere."""
@@ -84,33 +86,28 @@ class Theme:
     against: str
     sides: Colormap
     """For what lies on both sides of a middle."""
+    moved: Colormap
+    """For displacement in time: earlier, not moved, later."""
     edge: str
     """Around a mark, so that it stands out from any frame."""
 
 
-_LIGHT = ("#4d4d4d", "#0072b2", "#d55e00", "#009e73", "#cc79a7")
-_DARK = ("#c9c9c9", "#56b4e9", "#ff8a3d", "#2fd0a5", "#eba6d0")
-
-
-def _tokens(blue: str, yellow: str, green: str) -> dict[str, str]:
-    return {"cls": blue, "shared": blue, "rgb": yellow, "patches": yellow, "pose": green, "joints": green}
-
-
+_MOVED = LinearSegmentedColormap.from_list("moved", hues.MOVED)
 _NIGHT = LinearSegmentedColormap.from_list("night", ["#d3c3ff", "#7d62c9", "#1d1f24", "#c06d17", "#ffc574"])
 """Purple to orange through the dark of the paper."""
 LIGHT = Theme(
     "light", paper="#ffffff", ink="#1a1a1a", soft="#5f5f5f", line="#d6d6d6", unseen="#e4e4e4", warning="#a33a00",
-    limbs=_LIGHT, tokens=_tokens("#0072b2", "#e69f00", "#009e73"), main="#0072b2", other="#d55e00",
-    for_="#b35806", against="#542788", sides=colormaps["PuOr_r"], edge="#000000",
+    limbs=hues.LIMBS["light"], tokens=hues.TOKENS["light"], main="#0072b2", other="#d55e00",
+    for_="#b35806", against="#542788", sides=colormaps["PuOr_r"], moved=_MOVED, edge="#000000",
 )  # fmt: skip
 DARK = Theme(
     "dark", paper="#14161a", ink="#ededed", soft="#a8a8a8", line="#3d4149", unseen="#55585f", warning="#ffb27d",
-    limbs=_DARK, tokens=_tokens("#56b4e9", "#f0b429", "#2fd0a5"), main="#56b4e9", other="#ff8a3d",
-    for_="#f1a340", against="#a793d6", sides=_NIGHT, edge="#ffffff",
+    limbs=hues.LIMBS["dark"], tokens=hues.TOKENS["dark"], main="#56b4e9", other="#ff8a3d",
+    for_="#f1a340", against="#a793d6", sides=_NIGHT, moved=_MOVED, edge="#ffffff",
 )  # fmt: skip
 THEMES = {theme.name: theme for theme in (LIGHT, DARK)}
 DASHES: tuple[Any, ...] = ("-", (0, (4, 1.5)), (0, (1.2, 1.2)), (0, (5, 1.5, 1, 1.5)))
-"""Joints of one limb share its hue and differ in these."""
+"""Of named joints, in their order: joints of one limb share its hue, and the hues of the two legs are close."""
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,9 @@ import numpy as np
 
 from xai.evidence import Evidence
 from xai.figures.curves import bar_limits, class_of, joint_lines, person_of, telling, token_bars
+from xai.figures.reads import joints_read, over_uniform
 from xai.figures.sheet import LABEL, Area, Drawn, Table
-from xai.figures.strip import layer_of, one_query, said, strongest
+from xai.figures.strip import said, strongest
 from xai.figures.style import SMALL, Look, text_width
 
 TOKENS = {
@@ -40,15 +41,15 @@ def variants(
     ledgers = {key: each.ledger.values[target] for key, each in evidences.items()}
     limits = [bar_limits(parts) for parts in ledgers.values()]
     shared = min(low for low, _ in limits), max(high for _, high in limits)
-    most = max((float(found[0].max()) for found in joints.values() if found is not None), default=1.0)
+    most = max((_most(found) for found in joints.values() if found is not None), default=1.0)
     columns = len(evidences) if area.width >= 1.6 * len(evidences) else 1
     gap = 0.2
     width = (area.width - gap * (columns - 1)) / columns
     y, tallest, tables = top, 0.0, []
     for index, (key, evidence) in enumerate(evidences.items()):
         part = area.part(index % columns * (width + gap), y, width)
-        own = 1.0 if joints[key] is None else float(joints[key][0].max())  # type: ignore[index]
-        height = _variant(part, key, evidence, shown, name, ledgers[key], shared, joints[key], most, own, look)
+        own = 1.0 if (found := joints[key]) is None else _most(found)
+        height = _variant(part, key, evidence, shown, name, ledgers[key], shared, found, most, own, look)
         tallest = max(tallest, height)
         if columns == 1 or index == len(evidences) - 1:
             y, tallest = y + tallest + (0.16 if index < len(evidences) - 1 else 0), 0.0
@@ -58,8 +59,8 @@ def variants(
     )
     caption = (
         f"The same frames read by {names}: probability of the classes, exact parts of the logit of {name} (raw, one "
-        f"scale), and attention mass on joints ({look.scale}{', one scale' if not look.per_clip else ', each its own'};"
-        " dotted: uniform attention; mean of heads and of the tokens that read)."
+        f"scale), and attention mass on joints over that of uniform attention, which is dotted ({look.scale}"
+        f"{', one scale' if not look.per_clip else ', each its own'}; mean of heads and of the tokens that read)."
     )
     return Drawn(y, caption, tuple(tables))
 
@@ -69,12 +70,13 @@ Found = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 def _joints(evidence: Evidence, layer: int | None, who: int) -> Found | None:
-    curves = evidence.joint_curves
-    if curves is None or not evidence.clip.score.any():
-        return None
-    index = layer_of(curves, layer)
-    values, base, _ = one_query(curves, None)
-    return values[index][:, who], base[index][:, who], evidence.clip.score[:, who] > 0
+    found = joints_read(evidence, layer, None, None)
+    return None if found is None else (found[0][:, who], found[1][:, who], evidence.clip.score[:, who] > 0)
+
+
+def _most(found: Found) -> float:
+    """The largest mass over uniform."""
+    return max(float(np.nan_to_num(over_uniform(*found)).max()), 1e-12)
 
 
 def _variant(
@@ -115,12 +117,11 @@ def _variant(
         return y + area.part(0, y, area.width).sentence("This network reads no joints.")
     y += area.words(y, "joints", size=SMALL, color=theme.soft) + 0.02
     mass, base, seen = found
-    divide, unit = look.scaled("mass", own)
-    ratio = np.where(seen, mass / np.maximum(base, 1e-12), np.nan)
+    divide, unit = look.scaled("× uniform", own)
+    ratio, level = over_uniform(mass, base, seen), np.full(seen.shape, 1 / divide)
     top = (most if not look.per_clip else own) / divide
-    curves = np.where(seen, mass / divide, np.nan)
     return y + joint_lines(
-        area, y, 1.0, curves, base / divide, seen, evidence.clip.layout, evidence.clip.time,
+        area, y, 1.0, ratio / divide, level, seen, evidence.clip.layout, evidence.clip.time,
         unit, telling(ratio, 3), (0.0, top),
     ) + LABEL / 2  # fmt: skip
 

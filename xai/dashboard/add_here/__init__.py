@@ -1,7 +1,8 @@
-"""The buttons under the player that put what it shows into the figure: block, head, query, person and class of now."""
+"""The buttons under the player that put what it shows into the figure: block, head, query, frame, points of now."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
@@ -23,21 +24,24 @@ def _component() -> Any:
     return st.components.v2.component("kinescope_add", html='<div class="add-here"></div>', css=css, js=script)
 
 
-def add_here(panels: Sequence[str], key: str, pressed: Callable[[str, Place], None]) -> None:
-    """One button a panel; `pressed` is told which, and where the player stands."""
+def add_here(panels: Sequence[str], key: str, pressed: Callable[[str, Place, int | None], None]) -> None:
+    """One button a panel; `pressed` is told which, where the player stands, and how many points it draws."""
 
     def heard() -> None:
         said = (st.session_state.get(key) or {}).get("pressed") or {}
-        panel, place = read(said, panels)
+        panel, place, points = read(said, panels)
         if panel:
-            pressed(panel, place)
+            pressed(panel, place, points)
 
     _component()(key=key, data={"panels": list(panels)}, on_pressed_change=heard)
 
 
-def read(said: Any, panels: Sequence[str]) -> tuple[str, Place]:
-    """Panel and place of what a browser sent; "" for anything else."""
+def read(said: Any, panels: Sequence[str]) -> tuple[str, Place, int | None]:
+    """Panel, place and number of points of what a browser sent; "" for anything else. A place without a frame is a
+    film that runs; without a number of points it is as the player opens."""
     panel, address = (said.get("panel"), said.get("address")) if isinstance(said, dict) else ("", "")
     if panel not in panels or not isinstance(address, str):
-        return "", Place()
-    return str(panel), Place.from_query(dict(parse_qsl(address[:LONGEST].lstrip("?"))))
+        return "", Place(), None
+    parameters = dict(parse_qsl(address[:LONGEST].lstrip("?")))
+    points = parameters.get("points", "")
+    return str(panel), Place.from_query(parameters), int(points) if re.fullmatch(r"[1-9]\d{0,5}", points) else None

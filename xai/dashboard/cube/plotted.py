@@ -11,7 +11,7 @@ from xai.dashboard.kept import kept
 
 
 def show_plotted(payload: dict[str, Any]) -> None:
-    """The points of one layer and query; the choices bind to the address."""
+    """The points of one block and query; the choices bind to the address."""
     from xai.figures.cube import cube_arrays, cube_figure
 
     arrays = cube_arrays(payload)
@@ -21,7 +21,7 @@ def show_plotted(payload: dict[str, Any]) -> None:
     layers, queries = list(range(1, arrays.layers + 1)), list(arrays.queries)
     within("cube_layer", [None, *layers])
     within("cube_query", [None, *queries])
-    layer = left.segmented_control("Layer", layers, default=layers[-1], key="cube_layer", bind="query-params")
+    layer = left.segmented_control("Block", layers, default=layers[-1], key="cube_layer", bind="query-params")
     query = right.segmented_control("Query", queries, default=queries[0], key="cube_query", bind="query-params")
     place = (layer or arrays.layers) - 1, arrays.queries.index(query or arrays.queries[0])
     figure = kept().get(("cube", payload["id"], *place), lambda: cube_figure(**arrays.of(*place)))

@@ -24,6 +24,7 @@ from xai.dashboard.choose import ClipChoice, choose_checkpoint, choose_clip, ope
 from xai.dashboard.copy_link import copy_link
 from xai.dashboard.film import Film, skeleton_pictures, strip_html
 from xai.dashboard.film_points import Points
+from xai.dashboard.fitting import say_misfit_of
 from xai.dashboard.kept import kept
 from xai.dashboard.library import open_library
 from xai.dashboard.player import player
@@ -157,6 +158,7 @@ def page() -> None:
     now = Answer.of_prediction(changed.prediction) if changed else None
     with saying:
         st.markdown(f"##### {sentence(before, now, plain)}")
+        say_misfit_of(clip, [checkpoint])
         if untrained(payload):
             st.markdown(":orange[**These weights were never trained: what their answer depends on explains nothing.**]")
 
@@ -196,7 +198,9 @@ def page() -> None:
         return
     add_broken(clip, checkpoint, history.removals)
     st.subheader("Where the change comes from, frame by frame", anchor=False)
-    st.plotly_chart(ledger_chart(before, now, str(label)), key="ledger", config={"displayModeBar": False})
+    assert changed is not None
+    chart = ledger_chart(before, now, str(label), changed.numbers)
+    st.plotly_chart(chart, key="ledger", config={"displayModeBar": False})
     if st.toggle("Watch both in the player", key="watch", bind="query-params"):
         in_the_player(payload, clip, checkpoint, history)
 

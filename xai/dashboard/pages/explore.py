@@ -11,6 +11,7 @@ from xai.dashboard.basket import add_player
 from xai.dashboard.believed import badges, believed
 from xai.dashboard.choose import ClipChoice, choose_checkpoint, choose_clip, open_checkpoint
 from xai.dashboard.cube import show_cube
+from xai.dashboard.fitting import say_misfit_of
 from xai.dashboard.library import open_library
 from xai.dashboard.methods_panel import ask_another_way
 from xai.dashboard.player import player
@@ -71,6 +72,7 @@ def page() -> None:
     payload = payload_of(clip, checkpoint)
     if payload is None:
         return
+    say_misfit_of(clip, [checkpoint])
     whole = bool(st.session_state.get("settled") or {"ask", "patch"} & set(st.query_params))
     player([payload], key="player", looks=whole, trust=badges([payload], clip, on_page=True))
     add_player(payload, clip, checkpoint, "player")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 import streamlit as st
 
@@ -24,6 +25,7 @@ from xai.dashboard.lesson_parts import (
 )
 from xai.dashboard.library import open_library
 from xai.dashboard.player import Place, player
+from xai.dashboard.shown import plain
 from xai.dashboard.spotlight import keys_on_options, spotlight
 from xai.lessons import FOCUS, Lesson, Opens, Step
 
@@ -37,6 +39,7 @@ STYLE = """<style>
 .st-key-words h4 { padding: 0 0 0.3rem; }
 .st-key-words .stRadio > label p { font-weight: 600; }
 .st-key-lesson_bar { border-bottom: 1px solid rgba(128,128,128,0.25); padding-bottom: 6px; }
+.st-key-door strong { letter-spacing: 0.08em; }
 </style>"""
 PRESENTER = """<style>
 [data-testid="stHeader"], [data-testid="stSidebar"] { display: none; }
@@ -44,6 +47,7 @@ PRESENTER = """<style>
 .st-key-words h4 { font-size: 2rem; line-height: 1.2; }
 .st-key-words p, .st-key-words li, .st-key-words label p, .st-key-words table { font-size: 1.35rem; line-height: 1.45; }
 .st-key-words [data-testid="stCaptionContainer"] p, .st-key-words small { font-size: 1.05rem; }
+.st-key-door [data-testid="stMarkdownContainer"] p { font-size: 1.9rem; line-height: 1.3; }
 </style>"""
 
 
@@ -146,28 +150,45 @@ def following(code: str, step: int, revealed: bool, leading: bool, options: int)
     room = shared_classroom().enter(code)
     if room is None or (not leading and (room.step, step in room.revealed) != (step, revealed)):
         st.rerun()
-    if not options:
-        st.caption(f"Room **{code}**. You lead it." if leading else f"Room **{code}**. Who opened it leads.")
-        return
-    count = sum(shared_classroom().tally(code, step, options))
-    told = "1 answer" if count == 1 else f"{count} answers"
-    st.caption(f"Room **{code}**: {told}{'.' if revealed else ' so far; the counts come with the reveal.'}")
+    said = [] if leading else [f"Room **{code}**. Who opened it leads."]  # who leads has the code on top of the page
+    if options:
+        count = sum(shared_classroom().tally(code, step, options))
+        told = "1 answer" if count == 1 else f"{count} answers"
+        said.append(f"{told}{'.' if revealed else ' so far; the counts come with the reveal.'}")
+    if said:
+        st.caption(" ".join(said))
+
+
+def door(code: str) -> None:
+    """How a class comes in, large on a projector: its code, and an address that leads to the lesson and no more."""
+    with st.container(key="door"):
+        if (here := st.context.url) is None:
+            st.markdown(f"Room **{code}**")
+        else:
+            address = f"{here}?room={code}"
+            st.markdown(f"Room **{code}** at [{plain(address.partition('://')[2])}]({address})")
+        said = "Your class opens this address, or gives the code on the page Lessons."
+        if urlsplit(here or "").hostname in ("localhost", "127.0.0.1", "::1"):
+            said += " It leads here from this machine only: open the page by the name that others know it by."
+        st.caption(said)
 
 
 def bar(lesson: Lesson, room: Room | None, key: str, presenting: bool) -> None:
     """Where one is, and the ways out."""
+    leads = room is None or bool(key)
     with st.container(horizontal=True, vertical_alignment="center", key="lesson_bar"):
-        st.button("Leave the room" if room and not key else "All lessons", on_click=_leave, type="tertiary")
+        st.button("All lessons" if leads else "Leave the room", on_click=_leave, type="tertiary")
         st.markdown(f"**{lesson.title}**", width="stretch")
         if room is None:
             st.button("Open a room", on_click=_open_room, args=(lesson,), type="tertiary",
                       help="Your class joins with four letters and follows; its predictions are counted.")  # fmt: skip
         elif key:
-            st.button(f"Close room {room.code}", on_click=_close_room, args=(room.code, key, lesson), type="tertiary")
-        st.button("End presenting" if presenting else "Present", on_click=_present, args=(not presenting,),
-                  type="tertiary", help="Large type, nothing else on the screen. Keys: n, p, s.")  # fmt: skip
+            st.button("Close the room", on_click=_close_room, args=(room.code, key, lesson), type="tertiary")
+        if leads:
+            st.button("End presenting" if presenting else "Present", on_click=_present, args=(not presenting,),
+                      type="tertiary", help="Large type, nothing else on the screen. Keys: n, p, s.")  # fmt: skip
     if room and key:
-        st.caption(f"Students open this page and join room **{room.code}**, or follow a link to the address above.")
+        door(room.code)
 
 
 def words(step: Step, lesson: Lesson, index: int, room: Room | None, key: str, shown: list[Any]) -> None:
@@ -227,6 +248,8 @@ def page() -> None:
     index = room.step if room and not key else step_number(lesson)
     if room and key and room.step != index:
         shared_classroom().show(room.code, key, index)
+    if room and not key:
+        st.query_params.pop("present", None)  # who follows the address of who leads is no presenter
     step, presenting = lesson.steps[index], "present" in st.query_params
     st.html(STYLE + PRESENTER * presenting)
     bar(lesson, room, key, presenting)
@@ -253,7 +276,7 @@ def page() -> None:
             else:
                 add_lanes(clip, checkpoints, "lesson lanes")
         if step.focus:
-            spotlight(step.focus, key="spotlight")
+            spotlight(step.focus, key=f"spotlight {lesson.digest} {index}")
 
 
 page()

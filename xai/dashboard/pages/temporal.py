@@ -7,6 +7,7 @@ import streamlit as st
 from xai.dashboard.basket import add_lanes
 from xai.dashboard.believed import badges
 from xai.dashboard.choose import ClipChoice, choose_clip, within
+from xai.dashboard.fitting import say_misfit_of
 from xai.dashboard.frame_wise import commands, variants_html
 from xai.dashboard.lanes import lane_payloads
 from xai.dashboard.library import BundledCheckpoint, open_library, trained_here
@@ -81,8 +82,9 @@ def nothing_yet() -> None:
     st.html(variants_html())
     st.markdown("##### Train one, and it is compared here")
     st.markdown(
-        "No frame-wise network is on this server yet. Each line trains one on the drawn clips of the gym; this page "
-        "finds it in `runs` as soon as its first weights are written, and compares up to three on one clock."
+        "No frame-wise network is on this server yet. Each line trains one on the drawn clips of the gym, in about "
+        "three quarters of an hour on two cores; this page finds it in `runs` as soon as its first weights are "
+        "written, after some minutes, and compares up to three on one clock."
     )
     st.code(commands(), language=None)
 
@@ -105,8 +107,8 @@ def page() -> None:
         )
     st.caption(
         "A frame-wise ViT reads every frame alone and averages the answers. TokenShift moves channels of the class "
-        "token between neighbouring frames; MSCA lets some heads read the previous or the next frame. All have the "
-        "same parameters and the same cost, and none of them sees the joints."
+        "token between neighbouring frames; MSCA (multi-head self/cross-attention) lets some heads read the previous "
+        "or the next frame. All have the same parameters and the same cost, and none of them sees the joints."
     )
     shown = [checkpoint for checkpoint in checkpoints if checkpoint.name in chosen]
     if not shown:
@@ -122,6 +124,7 @@ def page() -> None:
 
     # Runs of one recipe have one name on their cards; here each goes by the name under which it is chosen.
     lanes = [as_lane(payload, each.name) for payload, each in zip(payloads, shown, strict=True)]
+    say_misfit_of(clip, shown, better=False)  # what ships is of another kind of network
     player(lanes, key="temporal_lanes", trust=badges(payloads, clip))
     add_lanes(clip, shown, "temporal_lanes", order=True)
     left, right = st.columns([3, 2], gap="large")

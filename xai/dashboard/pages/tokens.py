@@ -13,8 +13,9 @@ import streamlit as st
 from xai.dashboard.basket import add_flow, add_lanes
 from xai.dashboard.believed import badges
 from xai.dashboard.choose import ClipChoice, choose_clip
+from xai.dashboard.fitting import say_misfit_of
 from xai.dashboard.kept import kept
-from xai.dashboard.lanes import lane_payloads
+from xai.dashboard.lanes import lane_payloads, trained_words
 from xai.dashboard.library import BundledCheckpoint, open_library
 from xai.dashboard.player import player
 from xai.dashboard.shown import untrained
@@ -85,9 +86,11 @@ def page() -> None:
         bind="query-params",
     )  # fmt: skip
     lanes = [c for mode in ORDER for c in library.checkpoints if c.token_mode == mode and c.key.split("-")[0] == family]
+    said, recipes = trained_words(lanes)
     st.caption(
         "The paper compares three ways to let RGB and pose meet: no modal tokens, one shared token, or a CLS, an RGB "
-        "and a pose token. Each lane is a network of its own, trained alike; the clock is the same."
+        f"and a pose token. {said}",
+        help=recipes or None,
     )
     if not lanes:
         st.info("No checkpoints are bundled. Train some (`python -m training train`) and run `python -m xai bundle`.")
@@ -95,6 +98,7 @@ def page() -> None:
     if clip == ClipChoice():
         st.info("Upload a video, and its joints if you have them, to see what the variants do with it.")
     elif (payloads := lane_payloads(library, lanes, clip)) is not None:
+        say_misfit_of(clip, lanes)
         player(payloads, key="lanes", trust=badges(payloads, clip))
         add_lanes(clip, lanes, "lanes")
         who_reads_whom(lanes, payloads, clip)

@@ -27,7 +27,7 @@ export class Curves {
     const { J } = this.reading;
     return range(J).map((j) => J * (joint == null ? person : Math.floor(joint / J)) + j);
   }
-  values = (joint) => range(this.reading.T).map((t) => this.found.mass[t * this.reading.M * this.reading.J + joint]);
+  values = (joint) => range(this.reading.T).map((t) => this.found.times[t * this.reading.M * this.reading.J + joint]);
   limb = (joint) => this.reading.skeleton.limb[joint % this.reading.J] % 5;
 
   render(state) {
@@ -35,9 +35,8 @@ export class Curves {
     const found = (this.found = reading.jointMass(state));
     plot.hidden = !found;
     if (!found) return;
-    const most = reading.most("jointMass", state) || 1;
-    const high = 1.3 * Math.max(most, found.base); // room for a name above the highest peak
-    const joints = this.joints(state);
+    const most = reading.most("jointMass", state) || 1; // times uniform, which is a line at 1
+    const [joints, high] = [this.joints(state), 1.3 * Math.max(most, 1)]; // room for a name above the highest peak
     const key = [state.key, high, joints, state.heat].join();
     if (key !== this.key) state.heat ? this.heat(state, joints, most) : this.lines(state, joints, high);
     this.key = key;
@@ -52,10 +51,9 @@ export class Curves {
     say(this.dot, reading.called("joint", state.joint));
   }
   lines(state, joints, high) {
-    const { reading, found, plot } = this;
-    const { y } = chart(plot, reading.T, "attention mass (raw)", 0, high);
-    const uniform = { class: "tick uniform", text: `uniform ${digits(found.base, 2)}` };
-    element("span", { ...uniform, style: `bottom:${y(found.base)}` }, plot);
+    const { reading, plot } = this;
+    const { y } = chart(plot, reading.T, "attention mass (× uniform)", 0, high);
+    element("span", { class: "tick uniform", text: "uniform", style: `bottom:${y(1)}` }, plot);
     const drawing = svg("svg", { viewBox: `0 0 ${reading.T} 1`, preserveAspectRatio: "none" }, plot);
     const usual = joints.map((joint) => Math.max(...this.values(joint))).sort((a, b) => a - b)[joints.length >> 1];
     const peaks = [];
@@ -85,7 +83,7 @@ export class Curves {
   }
   heat(state, joints, most) {
     const { reading, plot } = this;
-    chart(plot, reading.T, "attention mass (raw), coloured as in the key", 0, 0);
+    chart(plot, reading.T, "attention mass (× uniform), coloured as in the key", 0, 0);
     const rows = element("div", { class: "rows" }, plot);
     for (const joint of joints.sort((a, b) => this.limb(a) - this.limb(b))) {
       const row = element("div", { "data-joint": joint, style: `color:var(--limb-${this.limb(joint)})` }, rows);

@@ -59,7 +59,7 @@ class Lane {
     const found = reading.pointMass(state);
     parts.points.hidden = !found;
     parts.discs.hidden = !reading.jointMass(state);
-    say(parts.largest, digits(reading.most("jointMass", state), 2));
+    say(parts.largest, `${digits(reading.most("jointMass", state), 2)} ×`);
     if (!found) return;
     const count = Math.min(state.count, points.limits);
     parts.slider.value = Math.ceil(Math.log2(count));
@@ -255,7 +255,7 @@ export class Player {
     say(parts.speed, { 1: "1 ×", 0.5: "½ ×", 0.25: "¼ ×" }[this.clock.speed]);
     say(parts.bars, digits(first.most("frameMass", state), 2));
     mark(root, "data-lit", state.lit ?? "");
-    const token = state.patch ?? state.point ?? state.joint;
+    const token = store.hover.lit ? null : state.patch ?? state.point ?? state.joint; // a box that is hovered speaks
     const box = token == null && parts.model.querySelector(`[data-choose='{"lit":"${state.lit}"}']`);
     say(parts.readout, box ? box.title : readout(state, this.readings));
     document.dispatchEvent(new CustomEvent("kinescope:view", { detail: this })); // the cube draws the same place

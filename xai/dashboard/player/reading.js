@@ -83,7 +83,8 @@ export class Reading {
     return { place, reference, clamped, most: this.points.most[layer] };
   }
 
-  // Attention mass of joints [frame, person, joint], and of frames [frame], with what uniform attention would give.
+  // Attention mass of joints [frame, person, joint] or frames [frame], what uniform attention would give them, and, by
+  // which joints are compared because their windows are of unequal size, how many times that it is.
   jointMass = (state) => (this.skeleton ? this.massOf("joints", state) : null);
   frameMass = (state) => this.massOf("windows", state);
   massOf(part, state) {
@@ -92,8 +93,8 @@ export class Reading {
     return this.remember(`${part} ${state.key}`, () => {
       const mass = this.rows(this[part].mass, state, query);
       const uniform = this[part].uniform.at(state.layer);
-      const read = uniform.filter((value) => value > 0);
-      return { mass, uniform, base: sum(read) / Math.max(1, read.length), max: Math.max(...mass) };
+      const times = mass.map((value, i) => (uniform[i] ? value / uniform[i] : 0));
+      return { mass, uniform, times, max: Math.max(...(part === "joints" ? times : mass)) };
     });
   }
 
@@ -157,8 +158,8 @@ export const signed = (value, count) => (value > 0 ? "+" : "") + digits(value, c
 function carried(found, by) {
   const tables = Object.groupBy(found?.filter(({ own }) => !own) ?? [], ({ table }) => table);
   const mass = (keys) => digits(sum(keys.map((key) => key.mass)), 2);
-  const words = ([table, keys]) => ` Its ${keys.length} strongest keys in ${table} attention${by} carry ${mass(keys)}.`;
-  return Object.entries(tables).map(words).join("");
+  const each = Object.entries(tables).map(([of, keys]) => `${keys.length} with ${mass(keys)} of its ${of} attention`);
+  return each.length ? ` Strongest keys${by}: ${each.join(", ")}.` : "";
 }
 
 // What is under the pointer, else at the playhead.
@@ -184,15 +185,15 @@ export function readout(state, readings) {
   }
   if (joint != null && reading.skeleton) {
     const name = `Frame ${frame + 1}, ${reading.called("joint", joint)}`;
-    const each = readings.map((one) => `${one.model.token_mode} ${digits(one.jointMass(one.now(state))?.mass[at], 2)}`);
-    if (several) return `${name}: attention mass ${each.join(", ")}.`;
+    const each = readings.map((it) => `${it.model.token_mode} ${digits(it.jointMass(it.now(state))?.times[at], 2)}`);
+    if (several) return `${name}: attention mass ${each.join(", ")} × uniform.`;
     const read = reading.jointMass(state);
     const score = `score ${digits(reading.skeleton.score.values[at], 2)}`;
     if (!read) return `${name}: ${score}; ${tokenName(state.query)} reads no joints.${looks}`;
-    const [mass, base] = [read.mass[at], read.uniform[at]];
-    const times = base ? `${digits(mass / base, 2)} × uniform (${digits(base, 2)})` : "not to be read";
-    const reader = tokenName(reading.joints.queries[reading.reader("joints", state)]);
-    return `${name}: attention mass of ${reader} ${digits(mass, 2)}, ${times}; ${score}.${looks}`;
+    const [times, mass, base] = [read.times, read.mass, read.uniform].map((values) => digits(values[at], 2));
+    const share = read.uniform[at] ? `${times} × uniform (${mass} / ${base})` : "not to be read";
+    const who = tokenName(reading.joints.queries[reading.reader("joints", state)]);
+    return `${name}: attention mass of ${who} ${share}; ${score}.${looks}`;
   }
   const { tokens, parts } = reading.ledger;
   const rows = parts[reading.classes.findIndex(({ label }) => label === state.label)];

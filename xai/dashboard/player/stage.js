@@ -130,9 +130,10 @@ export class Stage {
       const reach = Math.min(0.022 * Math.min(at.width, at.height, 420), Math.max(3, 0.022 * body));
       const joints = range(J).map((j) => {
         const [px, py] = place.subarray(2 * j, 2 * j + 2);
-        const size = (values) => (values ? 3 + reach * Math.sqrt(values[from + j] / max) : 3);
-        const ghost = state.ghost && found ? size(found.uniform) : 0; // its size under uniform attention
-        const drawn = { radius: size(found?.mass), value: found ? found.mass[from + j] / max : null, ghost };
+        const [times, base] = found ? [found.times[from + j], found.uniform[from + j]] : [0, 0];
+        const size = (value) => 3 + reach * Math.sqrt(value / max);
+        const ghost = state.ghost && base ? size(1) : 0; // its size under uniform attention
+        const drawn = { radius: size(times), value: found ? times / max : null, ghost };
         const score = skeleton.score.values[from + j];
         return { index: person * J + j, px, py, x: at.x(px), y: at.y(py), score, ...drawn };
       });
