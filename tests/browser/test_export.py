@@ -101,9 +101,9 @@ def test_what_is_seen_on_explore_leaves_as_a_figure(app: str, open_page: OpenPag
     to_export(page, 2)
     expect(page.get_by_text("film strip, block 1, cls, kick left, gym-cross")).to_be_visible()
     expect(page.get_by_text("drawn in")).to_be_visible()
-    own = page.get_by_placeholder(
-        re.compile(f"^Frames .* {carried[0]} of {carried[1]} sampling points hold {carried[2]}")
-    )
+    own = page.get_by_label("Caption of panel a")
+    said = re.compile(f"^Frames .* {carried[0]} of {carried[1]} sampling points hold {carried[2]}")
+    expect(own).to_have_attribute("placeholder", said)
     assert own.evaluate("(field) => field.scrollHeight <= field.clientHeight"), "half of the caption is hidden"
     page.get_by_label("Caption of panel b").fill("Parts of the answer & more.")
     page.get_by_label("Caption of panel b").press("Control+Enter")
