@@ -76,7 +76,7 @@ def test_the_sentence_names_limb_numbers_and_frames() -> None:
     said = "".join(text for text, _ in pieces).replace("\u2060", "").replace("\u00a0", " ")
     assert said == (
         "Of the joints, its shared token read the right arm most, 1.6 × the others, above all in frames 3–4. "
-        "Over all frames that is 1.6 × uniform attention."
+        "In all 1.6 × uniform."
     )
     assert [text for text, strong in pieces if strong] == ["right arm"]
 
@@ -88,7 +88,7 @@ def test_little_read_as_a_whole_is_said_beside_who_was_read_most() -> None:
     said = "".join(text for text, _ in read_joints("joint", found, mass))
     assert said == (
         "Of the joints, its mean joint read the left arm most, 3.5 × the others, over the whole clip. "
-        "Over all frames that is 0.070 × uniform attention: joints are little of what it reads."
+        "In all 0.070 × uniform: joints are little of what it reads."
     )
 
 

@@ -151,7 +151,7 @@ def read_joints(query: str, found: Standing, mass: np.ndarray) -> Pieces:
         (f"above all in {when}. " if when else "over the whole clip. ", False),
     ]
     little = ": joints are little of what it reads" if found.times_uniform < LITTLE else ""
-    return [*pieces, (f"Over all frames that is {share} × uniform attention{little}.", False)]
+    return [*pieces, (f"In all {share} × uniform{little}.", False)]
 
 
 def read_points(query: str, frames: np.ndarray) -> Pieces:
