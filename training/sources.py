@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -168,26 +169,38 @@ def repeated(data: ClipSet, times: Mapping[str, int]) -> ClipSet:
 PICTURES = (".jpg", ".jpeg", ".png")
 RUN_FILES = {"config.yaml", "env.json", "log.jsonl"}
 """What every run writes into its folder."""
+PACK = re.compile(r"\.?\w+-\d+px-[0-9a-f]{10}\.")
+"""Files of the cache, and the folders of unfinished ones: see `cached_pack`."""
 READERS = 2
 """Version of what the readers of data sets make of the same files: a pack of an older one is made again."""
 
 
-def state_of(path: Path, apart: Path | None = None) -> str:
-    """Changes when files of a data set come, go or are written anew. Of pictures, which may be a million, their folders
-    tell: one that is written anew in place is not seen. What training writes is no part of the data, even if it lies in
-    the same folder: runs, and what is in the folder `apart`."""
+def state_of(path: Path, cache: Path | None = None) -> str:
+    """Changes when files of a data set come, go or are written anew, those behind links too. Of pictures, which may be
+    a million, their folders tell: one that is written anew in place is not seen. What training writes is no part of the
+    data, even if it lies in the same folder: runs, and packs in the folder `cache`."""
     told = hashlib.sha256()
+    entered: set[tuple[int, int]] = set()
 
     def tell(place: Path, size: int) -> None:
         told.update(f"{place.relative_to(path)} {size} {place.stat().st_mtime_ns}\n".encode())
 
     if path.is_file():
         tell(path, path.stat().st_size)
-    for folder, folders, files in os.walk(path):
+    for folder, folders, files in os.walk(path, followlinks=True):
         here = Path(folder)
-        if here == apart or (here != path and set(files) >= RUN_FILES):
+        state = here.stat()
+        if (state.st_dev, state.st_ino) in entered:  # a link, maybe back to where it lies
+            told.update(f"{here.relative_to(path)} again\n".encode())
             folders.clear()
             continue
+        entered.add((state.st_dev, state.st_ino))
+        if here != path and set(files) >= RUN_FILES:
+            folders.clear()
+            continue
+        if here == cache:
+            folders[:] = [name for name in folders if not PACK.match(name)]
+            files = [name for name in files if not PACK.match(name)]
         folders.sort()
         pictures = [name for name in files if Path(name).suffix.lower() in PICTURES]
         if pictures:

@@ -184,6 +184,32 @@ def test_the_keyboard_does_everything_and_undoes_it(opened: Page) -> None:
     expect(page.locator(".p-said")).to_contain_text("2 key frames (1, 2)")
 
 
+def test_what_was_placed_can_be_undone_after_another_page_was_looked_at(opened: Page, video: Path) -> None:
+    page = opened
+    page.get_by_role("button", name="Stand mid-frame").click()
+    go_to(page, 3)
+    neck = joint(page, "neck")
+    expect(neck).to_have_attribute("aria-label", re.compile("tracked, confidence"))
+    x, y = place_of(page, "neck")
+    neck.focus()
+    page.keyboard.press("Shift+ArrowRight")
+    expect(page.locator(".p-said")).to_contain_text("2 key frames (1, 4)")
+    page.get_by_role("link", name="Explore").first.click()  # sooner than a key press is reported
+    expect(page.locator(".player").get_by_text("The model says").first).to_be_visible()
+    page.get_by_role("link", name="My clip").first.click()
+    expect(page.locator(".p-said")).to_contain_text("2 key frames (1, 4)")
+    expect(page.locator(".p-clock")).to_contain_text("frame 4")
+    expect(neck).to_have_attribute("aria-label", re.compile(f"x {x + 10}, y {y}, placed"))
+    page.get_by_role("button", name="Undo").click()
+    expect(page.locator(".p-said")).to_contain_text("1 key frame (1)")
+    expect(neck).to_have_attribute("aria-label", re.compile(f"x {x}, y {y}, tracked, confidence"))
+    # The same video once more is another draft.
+    page.get_by_role("button", name="Another video").click()
+    page.locator("input[type=file]").first.set_input_files(video)
+    expect(page.locator(".p-said")).to_contain_text("no key frame yet")
+    expect(page.get_by_role("button", name="Undo")).to_be_disabled()
+
+
 def test_frames_travel_once(opened: Page) -> None:
     """The browser keeps the film of before a drag: what the server answers are joints."""
     page = opened

@@ -186,15 +186,20 @@ def test_a_folder_that_changed_is_packed_anew(tmp_path: Path) -> None:
     assert cached_pack(data) != after
 
 
-def test_what_training_writes_into_the_folder_of_the_data_is_no_change_of_it(tmp_path: Path) -> None:
+@pytest.mark.parametrize("cache", [".", "packs"])
+def test_what_training_writes_into_the_folder_of_the_data_is_no_change_of_it(tmp_path: Path, cache: str) -> None:
     own = tmp_path / "own"
     (own / "wave").mkdir(parents=True)
     (own / "wave" / "a.npz").write_bytes(b"one")
     (own / "wave" / "1.jpg").write_bytes(b"a frame")
-    data = DataConfig(source=f"folder:{own}", cache=str(own / "packs"))
+    data = DataConfig(source=f"folder:{own}", cache=str(own / cache))
     before = cached_pack(data)
-    before.parent.mkdir()
+    before.parent.mkdir(exist_ok=True)
     before.write_bytes(b"a pack")
+    pack_files(before)[1].write_bytes(b"its frames")
+    unfinished = before.parent / f".{before.stem}.part"
+    unfinished.mkdir()
+    (unfinished / "frames").write_bytes(b"of another pack")
     run = own / "runs" / "x"
     run.mkdir(parents=True)
     for name in ("config.yaml", "env.json", "log.jsonl", "last.pt"):
@@ -207,6 +212,26 @@ def test_what_training_writes_into_the_folder_of_the_data_is_no_change_of_it(tmp
     assert cached_pack(data) == after, "a folder without a file says nothing"
     (own / "jump" / "config.yaml").write_bytes(b"not of a run")
     assert cached_pack(data) != after
+
+
+def test_what_lies_behind_a_link_is_data_too(tmp_path: Path) -> None:
+    """A class that lies on another disk; a link back to where it lies ends."""
+    own, far = tmp_path / "own", tmp_path / "far"
+    own.mkdir()
+    (far / "wave").mkdir(parents=True)
+    (far / "wave" / "a.npz").write_bytes(b"one")
+    data = DataConfig(source=f"folder:{own}", cache=str(tmp_path))
+    before = cached_pack(data)
+    (own / "wave").symlink_to(far / "wave")
+    linked = cached_pack(data)
+    assert linked != before
+    (far / "wave" / "b.npz").write_bytes(b"two")
+    grown = cached_pack(data)
+    assert grown != linked
+    (own / "wave" / "back").symlink_to(own)
+    assert cached_pack(data) != grown
+    (own / "nowhere").symlink_to(tmp_path / "gone")
+    cached_pack(data)
 
 
 def test_the_same_command_starts_a_run_and_goes_on_with_it(

@@ -18,7 +18,7 @@ from model import save
 from model.checkpoint import Card, checkpoint_hash, read_card
 from tests.xai.clips import noise_clip, random_recognizer
 from xai.dashboard.film import Film
-from xai.dashboard.library import ASSETS, open_library, trained_here
+from xai.dashboard.library import ASSETS, Library, open_library, trained_here
 from xai.evidence import gather_evidence
 from xai.figures.cube import cube_arrays, cube_figure
 from xai.figures.player import FORMAT_VERSION, player_payload
@@ -179,12 +179,14 @@ def test_temporal_says_what_to_do_and_then_finds_what_was_trained(
 
     monkeypatch.setattr("xai.dashboard.library.RUNS", tmp_path)
     page = "xai/dashboard/pages/temporal.py"
-    if not any(each.token_mode == "frame-wise" for each in open_library().checkpoints):
-        app = run_app(page)
-        assert "training train --config gym-msca-kv" in app.code[0].value
-        assert not app.selectbox  # nothing to choose from yet
-        assert any("three quarters of an hour" in each.value for each in app.markdown)
-        assert "Multi-head self/cross-attention" in app.get("html")[0].proto.body
+    monkeypatch.setattr("xai.dashboard.library.open_library", lambda: Library((), (), {}))
+    app = run_app(page)
+    assert "training train --config gym-msca-kv" in app.code[0].value
+    assert not app.selectbox  # nothing to choose from yet
+    assert any("three quarters of an hour" in each.value for each in app.markdown)
+    assert "Multi-head self/cross-attention" in app.get("html")[0].proto.body
+    monkeypatch.undo()
+    monkeypatch.setattr("xai.dashboard.library.RUNS", tmp_path)
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "best.safetensors").write_bytes(b"no weights")
     for variant in ("vit", "msca-kv"):
@@ -195,6 +197,7 @@ def test_temporal_says_what_to_do_and_then_finds_what_was_trained(
     assert trained_here("cross") == []
     app = run_app(page)
     assert not app.exception
+    assert "training train --config gym-msca-kv" in app.expander[0].code[0].value
     assert "What each head reads" in [each.value for each in app.subheader]
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from uuid import uuid4
 
 import numpy as np
 
@@ -46,6 +47,8 @@ class Draft:
     """Where the joints of the clip are from; empty when there are none."""
     edition: int = 0
     """Counts what makes the browser start anew."""
+    opened: str = field(default_factory=lambda: uuid4().hex)
+    """Tells this draft from others of the same video."""
 
     def __len__(self) -> int:
         return self.span[1] - self.span[0] + 1

@@ -189,6 +189,7 @@ def _said(evidence: Evidence, seen: bool, people: list[int]) -> dict[str, str]:
         "joints": f"{len(people)} × {len(clip.layout)}" if seen else "none seen",
         "modes": MODES.get(model["token_mode"], "M: modal tokens"),
         "patches": f"{model.get('patch')} × {model.get('patch')} px each",
+        "readsFrames": ATTENTIONS["frame" if model["token_mode"] == FRAMEWISE else "temporal"][1],
         "pooled": "mean of all frames ↓ " if model["token_mode"] == FRAMEWISE else "",
         "answer": f"{evidence.labels[evidence.top]}: logit {evidence.ledger.companions['logits'][evidence.top]:.2f}",
         "warning": " ".join(text for text, holds in known if holds) if model.get("trained_on") else UNTRAINED,

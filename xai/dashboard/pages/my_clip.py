@@ -35,7 +35,7 @@ def scene_of(draft: Draft, film: str) -> Scene:
         people=draft.people,
         keys=draft.placed,
         given=draft.given,
-        edition=f"{draft.digest} {draft.edition}",
+        edition=f"{draft.opened} {draft.edition}",
     )
 
 

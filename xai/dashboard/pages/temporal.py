@@ -71,22 +71,25 @@ def order_test(checkpoints: list[BundledCheckpoint], clip: ClipChoice) -> None:
     )
 
 
+def how_they_mix() -> None:
+    """The variants, drawn, and the commands that train them."""
+    st.html(variants_html())
+    st.markdown(
+        "Each line trains one on the drawn clips of the gym, in about three quarters of an hour on one core; this page "
+        "finds it in `runs` as soon as its first weights are written, after some minutes."
+    )
+    st.code(commands(), language=None)
+
+
 def nothing_yet() -> None:
     """What this page is about, and how to have something on it."""
     st.markdown("#### Does a network look at its neighbours in time?")
     st.markdown(
         "These networks read a film frame by frame and differ in one thing: what the class token of a frame may take "
         "from the frame before and the frame after. Only one that looks beside itself can tell *sit down* from "
-        "*stand up*."
+        "*stand up*. None is on this server yet."
     )
-    st.html(variants_html())
-    st.markdown("##### Train one, and it is compared here")
-    st.markdown(
-        "No frame-wise network is on this server yet. Each line trains one on the drawn clips of the gym, in about "
-        "three quarters of an hour on two cores; this page finds it in `runs` as soon as its first weights are "
-        "written, after some minutes, and compares up to three on one clock."
-    )
-    st.code(commands(), language=None)
+    how_they_mix()
 
 
 def page() -> None:
@@ -110,6 +113,8 @@ def page() -> None:
         "token between neighbouring frames; MSCA (multi-head self/cross-attention) lets some heads read the previous "
         "or the next frame. All have the same parameters and the same cost, and none of them sees the joints."
     )
+    with st.expander("How they mix, and how to train one"):
+        how_they_mix()
     shown = [checkpoint for checkpoint in checkpoints if checkpoint.name in chosen]
     if not shown:
         st.info("Choose a network to see what it does.")

@@ -30,19 +30,30 @@ class Placing {
   }
 
   show(data) {
-    const anew = this.data?.edition !== data.edition;
+    const anew = this.data?.edition !== data.edition, left = globalThis.kinescopePlacing;
     this.data = data;
     if (!anew) {
       this.keys.take(data.tracked);
       return this.draw();
     }
-    this.keys = new Keys(data);
-    this.frame = Math.min(this.frame, data.clip.frames - 1);
-    this.person = Math.min(this.person, data.people - 1);
-    this.joint = 0;
-    this.boxing = !this.anybody(this.person);
+    if (left?.keys.edition === data.edition) this.goOn(left);
+    else {
+      this.keys = new Keys(data);
+      this.frame = Math.min(this.frame, data.clip.frames - 1);
+      this.person = Math.min(this.person, data.people - 1);
+      this.joint = 0;
+      this.boxing = !this.anybody(this.person);
+    }
+    globalThis.kinescopePlacing = this;
     this.build();
     this.onFilm();
+  }
+
+  // Another page was looked at, or the element was drawn anew: frame, undo and what was not reported yet are as left.
+  goOn({ keys, frame, person, joint, names, boxing }) {
+    Object.assign(this, { keys, frame, person, joint, names, boxing });
+    keys.take(this.data.tracked);
+    if (keys.revision !== this.data.revision) this.commitSoon();
   }
 
   anybody(person) { return this.keys.framesOf(person).length > 0 || Boolean(this.data.given[person]); }

@@ -93,8 +93,8 @@ export class Reading {
     return this.remember(`${part} ${state.key}`, () => {
       const mass = this.rows(this[part].mass, state, query);
       const uniform = this[part].uniform.at(state.layer);
-      const times = mass.map((value, i) => (uniform[i] ? value / uniform[i] : 0));
-      return { mass, uniform, times, max: Math.max(...(part === "joints" ? times : mass)) };
+      const times = part === "joints" && mass.map((value, i) => (uniform[i] ? value / uniform[i] : 0));
+      return { mass, uniform, times, max: Math.max(...(times || mass)) };
     });
   }
 
