@@ -245,7 +245,8 @@ class Run:
         for module in self._trained:
             self.peers.sum_gradients(module)
         self.scaler.unscale_(self.optimiser)
-        norm = nn.utils.clip_grad_norm_(self.network.parameters(), config.clip_norm or math.inf)
+        parameters = [each for module in self._trained for each in module.parameters()]
+        norm = nn.utils.clip_grad_norm_(parameters, config.clip_norm or math.inf)
         self.scaler.step(self.optimiser)
         self.scaler.update()
         self.optimiser.zero_grad(set_to_none=True)

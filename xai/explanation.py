@@ -70,6 +70,11 @@ class Explanation:
                 raise ValueError(f"{self.kind}: axis {axis.name!r} has {len(axis.labels)} labels for {length} entries.")
         np.broadcast_shapes(self.base_rate.shape, self.values.shape)
 
+    @property
+    def by_limb(self) -> bool:
+        """Were whole body parts asked about? All joints of one then carry its value, and none is named alone."""
+        return self.made_by.method == "limb removal" or self.made_by.parameters.get("by") == "limb"
+
     def axis(self, name: str) -> int:
         """The dimension called `name`."""
         return [axis.name for axis in self.axes].index(name)

@@ -162,7 +162,7 @@ def test_the_cube_draws_places_where_they_are() -> None:
     heaviest = int(given["mass"].argmax())
     t, x, y = evidence.sampling_points.companions["place"][1, heaviest]
     dots = figure.data[-1]
-    assert (dots.x[0], dots.y[0], dots.z[0]) == pytest.approx((x, t, y), abs=0.02)
+    assert (dots.x[0], dots.y[0], dots.z[0]) == pytest.approx((x, t + 1, y), abs=0.02)  # frames are counted from 1
     without = gather_evidence(random_recognizer(deformable="off"), noise_clip())
     assert cube_arrays(player_payload(without)) is None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,25 @@ def test_a_cell_of_a_pixel_map_is_painted_where_it_is() -> None:
     assert red > green + 30 > blue + 30  # orange: speaks for
     for axes, (x, y) in ((frames[3], (77.0, 44.5)), (frames[3], (84.5, 52.0)), (frames[2], (84.5, 44.5))):
         assert np.ptp(pixel(figure, axes, x, y)) < 6  # grey: nothing
+
+
+def test_a_map_by_limb_names_body_parts_and_not_joints() -> None:
+    values = np.zeros((7, 1, 15))
+    clip = painted_clip(7, 60, 100)
+    for limb, (_, joints) in enumerate(clip.layout.limbs):
+        values[:, :, list(joints)] = limb + 1
+    by_joint = map_of("joint map", values)
+    by_limb = replace(by_joint, made_by=replace(by_joint.made_by, method="limb removal"))
+
+    def bars(explanation: Explanation) -> dict[str, float]:
+        figure, _ = shown(lambda area: map_panel(area, explanation, clip, True))
+        assert collisions(figure) == []
+        chart = next(axes for axes in figure.axes if len(axes.get_yticklabels()) > 3 and axes.patches)
+        names = [tick.get_text() for tick in chart.get_yticklabels()]
+        return dict(zip(names, (float(bar.get_width()) for bar in chart.patches), strict=True))
+
+    assert len(bars(by_joint)) == 15
+    assert bars(by_limb) == {name: limb + 1 for limb, (name, _) in enumerate(clip.layout.limbs)}
 
 
 def test_trust_shows_the_map_beside_random_and_motion() -> None:

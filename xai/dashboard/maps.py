@@ -64,12 +64,6 @@ class Map:
         return self.values.shape != self.explanation.values.shape
 
     @property
-    def by_limb(self) -> bool:
-        """Were whole body parts asked about? All joints of one then carry its value, and none is named alone."""
-        made_by = self.explanation.made_by
-        return made_by.method == "limb removal" or made_by.parameters.get("by") == "limb"
-
-    @property
     def still(self) -> bool:
         """The same in every frame."""
         return len(self.values) > 1 and bool(np.allclose(self.values, self.values[:1]))
@@ -82,7 +76,7 @@ class Map:
         """Where an entry is, in words."""
         when = "" if self.still else f" in frame {film.number(index[0])}"
         if self.kind == "joint map":
-            by_limb = self.by_limb and film.limbs
+            by_limb = self.explanation.by_limb and film.limbs
             name = film.limbs[film.limb_of[index[2]]] if by_limb else self.explanation.axes[2].labels[index[2]]
             who = f" of person {index[1] + 1}" if film.people > 1 else ""
             return f"{name}{who}{when}"

@@ -35,6 +35,7 @@ def cube_figure(
         base: mass that uniform attention would give every point, for the hover text.
     """
     order = np.argsort(-mass)[:keep]
+    reference, place = ([1, 0, 0] + each for each in (reference, place))  # readers count frames from 1
     shift = place[order, 0] - reference[order, 0]
     hairs = np.full((len(order) * 3, 3), np.nan)
     hairs[0::3], hairs[1::3] = reference[order], place[order]
@@ -47,12 +48,12 @@ def cube_figure(
         for person in range(joints.shape[1]):
             for a, b in bones:
                 if score[t, person, a] > 0 and score[t, person, b] > 0:
-                    bone_lines += [[t, *joints[t, person, a]], [t, *joints[t, person, b]], [np.nan] * 3]
+                    bone_lines += [[t + 1, *joints[t, person, a]], [t + 1, *joints[t, person, b]], [np.nan] * 3]
     if bone_lines:
         lines = np.array(bone_lines)
         figure.add_scatter3d(
             x=lines[:, 1], y=lines[:, 0], z=lines[:, 2], mode="lines", name="skeleton", hoverinfo="skip",
-            line={"color": "rgba(120,120,120,0.55)", "width": 3},
+            line={"color": "rgba(120,120,120,0.8)", "width": 3},
         )  # fmt: skip
     figure.add_scatter3d(
         x=hairs[:, 1], y=hairs[:, 0], z=hairs[:, 2], mode="lines", name="offset", hoverinfo="skip",
@@ -85,16 +86,16 @@ def cube_figure(
     longest = max(height, width)
     figure.update_layout(
         margin={"l": 0, "r": 0, "t": 0, "b": 0},
-        height=420,
+        height=480,
         showlegend=False,
         uirevision="cube",
         scene={
             "xaxis": {"title": {"text": "x (px)"}, "range": [0, width]},
-            "yaxis": {"title": {"text": "frame"}, "range": [-0.5, len(joints) - 0.5]},
+            "yaxis": {"title": {"text": "frame"}, "range": [0.5, len(joints) + 0.5]},
             "zaxis": {"title": {"text": "y (px)"}, "range": [height, 0]},
             "aspectmode": "manual",
             "aspectratio": {"x": width / longest, "y": 1.3, "z": height / longest},
-            "camera": {"eye": {"x": 1.5, "y": -1.35, "z": 0.7}},
+            "camera": {"eye": {"x": 1.5, "y": -1.45, "z": 0.55}, "center": {"x": -0.07, "y": -0.07, "z": -0.12}},
         },
     )
     return figure

@@ -113,6 +113,19 @@ def joint_bars(
     return named_bars(area, top, names, np.nan_to_num(values[order]), base, unit, colours)
 
 
+def limb_bars(
+    area: Area, top: float, values: np.ndarray, base: float | None, layout: SkeletonLayout, unit: str
+) -> float:
+    """One bar a body part; of `values` [J] (NaN: never seen) all joints of a part have the same. Height."""
+    names, shown = [], []
+    for name, joints in layout.limbs:
+        seen = values[list(joints)][np.isfinite(values[list(joints)])]
+        names.append(name if seen.size else f"{name} (not seen)")
+        shown.append(seen[0] if seen.size else 0.0)
+    colours = [area.look.theme.limbs[limb % len(area.look.theme.limbs)] for limb in range(len(names))]
+    return named_bars(area, top, names, np.array(shown), base, unit, colours)
+
+
 def named_bars(
     area: Area, top: float, names: Sequence[str], values: np.ndarray, base: float | None, unit: str,
     colours: Sequence[str] | None = None,

@@ -7,7 +7,7 @@ from matplotlib.colors import Normalize, TwoSlopeNorm
 
 from training.clip import Clip
 from xai.explanation import Explanation
-from xai.figures.curves import FOOT, TICKS, joint_bars, joint_lines, named_bars, person_of, seconds, token_bars
+from xai.figures.curves import FOOT, TICKS, joint_bars, joint_lines, limb_bars, named_bars, person_of, seconds, token_bars
 from xai.figures.sheet import LABEL, Area, Drawn, Entry, Table
 from xai.figures.strip import AMOUNTS, draw_skeleton, overlay, picture, strip, strongest
 from xai.figures.style import SMALL, number, text_width
@@ -79,7 +79,8 @@ def map_panel(
         if np.ptp(values, axis=0).max() == 0:  # the method takes a joint away for the whole clip
             one = float(base[0, who].mean()) / divide if base.any() else None
             one_each = np.where(some, values[0, who] / divide, np.nan)
-            y += joint_bars(area, y, one_each, one, clip.layout, unit)
+            bars = limb_bars if explanation.by_limb else joint_bars
+            y += bars(area, y, one_each, one, clip.layout, unit)
         else:
             level = base[:, who] / divide if base.any() else None
             strength = np.where(seen, np.abs(values[:, who]), 0).mean(0)
