@@ -44,9 +44,13 @@ from training.evaluate import ClipSet, autocast, evaluate
 from training.initialise import starting_weights
 from training.joint_task import JointTask
 from training.metrics import Scores
+from training.mixup import mixup
 from training.optimiser import make_optimiser, moving_average, set_rate
 from training.process import choose_device, stop_on_signal, torch_settings
 from training.schedule import Epoch, derived_seed, epoch_batches, make_plan
+
+MIXING = 1
+"""Apart from the other numbers that the seed of a step gives."""
 
 
 class Run:
@@ -216,10 +220,17 @@ class Run:
             return clips
         frames, joints, score, target = (tensor.to(self.device, non_blocking=True) for tensor in data[:4])
         config, seed = self.config.optimiser, self.config.run.seed
+        partner, share = target, 1.0
+        if config.mixup:
+            drawn = derived_seed(seed, self.step, part, self.peers.rank, MIXING)
+            frames, joints, score, among, share = mixup(frames, joints, score, config.mixup, drawn)
+            partner = target[among]
         with torch.random.fork_rng(self._cuda_devices()), autocast(self.device, self.precision):
             torch.manual_seed(derived_seed(seed, self.step, part, *[self.peers.rank] * (self.peers.count > 1)))
             logits, second = self._answers(frames, joints, score)
-        loss = F.cross_entropy(logits, target, label_smoothing=config.label_smoothing, reduction="sum")
+        loss = self._loss(logits, target)
+        if share < 1:
+            loss = share * loss + (1 - share) * self._loss(logits, partner)
         self.scaler.scale((loss + config.joint_task * second) / (clips * config.accumulate)).backward()
         self.sums[0] += loss.detach() / (clips * config.accumulate)
         self.sums[3] += loss.detach()
@@ -227,6 +238,11 @@ class Run:
         self.sums[5] += own
         self.sums[7] += second.detach()
         return clips
+
+    def _loss(self, logits: Tensor, target: Tensor) -> Tensor:
+        """Cross-entropy, summed over the clips."""
+        smoothing = self.config.optimiser.label_smoothing
+        return F.cross_entropy(logits, target, label_smoothing=smoothing, reduction="sum")
 
     def _answers(self, frames: Tensor, joints: Tensor, score: Tensor) -> tuple[Tensor, Tensor]:
         """Logits [B, classes], and the loss of the second task summed over the clips; 0 if there is none."""
@@ -417,6 +433,10 @@ class Run:
         if not isinstance(self.network, FrameWise):
             raise ConfigError(
                 "optimiser.joint_task is for networks that see pixels only; this one is given the joints."
+            )
+        if self.config.optimiser.mixup:
+            raise ConfigError(
+                "optimiser.mixup lays two clips over each other, and optimiser.joint_task asks about one."
             )
         return JointTask(self.network.config.dim, joints)
 

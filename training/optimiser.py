@@ -36,6 +36,8 @@ class OptimiserConfig:
     """The gradient is scaled down to this length; 0 leaves it."""
     label_smoothing: float = 0.1
     """Share of the target spread over all classes."""
+    mixup: float = 0.0
+    """Clips of a batch are laid over each other, with shares from Beta(mixup, mixup) (training/mixup.py). 0 is none."""
     accumulate: int = 1
     """Batches whose gradients are averaged before one step."""
     joint_task: float = 0.0
@@ -50,7 +52,7 @@ class OptimiserConfig:
         bounds = {
             "lr": (0, 1), "weight_decay": (0, 10), "beta1": (0, 0.9999), "beta2": (0, 0.999999), "offset_lr": (0, 10),
             "backbone_lr": (0, 10), "clip_norm": (0, 1e6), "label_smoothing": (0, 0.9), "ema": (0, 0.999999),
-            "joint_task": (0, 100),
+            "joint_task": (0, 100), "mixup": (0, 100),
         }  # fmt: skip
         for name, (low, high) in bounds.items():
             if not low <= getattr(self, name) <= high:

@@ -30,10 +30,10 @@ def framewise(**changes: object) -> TrainConfig:
     return replace(config, **changes)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("joint_task", [0.0, 0.5])
-def test_a_framewise_network_trains_and_resumes_bit_for_bit(tmp_path: Path, joint_task: float) -> None:
+@pytest.mark.parametrize("also", [{}, {"joint_task": 0.5}, {"mixup": 0.5}], ids=["alone", "joint task", "mixup"])
+def test_a_framewise_network_trains_and_resumes_bit_for_bit(tmp_path: Path, also: dict[str, float]) -> None:
     data = Squares(train=12, val=4)
-    recipe = framewise(optimiser=OptimiserConfig(joint_task=joint_task))
+    recipe = framewise(optimiser=OptimiserConfig(**also))  # type: ignore[arg-type]
     whole = start(recipe, tmp_path / "whole", data)
     assert whole.train()
     network, card = model.load(tmp_path / "whole" / "best.safetensors")

@@ -35,7 +35,7 @@ def cube_figure(
         base: mass that uniform attention would give every point, for the hover text.
     """
     order = np.argsort(-mass)[:keep]
-    reference, place = ([1, 0, 0] + each for each in (reference, place))  # readers count frames from 1
+    reference, place = (np.add(each, (1, 0, 0)) for each in (reference, place))  # readers count frames from 1
     shift = place[order, 0] - reference[order, 0]
     hairs = np.full((len(order) * 3, 3), np.nan)
     hairs[0::3], hairs[1::3] = reference[order], place[order]

@@ -7,7 +7,17 @@ from matplotlib.colors import Normalize, TwoSlopeNorm
 
 from training.clip import Clip
 from xai.explanation import Explanation
-from xai.figures.curves import FOOT, TICKS, joint_bars, joint_lines, limb_bars, named_bars, person_of, seconds, token_bars
+from xai.figures.curves import (
+    FOOT,
+    TICKS,
+    joint_bars,
+    joint_lines,
+    limb_bars,
+    named_bars,
+    person_of,
+    seconds,
+    token_bars,
+)
 from xai.figures.sheet import LABEL, Area, Drawn, Entry, Table
 from xai.figures.strip import AMOUNTS, draw_skeleton, overlay, picture, strip, strongest
 from xai.figures.style import SMALL, number, text_width

@@ -1,0 +1,41 @@
+"""Mixup: clips of a batch laid over each other two by two, and the loss of both names.
+
+Zhang et al., "mixup: Beyond Empirical Risk Minimization", ICLR 2018. A network that knows its few training clips by
+heart is sure of itself on others; between two clips it has to say how much of each there is. Joints have no
+brightness, so those of two clips meet between their places, the surer one nearer to its own.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+class Mixed(NamedTuple):
+    frames: Tensor
+    joints: Tensor
+    score: Tensor
+    partner: Tensor
+    """[B]: whom each clip is mixed with."""
+    share: float
+    """Part of the clip itself, 0.5 to 1; that of its partner is the rest."""
+
+
+def mixup(frames: Tensor, joints: Tensor, score: Tensor, alpha: float, seed: int) -> Mixed:
+    """Mix a batch with itself: frames [B, ...], joints [B, T, M, J, numbers], score [B, T, M, J].
+
+    The share is drawn from Beta(alpha, alpha), one for the batch as in the paper.
+    """
+    generator = np.random.default_rng(seed)
+    share = float(generator.beta(alpha, alpha))
+    share = max(share, 1 - share)
+    partner = torch.from_numpy(generator.permutation(len(frames))).to(frames.device)
+    own, other = share * score, (1 - share) * score[partner]
+    both = own + other
+    # a joint that one of the two clips does not have is where the other one has it
+    weight = torch.where(both > 0, own / both.clamp(min=1e-9), share).unsqueeze(-1)
+    placed = weight * joints + (1 - weight) * joints[partner]
+    return Mixed(share * frames + (1 - share) * frames[partner], placed, both, partner, share)
