@@ -25,7 +25,7 @@ class Mixed(NamedTuple):
 
 
 def mixup(frames: Tensor, joints: Tensor, score: Tensor, alpha: float, seed: int) -> Mixed:
-    """Mix a batch with itself: frames [B, ...], joints [B, T, M, J, numbers], score [B, T, M, J].
+    """Mix a batch with itself: frames [B, ...], joints [B, T, M, J, ...] (a place or a trail), score [B, T, M, J].
 
     The share is drawn from Beta(alpha, alpha), one for the batch as in the paper.
     """
@@ -36,6 +36,7 @@ def mixup(frames: Tensor, joints: Tensor, score: Tensor, alpha: float, seed: int
     own, other = share * score, (1 - share) * score[partner]
     both = own + other
     # a joint that one of the two clips does not have is where the other one has it
-    weight = torch.where(both > 0, own / both.clamp(min=1e-9), share).unsqueeze(-1)
+    weight = torch.where(both > 0, own / both.clamp(min=1e-9), share)
+    weight = weight.reshape(*weight.shape, *[1] * (joints.dim() - weight.dim()))
     placed = weight * joints + (1 - weight) * joints[partner]
     return Mixed(share * frames + (1 - share) * frames[partner], placed, both, partner, share)

@@ -17,16 +17,17 @@ from training.mixup import mixup
 from training.optimiser import OptimiserConfig
 
 
-def clips(count: int = 5, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    rng = np.random.default_rng(seed)
+def clips(count: int = 5, places: tuple[int, ...] = ()) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    rng = np.random.default_rng(0)
     frames = rng.normal(size=(count, 3, 4, 6, 8))
-    joints = rng.uniform(0, 8, size=(count, 4, 2, 15, 2))
+    joints = rng.uniform(0, 8, size=(count, 4, 2, 15, *places, 2))
     score = rng.random((count, 4, 2, 15)) * (rng.random((count, 4, 2, 15)) < 0.7)
     return tuple(torch.from_numpy(each).float() for each in (frames, joints, score))  # type: ignore[return-value]
 
 
-def test_two_clips_are_mixed_number_by_number() -> None:
-    frames, joints, score = clips()
+@pytest.mark.parametrize("places", [(), (3,)], ids=["places", "trails"])
+def test_two_clips_are_mixed_number_by_number(places: tuple[int, ...]) -> None:
+    frames, joints, score = clips(places=places)
     mixed = mixup(frames, joints, score, 0.8, seed=3)
     assert 0.5 <= mixed.share < 1
     assert sorted(mixed.partner.tolist()) == list(range(5))
@@ -37,7 +38,7 @@ def test_two_clips_are_mixed_number_by_number() -> None:
             own, other = share * float(score[a][index]), (1 - share) * float(score[b][index])
             assert float(mixed.score[a][index]) == pytest.approx(own + other, abs=1e-6)
             if own + other:
-                for axis in range(2):
+                for axis in np.ndindex(*places, 2):
                     place = own * float(joints[a][index][axis]) + other * float(joints[b][index][axis])
                     assert float(mixed.joints[a][index][axis]) == pytest.approx(place / (own + other), abs=1e-4)
 
