@@ -10,6 +10,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from xai.methods import explain
 from xai.trust import trust
 
 BUNDLE_SEED = 7
+MIXINGS = ("none", "tokenshift", "msca")
 DIGITS = 4
 """Significant digits of what `trust.json` keeps."""
 
@@ -57,6 +59,7 @@ def build(assets: Path) -> dict[str, int]:
                 "key": path.stem,
                 "name": card.name or path.stem,
                 "token_mode": getattr(recognizer.network.config, "token_mode", FRAMEWISE),
+                "mixing": getattr(recognizer.network.config, "mixing", None),
                 "card": asdict(card),
                 "file": str(path.relative_to(assets)),
             }
@@ -69,11 +72,17 @@ def build(assets: Path) -> dict[str, int]:
             data = json.dumps(player_payload(evidence), separators=(",", ":")).encode()
             write_atomically(assets / trace, gzip.compress(data, mtime=0))
             traces.append({"checkpoint": path.stem, "clip": entry["key"], "file": str(trace)})
-    # The variant that the paper proposes comes first: it is what the first screen shows.
-    checkpoints.sort(key=lambda entry: (entry["token_mode"] != "cross", str(entry["key"])))
+    checkpoints.sort(key=_order)
     index: dict[str, list[dict[str, object]]] = {"clips": clips, "checkpoints": checkpoints, "traces": traces}
     write_atomically(assets / "index.json", (json.dumps(index, indent=1) + "\n").encode())
     return {name: len(entries) for name, entries in index.items()}
+
+
+def _order(checkpoint: Mapping[str, Any]) -> tuple[bool, int, str]:
+    """What the paper proposes comes first, it is what the first screen shows; frame-wise networks come last, from the
+    one that mixes nothing."""
+    mixing = checkpoint["mixing"]
+    return checkpoint["token_mode"] != "cross", 0 if mixing is None else 1 + MIXINGS.index(mixing), checkpoint["key"]
 
 
 def measure_trust(assets: Path) -> int:

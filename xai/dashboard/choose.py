@@ -97,8 +97,8 @@ NOT_HERE = {
 """Sources of a link that is followed where they are not there."""
 
 
-def choose_clip(library: Library) -> ClipChoice:
-    """The clip selector, with sources beside it; bundled clips first."""
+def choose_clip(library: Library, first: str = "") -> ClipChoice:
+    """The clip selector, with sources beside it; bundled clips first, and of them `first` until one is chosen."""
     sources = (
         ["Gym"] * bool(library.clips) + ["JHMDB"] * bool(jhmdb_folder()) + ["Data", "Upload"] + ["Mine"] * bool(mine())
     )
@@ -113,7 +113,7 @@ def choose_clip(library: Library) -> ClipChoice:
         "Source", sources, key="source", bind="query-params", on_change=_chosen,
         help="Gym clips are drawn so that what decides is known. Upload takes your own video and joints.",
     )  # fmt: skip
-    chosen = _choose_of(str(source), library, right)
+    chosen = _choose_of(str(source), library, right, first)
     if missing := st.session_state.get("not here"):
         from xai.dashboard.basket import clip_name
         from xai.dashboard.shown import plain
@@ -127,7 +127,7 @@ def _chosen() -> None:
     st.session_state.pop("not here", None)
 
 
-def _choose_of(source: str, library: Library, right: Any) -> ClipChoice:
+def _choose_of(source: str, library: Library, right: Any, first: str) -> ClipChoice:
     """A clip of a source."""
     if source == "JHMDB":
         from xai.dashboard import live
@@ -146,8 +146,9 @@ def _choose_of(source: str, library: Library, right: Any) -> ClipChoice:
         right.page_link(f"{PAGES}/my_clip.py", label=f"{own.name}, {len(own)} frames: change it on My clip")
         return ClipChoice(own=own)
     causes = "; ".join(f"{clip.name}: {clip.cause}" for clip in library.clips)
+    names = [clip.name for clip in library.clips]
     name = right.selectbox(
-        "Clip", [clip.name for clip in library.clips], key="clip", bind="query-params", on_change=_chosen,
+        "Clip", names, names.index(first) if first in names else 0, key="clip", bind="query-params", on_change=_chosen,
         help=f"What tells each class from its twin, by construction. {causes}.",
     )  # fmt: skip
     return ClipChoice(bundled=next(clip for clip in library.clips if clip.name == name))

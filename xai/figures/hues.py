@@ -12,7 +12,7 @@ from collections.abc import Mapping
 import numpy as np
 
 LIMBS: Mapping[str, tuple[str, ...]] = {
-    "light": ("#00866a", "#c4500b", "#9a6a00", "#005fa3", "#1a74b0"),
+    "light": ("#00866a", "#c4500b", "#9a6a00", "#23389a", "#0077b6"),
     "dark": ("#2cc29a", "#f0743e", "#f2b632", "#4f8fe0", "#7cc8f2"),
 }
 """By theme: head and torso, left arm, right arm, left leg, right leg (after Okabe and Ito, darker on paper)."""

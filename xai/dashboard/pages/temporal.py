@@ -16,6 +16,9 @@ from xai.dashboard.player import player
 from xai.dashboard.shown import plain
 from xai.explanation import FRAMEWISE
 
+ORDERED = "sit down"
+"""The clip that is shown first: only the order of its frames tells it from its twin."""
+
 
 @st.fragment
 def heads(checkpoints: list[BundledCheckpoint], clip: ClipChoice) -> None:
@@ -102,7 +105,7 @@ def page() -> None:
         return
     left, right = st.columns([2, 1], vertical_alignment="bottom")
     with left:
-        clip = choose_clip(library)
+        clip = choose_clip(library, ORDERED)
     names = [checkpoint.name for checkpoint in checkpoints]
     with right:
         chosen = st.multiselect(
