@@ -189,6 +189,7 @@ def gym(token_mode: Literal["cross", "single", "none"]) -> TrainConfig:
                 Stage(epochs=20, size=56, frames=8, batch=8),
                 Stage(epochs=1, size=80, frames=12, batch=8),
                 Stage(epochs=1, size=112, frames=12, batch=8),
+                Stage(epochs=3, size=112, frames=12, batch=8, lr=0.4, restart=True),
             ),
             warmup_epochs=0.5,
             final_lr=0.1,

@@ -2,10 +2,11 @@
 
 A run is a list of stages; early ones may be short clips of small images, which cost a tenth of the full size, and the
 network resizes its embeddings by itself. The learning rate rises linearly over the first `warmup_epochs` and then
-follows half a cosine over all that is left, step by step, whatever the stage; a stage may multiply it.
+follows half a cosine over all that is left, step by step, whatever the stage; a stage may multiply it, or begin a new
+half cosine (warm restarts: Loshchilov and Hutter, SGDR, ICLR 2017).
 
     rate(s) = (s + 1) / w                                          for s < w
-    rate(s) = f + (1 - f) (1 + cos(pi (s - w) / (n - w))) / 2      for w <= s < n
+    rate(s) = f + (1 - f) (1 + cos(pi (s - w) / (n - w))) / 2      for w <= s < n; n: the next restart, or the end
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_right
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 
@@ -31,6 +33,8 @@ class Stage:
     """Clips of one forward pass; a step takes `optimiser.accumulate` of them."""
     lr: float = 1.0
     """Factor of the learning rate: a last stage of larger images has more to learn than the end of a cosine allows."""
+    restart: bool = False
+    """A new half cosine begins with this stage, and the one before ends there."""
 
     def __post_init__(self) -> None:
         if self.size % 8 or not 32 <= self.size <= 1024:
@@ -66,7 +70,7 @@ class Plan:
     warmup: int
     """Steps of warm-up."""
     final: float
-    """Rate at the last step, as a part of the full one."""
+    """Rate at the end of a cosine, as a part of the full one."""
 
     @property
     def steps(self) -> int:
@@ -77,8 +81,16 @@ class Plan:
         stage = self.epochs[max(0, bisect_right(self.epochs, step, key=lambda epoch: epoch.first) - 1)].stage
         if step < self.warmup:
             return stage.lr * (step + 1) / self.warmup
-        progress = (step - self.warmup) / max(1, self.steps - self.warmup)
+        starts = [self.warmup, *(start for start in self.restarts if start > self.warmup), self.steps]
+        part = max(0, bisect_right(starts[:-1], step) - 1)
+        progress = (step - starts[part]) / max(1, starts[part + 1] - starts[part])
         return stage.lr * (self.final + (1 - self.final) * (1 + math.cos(math.pi * progress)) / 2)
+
+    @cached_property
+    def restarts(self) -> tuple[int, ...]:
+        """Steps at which a new cosine begins."""
+        firsts = {epoch.stage_index: epoch.first for epoch in reversed(self.epochs) if epoch.stage.restart}
+        return tuple(sorted(firsts.values()))
 
 
 def make_plan(

@@ -23,6 +23,23 @@ def test_a_stage_multiplies_the_rate() -> None:
         Stage(lr=0)
 
 
+def test_a_restart_begins_a_cosine_of_its_own() -> None:
+    """What comes before is a run that ends there, and what comes after is a run without warm-up."""
+    early, late = (Stage(epochs=2, batch=2), Stage(epochs=1, batch=4)), Stage(epochs=3, batch=2, lr=0.4, restart=True)
+    plan = make_plan((*early, late, Stage(epochs=1, batch=2)), 8, warmup_epochs=1, final=0.1)
+    before = make_plan(early, 8, warmup_epochs=1, final=0.1)
+    after = make_plan((Stage(epochs=3, batch=2), Stage(epochs=1, batch=2)), 8, warmup_epochs=0, final=0.1)
+    assert plan.steps == before.steps + after.steps
+    for step in range(before.steps):
+        assert plan.rate(step) == before.rate(step)
+    for step in range(after.steps):
+        factor = 0.4 if step < 12 else 1
+        assert plan.rate(before.steps + step) == pytest.approx(factor * after.rate(step))
+    assert make_plan((Stage(epochs=2, batch=2, restart=True),), 8).rate(3) == make_plan(
+        (Stage(epochs=2, batch=2),), 8
+    ).rate(3)
+
+
 def test_plan_lays_stages_end_to_end() -> None:
     plan = make_plan(STAGES, clips=10, warmup_epochs=1)
     assert [(epoch.first, epoch.steps, epoch.stage_index) for epoch in plan.epochs] == [(0, 2, 0), (2, 2, 0), (4, 5, 1)]

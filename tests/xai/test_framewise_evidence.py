@@ -176,7 +176,7 @@ def test_evidence_and_player(variant: str, tmp_path) -> None:
     np.testing.assert_allclose(evidence.token_flow.values.sum(-1), 1, atol=1e-5)
     payload = player_payload(evidence)
     assert payload["points"] is None
-    assert payload["windows"] is not None
+    assert payload["windows"] is None, "every frame has the same mass, by how the network is built"
     said = json.dumps(payload)
     assert "It sees pixels only" in said
     assert "reads neither points nor joints" not in said

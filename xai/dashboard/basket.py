@@ -18,6 +18,7 @@ from xai.dashboard.add_here import add_here
 from xai.dashboard.library import BundledCheckpoint, open_library
 from xai.dashboard.player import Place
 from xai.dashboard.shown import plain
+from xai.explanation import FRAMEWISE
 from xai.figures.panel_kinds import KINDS, Cube, Film, Joints, Ledger, Map, Order, Trust, Variants, WhoReads, Without
 
 if TYPE_CHECKING:
@@ -216,7 +217,8 @@ def add_player(payload: Mapping[str, Any], clip: Any, checkpoint: Any, key: str)
 
 def parts(payload: Mapping[str, Any]) -> list[str]:
     """Parts of the player that can be added, by name."""
-    return [NAMES[kind] for kind in ("film", "joints", "ledger", *(("cube",) if payload["points"] else ()))]
+    there = {"joints": payload["model"]["token_mode"] != FRAMEWISE, "cube": payload["points"] is not None}
+    return [NAMES[kind] for kind in ("film", "joints", "ledger", "cube") if there.get(kind, True)]
 
 
 def opening(payload: Mapping[str, Any]) -> tuple[Film | Joints | Ledger | Cube, ...]:

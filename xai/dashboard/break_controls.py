@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from xai.dashboard.breaking import Rectangle, become, current
+from xai.dashboard.choose import within
 from xai.dashboard.maps import token_name
+from xai.explanation import FRAMEWISE
 
 if TYPE_CHECKING:
     from training.clip import Clip
@@ -39,6 +41,8 @@ class Scene:
     tokens: tuple[str, ...]
     layers: int
     deformable: bool
+    pixels_only: bool
+    """Is the network given no joints?"""
     mask: bool
     """Is it known where the people are, pixel by pixel?"""
     others: tuple[str, ...]
@@ -53,6 +57,7 @@ class Scene:
             (about["height"], about["width"]), tuple(about["source"]), tuple(skeleton["names"]),
             tuple(skeleton["limbs"]), tuple(skeleton["people"]), tuple(payload["ledger"]["tokens"]),
             int(payload["model"].get("layers") or 1), payload["points"] is not None,
+            payload["model"]["token_mode"] == FRAMEWISE,
             clip.person_mask is not None, others, len(clip),
         )  # fmt: skip
 
@@ -64,8 +69,10 @@ class Scene:
 
 def controls(scene: Scene) -> str:
     """Show them; returns which kind is open."""
+    kinds = [kind for kind in KINDS if kind != "Joints" or not scene.pixels_only]
+    within("what", kinds)
     kind = st.segmented_control(
-        "What to take away", KINDS, default="Joints", required=True, key="what", label_visibility="collapsed",
+        "What to take away", kinds, default=kinds[0], required=True, key="what", label_visibility="collapsed",
         width="stretch", wrap=True,
     )  # fmt: skip
     kind = str(kind)
@@ -257,6 +264,8 @@ def _inside(scene: Scene, frames: list[int] | None) -> None:
         {"kind": "tokens", "tokens": list(tokens), "frames": frames, "where": None if where == "everywhere" else where},
         disabled=not tokens,
     )
+    if scene.pixels_only:
+        return
     if not scene.deformable:
         st.caption("This variant searches no tokens, so there are no offsets to take away.")
         return

@@ -36,6 +36,10 @@ ABSENT = {
     "points": "This variant searches no tokens, so there are no sampling points to draw.",
     "joints": "This variant has no joint stride attention, so no joint has attention mass.",
 }
+PIXELS_ONLY = (
+    "Pixels only, frame by frame: no point is searched and no joint is read; the skeleton is drawn beside. What its "
+    "heads read around each patch is on the page Temporal."
+)
 NO_SKELETON = "No joint was seen in this clip, so there is no attention on joints to show."
 UNTRAINED = "These weights were never trained: what they read explains nothing."
 MODES = {"none": "M: none, tokens are averaged", FRAMEWISE: "one for each frame:"}
@@ -189,11 +193,14 @@ def _said(evidence: Evidence, seen: bool, people: list[int]) -> dict[str, str]:
         "joints": f"{len(people)} × {len(clip.layout)}" if seen else "none seen",
         "modes": MODES.get(model["token_mode"], "M: modal tokens"),
         "patches": f"{model.get('patch')} × {model.get('patch')} px each",
-        "readsFrames": ATTENTIONS["frame" if model["token_mode"] == FRAMEWISE else "temporal"][1],
         "pooled": "mean of all frames ↓ " if model["token_mode"] == FRAMEWISE else "",
         "answer": f"{evidence.labels[evidence.top]}: logit {evidence.ledger.companions['logits'][evidence.top]:.2f}",
         "warning": " ".join(text for text, holds in known if holds) if model.get("trained_on") else UNTRAINED,
-        "noPoints": apart(evidence.sampling_points, "3D deformable attention", ABSENT["points"]),
+        "noPoints": apart(
+            evidence.sampling_points,
+            "3D deformable attention",
+            PIXELS_ONLY if model["token_mode"] == FRAMEWISE else ABSENT["points"],
+        ),
         "noCurves": apart(evidence.joint_curves if seen else None, "joint stride attention", no_joints),
         "noJoints": "" if seen else NO_SKELETON,
     }

@@ -82,6 +82,7 @@ def player_payload(evidence: Evidence, *, budget: int = 2_000_000, longest_side:
     if seen:
         _check_joints(evidence)
     classes = _classes(evidence)
+    windows = evidence.temporal_windows
     first = opening(evidence, seen, [entry["label"] for entry in classes])
     payload: Payload = {
         "version": FORMAT_VERSION,
@@ -92,7 +93,8 @@ def player_payload(evidence: Evidence, *, budget: int = 2_000_000, longest_side:
         "ledger": _ledger(evidence),
         "skeleton": _skeleton(evidence.clip) if seen else None,
         "joints": _joints(evidence.joint_curves) if seen and evidence.joint_curves else None,
-        "windows": _windows(evidence.temporal_windows) if evidence.temporal_windows else None,
+        # a frame-wise network gives every frame the same mass, by how it is built
+        "windows": _windows(windows) if windows and evidence.model["token_mode"] != FRAMEWISE else None,
         "flow": flow(evidence, first["queries"]),
         "who_reads": flow_numbers(evidence.token_flow),
         "looks": _looks(evidence),

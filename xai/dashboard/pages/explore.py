@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -9,7 +10,7 @@ import streamlit as st
 
 from xai.dashboard.basket import add_player
 from xai.dashboard.believed import badges, believed
-from xai.dashboard.choose import ClipChoice, choose_checkpoint, choose_clip, open_checkpoint
+from xai.dashboard.choose import PAGES, ClipChoice, choose_checkpoint, choose_clip, open_checkpoint
 from xai.dashboard.cube import show_cube
 from xai.dashboard.fitting import say_misfit_of
 from xai.dashboard.library import open_library
@@ -17,9 +18,10 @@ from xai.dashboard.methods_panel import ask_another_way
 from xai.dashboard.player import player
 from xai.dashboard.shown import payload_of
 from xai.dashboard.warm import warm_up
+from xai.explanation import FRAMEWISE
 
 
-def downloads(clip: ClipChoice, checkpoint: Any) -> None:
+def downloads(payload: Mapping[str, Any], clip: ClipChoice, checkpoint: Any) -> None:
     """Figures and numbers of what is shown; computed when asked for."""
     st.subheader("Take it with you", anchor=False)
     st.caption(
@@ -37,8 +39,8 @@ def downloads(clip: ClipChoice, checkpoint: Any) -> None:
 
         return live.numbers(open_checkpoint(checkpoint), clip.open())
 
-    names = {"sampling_points": "Sampling points", "joint_curves": "Joint curves", "ledger": "Ledger"}
-    for name, title in names.items():
+    parts = {"points": ("sampling_points", "Sampling points"), "joints": ("joint_curves", "Joint curves")}
+    for name, title in [*(parts[part] for part in parts if payload[part] is not None), ("ledger", "Ledger")]:
         with st.container(horizontal=True, vertical_alignment="center"):
             st.markdown(title, width="stretch")
             for kind in ("png", "pdf"):
@@ -84,9 +86,16 @@ def page() -> None:
     ask_another_way(clip, checkpoint)
     cube, figures = st.columns([3, 2], gap="large")
     with cube:
-        show_cube(payload)
+        if payload["model"]["token_mode"] == FRAMEWISE:
+            st.subheader("Frame by frame", anchor=False)
+            st.page_link(
+                f"{PAGES}/temporal.py", label="What each head reads in the frames before and after: Temporal",
+                query_params={"clip": clip.bundled.name} if clip.bundled else None,
+            )  # fmt: skip
+        else:
+            show_cube(payload)
     with figures:
-        downloads(clip, checkpoint)
+        downloads(payload, clip, checkpoint)
 
 
 page()
