@@ -21,7 +21,7 @@ import torch
 from model import VARIANTS
 from tests.benchmarks.cases import block, recognise
 from tests.benchmarks.explaining import explaining, memory
-from tests.benchmarks.framewise import compare, in_turn
+from tests.benchmarks.framewise import ROUNDS, compare, in_turn
 from tests.benchmarks.measure import Cost, measure
 from tests.benchmarks.training_step import loading, training
 from training import gym
@@ -195,7 +195,7 @@ def rendering() -> None:
 def shifting() -> None:
     """The frame-wise networks at ViT-B/16, 8 x 224: what shifting costs, and what the evidence of every head costs
     where TimeSformer returns its maps in space."""
-    compare("vit_b16", rounds=15, train=False, variants=list(VARIANTS))
+    compare("vit_b16", rounds=ROUNDS, train=False, variants=list(VARIANTS))
     rows = [
         ("MSCA-KV, evidence of every head, fp32", measure("framewise_evidence")),
         ("MSCA-KV, evidence of every head, bf16", measure("framewise_evidence", bf16=True)),

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import torch
 from scipy.stats import binom
+from tqdm import tqdm
 
 from model.framewise import FrameWise
 from model.framewise_config import FRAMEWISE_PRESETS, VARIANTS
@@ -27,6 +28,7 @@ from tests.benchmarks.cases import Case, timesformer
 OUT = Path("build/benchmarks")
 BAR = 1.05
 THREADS = 2
+ROUNDS = 9
 
 
 def framewise(
@@ -71,7 +73,7 @@ def beside(cases: dict[str, Case], base: Case, rounds: int) -> dict[str, list[fl
         return time.perf_counter() - start
 
     ratios: dict[str, list[float]] = {name: [] for name in cases}
-    for round_number in range(rounds + 1):
+    for round_number in tqdm(range(rounds + 1), unit="round", disable=rounds < 3):
         before = timed(base)
         for name, case in cases.items():
             own, after = timed(case), timed(base)
@@ -115,7 +117,7 @@ def compare(preset: str, rounds: int, train: bool, variants: list[str], batch: i
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--preset", choices=FRAMEWISE_PRESETS, default="vit_b16")
-    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--train", action="store_true", help="forward and backward")
     parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS))
     parser.add_argument("--batch", type=int, default=1)
