@@ -170,10 +170,13 @@ def _local_settings_removed(values: dict[str, Any]) -> dict[str, Any]:
 def make_card(config: TrainConfig, data: ClipSet, metrics: dict[str, float]) -> model.Card:
     """What the checkpoint says of itself: a network of `config`, trained on `data`."""
     stages = " + ".join(
-        f"{s.epochs} epoch{'s' * (s.epochs != 1)} at {s.size} px x {s.frames} frames (batch {s.batch})"
+        f"{s.epochs} epoch{'s' * (s.epochs != 1)} at {s.size} px x {s.frames} frames (batch {s.batch}"
+        f"{', a new cosine' * s.restart}{f', {s.lr:g} of the rate' * (s.lr != 1)})"
         for s in config.schedule.stages
     )
     adamw = f"AdamW, peak learning rate {config.optimiser.lr}, seed {config.run.seed}"
+    if config.optimiser.mixup:
+        adamw += f", mixup {config.optimiser.mixup:g}"
     if config.optimiser.joint_task:
         adamw += f", patches also trained to say which joints lie in them (weight {config.optimiser.joint_task:g})"
     return model.Card(

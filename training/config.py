@@ -81,7 +81,7 @@ class ScheduleConfig:
     """One after the other, with the same weights; the last one decides what the checkpoint is for."""
     warmup_epochs: float = 5
     final_lr: float = 0.01
-    """Learning rate of the last step, as a part of the peak."""
+    """Learning rate at the end of a cosine, as a part of the peak."""
     validate_every: int = 1
     """Epochs from one validation to the next. The last epoch of each stage is always validated."""
 
@@ -176,7 +176,8 @@ def gym(token_mode: Literal["cross", "single", "none"]) -> TrainConfig:
 
     Small clips first: a step at 56 px and 8 frames costs a sixth of one at 112 px and 12 frames. The two clips of a
     minimal pair come in one batch and in one view, and pairs that no single cue tells come twice. Dropout is off,
-    because drawing its noise is a fifth of a step on the CPU and rendered clips are many.
+    because drawing its noise is a fifth of a step on the CPU and rendered clips are many. The last epochs have the full
+    size and a rate of their own: at the end of the first cosine there is too little left to get used to it.
     """
     return TrainConfig(
         name=f"gym-{token_mode}",
@@ -333,7 +334,9 @@ def saved_values(path: Path) -> dict[str, Any]:
     if not isinstance(values, dict) or not isinstance(values.get("model"), dict):
         raise ConfigError(f"{path} is not the configuration of a run; remove its folder.")
     architecture: Architecture = "framewise" if values.get("architecture") == "framewise" else "deformable"
-    return _merge(TrainConfig(architecture=architecture, model=NETWORKS[architecture]()).to_dict(), values)
+    known = _merge(TrainConfig(architecture=architecture, model=NETWORKS[architecture]()).to_dict(), values)
+    known["schedule"]["stages"] = [asdict(Stage()) | stage for stage in known["schedule"]["stages"]]
+    return known
 
 
 def check_recipe(folder: Path, config: TrainConfig) -> None:

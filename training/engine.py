@@ -50,7 +50,7 @@ from training.process import choose_device, stop_on_signal, torch_settings
 from training.schedule import Epoch, derived_seed, epoch_batches, make_plan
 
 MIXING = 1
-"""Apart from the other numbers that the seed of a step gives."""
+"""Makes the seed of mixup another one than that of the noise of the same step."""
 
 
 class Run:
@@ -220,17 +220,17 @@ class Run:
             return clips
         frames, joints, score, target = (tensor.to(self.device, non_blocking=True) for tensor in data[:4])
         config, seed = self.config.optimiser, self.config.run.seed
-        partner, share = target, 1.0
+        other, share = target, 1.0
         if config.mixup:
             drawn = derived_seed(seed, self.step, part, self.peers.rank, MIXING)
-            frames, joints, score, among, share = mixup(frames, joints, score, config.mixup, drawn)
-            partner = target[among]
+            frames, joints, score, partner, share = mixup(frames, joints, score, config.mixup, drawn)
+            other = target[partner]
         with torch.random.fork_rng(self._cuda_devices()), autocast(self.device, self.precision):
             torch.manual_seed(derived_seed(seed, self.step, part, *[self.peers.rank] * (self.peers.count > 1)))
             logits, second = self._answers(frames, joints, score)
         loss = self._loss(logits, target)
         if share < 1:
-            loss = share * loss + (1 - share) * self._loss(logits, partner)
+            loss = share * loss + (1 - share) * self._loss(logits, other)
         self.scaler.scale((loss + config.joint_task * second) / (clips * config.accumulate)).backward()
         self.sums[0] += loss.detach() / (clips * config.accumulate)
         self.sums[3] += loss.detach()

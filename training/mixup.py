@@ -1,8 +1,9 @@
 """Mixup: clips of a batch laid over each other two by two, and the loss of both names.
 
 Zhang et al., "mixup: Beyond Empirical Risk Minimization", ICLR 2018. A network that knows its few training clips by
-heart is sure of itself on others; between two clips it has to say how much of each there is. Joints have no
-brightness, so those of two clips meet between their places, the surer one nearer to its own.
+heart is sure of itself on others; between two clips it has to say how much of each there is. A clip keeps the larger
+share and decides which joints are there: one that it has lies between its place and its partner's, one that only the
+partner has stays away, or a clip without joints would show the whole skeleton of another.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ class Mixed(NamedTuple):
     joints: Tensor
     score: Tensor
     partner: Tensor
-    """[B]: whom each clip is mixed with."""
+    """[B]: the index of whom each clip is mixed with."""
     share: float
     """Part of the clip itself, 0.5 to 1; that of its partner is the rest."""
 
@@ -27,16 +28,16 @@ class Mixed(NamedTuple):
 def mixup(frames: Tensor, joints: Tensor, score: Tensor, alpha: float, seed: int) -> Mixed:
     """Mix a batch with itself: frames [B, ...], joints [B, T, M, J, ...] (a place or a trail), score [B, T, M, J].
 
-    The share is drawn from Beta(alpha, alpha), one for the batch as in the paper.
+    The share is drawn from Beta(alpha, alpha), one for the batch as in the paper. With several processes each mixes its
+    own part of a batch.
     """
     generator = np.random.default_rng(seed)
     share = float(generator.beta(alpha, alpha))
     share = max(share, 1 - share)
     partner = torch.from_numpy(generator.permutation(len(frames))).to(frames.device)
     own, other = share * score, (1 - share) * score[partner]
-    both = own + other
-    # a joint that one of the two clips does not have is where the other one has it
-    weight = torch.where(both > 0, own / both.clamp(min=1e-9), share)
+    weight = own / (own + other).clamp(min=1e-9)
     weight = weight.reshape(*weight.shape, *[1] * (joints.dim() - weight.dim()))
-    placed = weight * joints + (1 - weight) * joints[partner]
-    return Mixed(share * frames + (1 - share) * frames[partner], placed, both, partner, share)
+    placed = torch.where(weight > 0, weight * joints + (1 - weight) * joints[partner], joints)
+    seen = torch.where(score > 0, own + other, 0)
+    return Mixed(share * frames + (1 - share) * frames[partner], placed, seen, partner, share)

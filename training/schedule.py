@@ -6,7 +6,9 @@ follows half a cosine over all that is left, step by step, whatever the stage; a
 half cosine (warm restarts: Loshchilov and Hutter, SGDR, ICLR 2017).
 
     rate(s) = (s + 1) / w                                          for s < w
-    rate(s) = f + (1 - f) (1 + cos(pi (s - w) / (n - w))) / 2      for w <= s < n; n: the next restart, or the end
+    rate(s) = f + (1 - f) (1 + cos(pi (s - a) / (n - a))) / 2      for a <= s < n
+
+where a is w or the last restart, and n the next restart or the end.
 """
 
 from __future__ import annotations

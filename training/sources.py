@@ -177,38 +177,45 @@ READERS = 2
 
 def state_of(path: Path, cache: Path | None = None) -> str:
     """Changes when files of a data set come, go or are written anew, those behind links too. Of pictures, which may be
-    a million, their folders tell: one that is written anew in place is not seen. What training writes is no part of the
+    a million, their names tell: one that is written anew in place is not seen. What training writes is no part of the
     data, even if it lies in the same folder: runs, and packs in the folder `cache`."""
     told = hashlib.sha256()
     entered: set[tuple[int, int]] = set()
+    packs = _place(cache) if cache is not None and cache.is_dir() else None
 
-    def tell(place: Path, size: int) -> None:
-        told.update(f"{place.relative_to(path)} {size} {place.stat().st_mtime_ns}\n".encode())
+    def tell(place: Path) -> None:
+        state = place.stat()
+        told.update(f"{place.relative_to(path)} {state.st_size} {state.st_mtime_ns}\n".encode())
 
     if path.is_file():
-        tell(path, path.stat().st_size)
+        tell(path)
     for folder, folders, files in os.walk(path, followlinks=True):
         here = Path(folder)
-        state = here.stat()
-        if (state.st_dev, state.st_ino) in entered:  # a link, maybe back to where it lies
-            told.update(f"{here.relative_to(path)} again\n".encode())
-            folders.clear()
-            continue
-        entered.add((state.st_dev, state.st_ino))
         if here != path and set(files) >= RUN_FILES:
             folders.clear()
             continue
-        if here == cache:
+        if _place(here) in entered:  # a link, maybe back to where it lies
+            told.update(f"{here.relative_to(path)} again\n".encode())
+            folders.clear()
+            continue
+        entered.add(_place(here))
+        if _place(here) == packs:
             folders[:] = [name for name in folders if not PACK.match(name)]
             files = [name for name in files if not PACK.match(name)]
         folders.sort()
-        pictures = [name for name in files if Path(name).suffix.lower() in PICTURES]
+        pictures = sorted(name for name in files if Path(name).suffix.lower() in PICTURES)
         if pictures:
-            tell(here, len(pictures))
+            told.update(f"{here.relative_to(path)} {' '.join(pictures)}\n".encode())
         for name in sorted(set(files) - set(pictures)):
             if (here / name).exists():  # a link may lead nowhere
-                tell(here / name, (here / name).stat().st_size)
+                tell(here / name)
     return told.hexdigest()
+
+
+def _place(folder: Path) -> tuple[int, int]:
+    """The same for a folder and for all links to it."""
+    state = folder.stat()
+    return state.st_dev, state.st_ino
 
 
 def cached_pack(config: DataConfig) -> Path:

@@ -23,7 +23,7 @@ from training.schedule import Stage
 
 
 def framewise(**changes: object) -> TrainConfig:
-    stages = (Stage(epochs=1, size=32, frames=4, batch=4), Stage(epochs=1, size=48, frames=3, batch=4))
+    stages = (Stage(epochs=1, size=32, frames=4, batch=4), Stage(epochs=1, size=48, frames=3, batch=4, restart=True))
     config = small(
         architecture="framewise", model=tiny(width=16), schedule=ScheduleConfig(stages=stages, warmup_epochs=0)
     )

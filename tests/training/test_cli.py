@@ -186,12 +186,16 @@ def test_a_folder_that_changed_is_packed_anew(tmp_path: Path) -> None:
     assert cached_pack(data) != after
 
 
-@pytest.mark.parametrize("cache", [".", "packs"])
+@pytest.mark.parametrize("cache", [".", "packs", "wave", "link"])
 def test_what_training_writes_into_the_folder_of_the_data_is_no_change_of_it(tmp_path: Path, cache: str) -> None:
     own = tmp_path / "own"
     (own / "wave").mkdir(parents=True)
     (own / "wave" / "a.npz").write_bytes(b"one")
     (own / "wave" / "1.jpg").write_bytes(b"a frame")
+    (own / "samples.png").write_bytes(b"a picture beside the classes")
+    if cache == "link":
+        (tmp_path / "far").mkdir()
+        (own / "link").symlink_to(tmp_path / "far")
     data = DataConfig(source=f"folder:{own}", cache=str(own / cache))
     before = cached_pack(data)
     before.parent.mkdir(exist_ok=True)
@@ -204,6 +208,7 @@ def test_what_training_writes_into_the_folder_of_the_data_is_no_change_of_it(tmp
     run.mkdir(parents=True)
     for name in ("config.yaml", "env.json", "log.jsonl", "last.pt"):
         (run / name).write_bytes(b"of a run")
+    (own / "runs" / "latest").symlink_to(run)
     assert cached_pack(data) == before
     (own / "wave" / "2.jpg").write_bytes(b"another frame")
     after = cached_pack(data)

@@ -84,6 +84,18 @@ def test_a_run_adds_it_to_its_loss_and_keeps_it_out_of_the_checkpoint(tmp_path: 
     assert not [name for name in run.evaluated.state_dict() if "task" in name]
 
 
+def test_its_gradient_is_clipped_with_that_of_the_network(tmp_path: Path) -> None:
+    config = small(architecture="framewise", model=tiny(width=16), augmentation=STILL)
+    run = start(replace(config, optimiser=OptimiserConfig(joint_task=5.0)), tmp_path / "x", Squares(train=8))
+    run._backward(next(run._batches(run.plan.epochs[0])), 0)
+    assert run.task is not None
+    parts = [[w.grad for w in part.parameters() if w.grad is not None] for part in (run.network, run.task)]
+    alone, both = (torch.cat([g.flatten() for g in grads]).norm() for grads in (parts[0], [*parts[0], *parts[1]]))
+    assert both > 1.01 * alone
+    run._update()
+    assert float(run.sums[1]) == pytest.approx(float(both), rel=1e-5)
+
+
 class Unmarked(Squares):
     """Squares whose joints nobody knows."""
 

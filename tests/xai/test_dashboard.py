@@ -38,7 +38,7 @@ def test_the_library_lists_what_is_there() -> None:
     library = open_library()
     assert len(library.clips) >= 12
     assert len({clip.cause for clip in library.clips}) >= 4
-    assert {checkpoint.token_mode for checkpoint in library.checkpoints} == {"none", "single", "cross"}
+    assert {checkpoint.token_mode for checkpoint in library.checkpoints} == {"none", "single", "cross", "frame-wise"}
     assert library.checkpoints[0].token_mode == "cross"
     for clip in library.clips:
         assert clip.path.is_file()
@@ -170,6 +170,40 @@ def test_the_cube_draws_places_where_they_are() -> None:
 def test_traces_are_plain_gzipped_json() -> None:
     path = next(iter(open_library().traces.values()))
     assert json.loads(gzip.decompress(path.read_bytes()))["version"] == FORMAT_VERSION
+
+
+@pytest.mark.parametrize(
+    ("state", "query", "shown"),
+    [
+        ({}, {}, "sit down"),
+        ({"clip": "wave left hand"}, {}, "sit down"),  # what Explore shows by itself
+        ({"clip": "wave left hand", "clip was chosen": True}, {}, "wave left hand"),
+        ({}, {"clip": "bow"}, "bow"),
+    ],
+)
+def test_temporal_begins_with_a_clip_that_order_decides(
+    state: dict[str, object], query: dict[str, str], shown: str
+) -> None:
+    app = AppTest.from_file(str(ROOT / "xai/dashboard/pages/temporal.py"), default_timeout=60)
+    for name, value in state.items():
+        app.session_state[name] = value
+    for name, value in query.items():
+        app.query_params[name] = value
+    app.run()
+    assert not app.exception
+    assert app.session_state["clip"] == shown
+    names = app.multiselect[0].value
+    assert names == ["gym-vit", "gym-tokenshift", "gym-msca-kv"]  # from the one that mixes nothing
+
+
+def test_explore_says_where_the_heads_of_a_frame_wise_network_are_seen() -> None:
+    app = run_app("xai/dashboard/pages/explore.py", checkpoint="gym-msca-kv", clip="sit down")
+    assert not app.exception
+    titles = [each.value for each in app.subheader]
+    assert "Frame by frame" in titles
+    assert "The points in space and time" not in titles
+    assert {button.proto.label for button in app.get("download_button")} == {"PNG", "PDF", "NPZ"}
+    assert len(app.get("download_button")) == 3
 
 
 def test_temporal_says_what_to_do_and_then_finds_what_was_trained(

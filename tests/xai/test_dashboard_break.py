@@ -341,6 +341,15 @@ def test_every_kind_of_removal_has_a_button_that_makes_it() -> None:
     }  # fmt: skip
 
 
+def test_a_network_that_sees_pixels_only_is_offered_no_joints() -> None:
+    app = open_page(clip="sit down", checkpoint="gym-msca-kv")
+    app.session_state["what"] = "Joints"  # as another network left it
+    app.run()
+    assert not app.exception
+    assert app.session_state["what"] == "Region"
+    assert not [b for b in app.button if "joint" in b.label.lower()]
+
+
 def test_more_frames_than_usual_are_read_and_the_link_says_where_the_page_stands() -> None:
     app = open_page(clip="kick left", without='[{"kind":"thin","count":16}]', at="15", points="1")
     assert not app.error

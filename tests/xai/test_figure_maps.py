@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from matplotlib.text import Text
 
 from tests.xai.figure_checks import collisions, curves, keep, map_of, pixel, shown
 from tests.xai.synthetic import painted_clip
@@ -79,6 +80,17 @@ def test_a_map_by_limb_names_body_parts_and_not_joints() -> None:
         names = [tick.get_text() for tick in chart.get_yticklabels()]
         return dict(zip(names, (float(bar.get_width()) for bar in chart.patches), strict=True))
 
+    def key(explanation: Explanation) -> set[str]:
+        moving = replace(explanation, values=explanation.values * np.linspace(1, 2, 7)[:, None, None])
+        figure, _ = shown(lambda area: map_panel(area, moving, clip, True))
+        assert collisions(figure) == []
+        return {text.get_text() for text in figure.findobj(Text)}
+
+    limbs, joints = {name for name, _ in clip.layout.limbs}, set(clip.layout.joints)
+    assert key(by_joint) & joints
+    assert not key(by_joint) & limbs
+    assert len(key(by_limb) & limbs) == 4
+    assert not key(by_limb) & joints
     assert len(bars(by_joint)) == 15
     assert bars(by_limb) == {name: limb + 1 for limb, (name, _) in enumerate(clip.layout.limbs)}
 

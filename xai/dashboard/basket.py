@@ -271,7 +271,10 @@ def add_of_data(name: str, panel: Callable[[], Any], checkpoints: Sequence[Any])
 
 def add_own(clip: Any, checkpoint: Any) -> None:
     """My clip: what the chosen network read of it, as on Explore."""
-    add_to_figure({"film strip": Film, "joint curves": Joints, "ledger": Ledger}, clip, [checkpoint], "own")
+    panels = {"film strip": Film, "joint curves": Joints, "ledger": Ledger}
+    if getattr(checkpoint, "token_mode", None) == FRAMEWISE:
+        del panels["joint curves"]
+    add_to_figure(panels, clip, [checkpoint], "own")
 
 
 def opened_pair(clip: Any, checkpoint: Any, opened: tuple[Recognizer, Clip]) -> None:

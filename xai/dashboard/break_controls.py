@@ -119,6 +119,8 @@ def pointed(scene: Scene) -> None:
             for name, value in zip("xywh", dragged(box, scene.size), strict=True):
                 st.session_state[f"region {name}"] = value
         return
+    if scene.pixels_only:
+        return
     found = [point["customdata"] for point in selection.get("points", []) if point.get("customdata")]
     names = list(dict.fromkeys(str(joint) for joint, _ in found if joint in scene.joints))
     if names:

@@ -98,7 +98,8 @@ NOT_HERE = {
 
 
 def choose_clip(library: Library, first: str = "") -> ClipChoice:
-    """The clip selector, with sources beside it; bundled clips first, and of them `first` until one is chosen."""
+    """The clip selector, with sources beside it; bundled clips first, and of them `first` until the visitor or a link
+    chooses one."""
     sources = (
         ["Gym"] * bool(library.clips) + ["JHMDB"] * bool(jhmdb_folder()) + ["Data", "Upload"] + ["Mine"] * bool(mine())
     )
@@ -123,8 +124,9 @@ def choose_clip(library: Library, first: str = "") -> ClipChoice:
 
 
 def _chosen() -> None:
-    """Whoever chooses has read what was not there."""
+    """Whoever chooses has read what was not there, and no page chooses for them any more."""
     st.session_state.pop("not here", None)
+    st.session_state["clip was chosen"] = True
 
 
 def _choose_of(source: str, library: Library, right: Any, first: str) -> ClipChoice:
@@ -147,8 +149,10 @@ def _choose_of(source: str, library: Library, right: Any, first: str) -> ClipCho
         return ClipChoice(own=own)
     causes = "; ".join(f"{clip.name}: {clip.cause}" for clip in library.clips)
     names = [clip.name for clip in library.clips]
+    if first in names and "clip" not in st.query_params and "clip was chosen" not in st.session_state:
+        st.session_state["clip"] = first  # what another page shows by itself was nobody's choice
     name = right.selectbox(
-        "Clip", names, names.index(first) if first in names else 0, key="clip", bind="query-params", on_change=_chosen,
+        "Clip", names, key="clip", bind="query-params", on_change=_chosen,
         help=f"What tells each class from its twin, by construction. {causes}.",
     )  # fmt: skip
     return ClipChoice(bundled=next(clip for clip in library.clips if clip.name == name))

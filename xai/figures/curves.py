@@ -65,15 +65,17 @@ def joint_lines(
     named: Sequence[int],
     limits: tuple[float, float] | None = None,
     base_name: str = "uniform",
+    names: Sequence[str] | None = None,
 ) -> float:
-    """One curve a joint, [T, J], gaps where it was not seen; the named ones thick, with a key; key and chart take
-    `height`. The axis holds `limits` (of the values by default) and the base rate [T, J]. Height with the axis."""
+    """One curve a joint, [T, J], gaps where it was not seen; the named ones thick, with a key (`names`, else those of
+    the joints); key and chart take `height`. The axis holds `limits` (of the values by default) and the base rate
+    [T, J]. Height with the axis."""
     theme = area.look.theme
     styles = joint_styles(layout, named, theme)
     entries = []
     for joint in named:
         colour, dashes = styles[joint]
-        entries.append(Entry(layout.joints[joint], colour, style=dashes, width=1.5))
+        entries.append(Entry((names or layout.joints)[joint], colour, style=dashes, width=1.5))
     if len(named) < len(layout):
         entries.append(Entry("other joints", theme.soft, width=0.5))
     if base is not None:

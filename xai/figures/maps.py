@@ -94,10 +94,27 @@ def map_panel(
         else:
             level = base[:, who] / divide if base.any() else None
             strength = np.where(seen, np.abs(values[:, who]), 0).mean(0)
+            names = clip.layout.joints
+            if explanation.by_limb:  # all joints of a limb have its curve: one stands for it
+                names = tuple(clip.layout.limbs[limb][0] for limb in clip.layout.limb_of)
+                first = [joints[int(strength[list(joints)].argmax())] for _, joints in clip.layout.limbs]
+                strength = np.where(np.isin(np.arange(len(strength)), first), strength, 0)
+                named = min(named, len(first))
             chosen = strongest(strength, named)
             height = max(1.2, text_width(unit, SMALL) + 0.35)
             y += joint_lines(
-                area, y, height, shown, level, seen, clip.layout, clip.time, unit, chosen, base_name="base rate"
+                area,
+                y,
+                height,
+                shown,
+                level,
+                seen,
+                clip.layout,
+                clip.time,
+                unit,
+                chosen,
+                base_name="base rate",
+                names=names,
             )
         axes_of |= {"person": range(1, clip.people + 1), "joint": clip.layout.joints}
     elif kind == "token map":

@@ -37,8 +37,8 @@ ABSENT = {
     "joints": "This variant has no joint stride attention, so no joint has attention mass.",
 }
 PIXELS_ONLY = (
-    "Pixels only, frame by frame: no point is searched and no joint is read; the skeleton is drawn beside. What its "
-    "heads read around each patch is on the page Temporal."
+    "Pixels only, frame by frame: no point is searched and no joint is read; the skeleton is drawn beside. The page "
+    "Temporal shows what the heads of such networks read around each patch."
 )
 NO_SKELETON = "No joint was seen in this clip, so there is no attention on joints to show."
 UNTRAINED = "These weights were never trained: what they read explains nothing."

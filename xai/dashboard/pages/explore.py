@@ -89,7 +89,7 @@ def page() -> None:
         if payload["model"]["token_mode"] == FRAMEWISE:
             st.subheader("Frame by frame", anchor=False)
             st.page_link(
-                f"{PAGES}/temporal.py", label="What each head reads in the frames before and after: Temporal",
+                f"{PAGES}/temporal.py", label="What heads read in the frames before and after: Temporal",
                 query_params={"clip": clip.bundled.name} if clip.bundled else None,
             )  # fmt: skip
         else:

@@ -39,6 +39,19 @@ def scene_of(draft: Draft, film: str) -> Scene:
     )
 
 
+def with_report(draft: Draft) -> Draft:
+    """With what the browser placed since. Kept before anything else happens: the choice that made the page run again
+    may be another cut, in which the report would be one of yesterday."""
+    try:
+        reported = placed(PLACING, scene_of(draft, ""))
+    except ValueError:  # said where joints are placed
+        return draft
+    if reported is not None:
+        draft = draft.placing(reported.keys)
+        keep(draft)
+    return draft
+
+
 def tracker_of(draft: Draft) -> Tracker:
     """The frames of the cut, ready to be tracked on; one for each visitor, who changes one key frame at a time."""
     key = (draft.digest, draft.span)
@@ -127,7 +140,7 @@ def page() -> None:
     if draft is None:
         open_file(layout)
         return
-    draft = cut(draft)
+    draft = cut(with_report(draft))
     draft = bring(draft, checkpoint)
     draft, found = place(draft)
     keep(draft)

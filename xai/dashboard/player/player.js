@@ -118,8 +118,8 @@ export class Player {
     root.style = `--aspect:${first.clip.width / first.clip.height};--frames:${first.T};--lanes:${readings.length}`;
     this.parts = fill(root, "player", root, first);
     this.strip = new Strip(this.parts.strip, first);
-    const rows = readings.map(({ model: m }) => (m.token_mode === "frame-wise" ? m.name : m.token_mode)).join(", ");
-    if (readings[1]) say(this.parts.order, `; rows: ${rows}; marks in the strip: those of the first`);
+    const rows = `; rows: ${readings.map(({ model }) => model.token_mode).join(", ")}; `;
+    if (readings[1]) say(this.parts.order, `${lead.windows ? rows : ""}marks in the strip: those of the first`);
     this.diagram(this.parts, first.flow);
     this.lanes = readings.map((reading) => new Lane(root, this.parts.lanes, reading, store));
     const loads = this.lanes.map(async (lane) => (lane.images = await loadFrames(lane.reading)));
