@@ -28,7 +28,7 @@ from training.skeleton import COCO, JHMDB
 from training.track_joints import Tracker
 from training.video import write_video
 from xai.dashboard.draft import BY_HAND, Draft, start
-from xai.dashboard.placing import Key, read_placed
+from xai.dashboard.placing import Key, Placed, Scene, read_placed
 
 PAGE = "xai/dashboard/pages/my_clip.py"
 T, H, W, J = 12, 60, 84, 15
@@ -214,6 +214,21 @@ def test_a_video_is_cut_placed_on_and_made_a_clip_of_this_session() -> None:
     clip = app.session_state["own clip"]
     assert (len(clip), clip.label, clip.name) == (8, "wave", "my dot")
     assert clip.score[0].min() == 1
+
+
+def test_what_the_browser_reports_with_a_new_cut_belongs_to_the_old_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A joint is dragged and the cut moved at once: both arrive in one run of the page."""
+    app = uploaded()
+    edition = data_of(app)["edition"]
+
+    def fake(_: str, scene: Scene) -> Placed | None:
+        return Placed((key(4, 36),), 1) if scene.edition == edition else None
+
+    monkeypatch.setattr("xai.dashboard.placing.placed", fake)
+    app.slider(key="my cut").set_value((3, 10)).run()
+    assert not app.exception, app.exception
+    assert [each["frame"] for each in data_of(app)["keys"]] == [2]
+    assert data_of(app)["edition"] != edition
 
 
 def test_what_was_made_is_a_source_on_other_pages_and_nobody_else_has_it() -> None:
