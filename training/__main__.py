@@ -216,6 +216,7 @@ def _evaluate(options: argparse.Namespace) -> int:
     from training.checkpointing import write_atomically
     from training.distributed import joined
     from training.evaluate import evaluate
+    from training.order import told_apart
     from training.report import scores_json, write_report
     from training.sources import choose, for_labels, open_data, spread
     from training.transforms import Normalisation
@@ -246,6 +247,10 @@ def _evaluate(options: argparse.Namespace) -> int:
     if not peers.first:
         return 0
     print(scores)
+    cells = [(t, s) for t, row in enumerate(scores.confusion) for s, count in enumerate(row) for _ in range(count)]
+    pairs = told_apart(card.labels, [t for t, _ in cells], [s for _, s in cells])
+    for pair, told in pairs.items():
+        print(f"  {pair}: {told}")
     for sentence in scores.damaged[:5]:
         print(f"  - {sentence}")
     about: dict[str, Any] = {
@@ -255,6 +260,7 @@ def _evaluate(options: argparse.Namespace) -> int:
         "split": options.split,
         "muted": options.mute,
         "views": list(options.views),
+        "told_apart": {pair: [told.right, told.answered] for pair, told in pairs.items()},
     }
     if options.json:
         write_atomically(options.json, scores_json(scores, about))

@@ -1,4 +1,4 @@
-"""`make bench`, or `python -m tests.benchmarks [NAME ...]`: every figure of the README that is a time or a memory.
+"""`make bench`, or `python -m tests.benchmarks [NAME ...]`: the times and memories of assets/docs/results.md.
 
 Writes build/benchmarks/*.json, a table to the terminal and the chart of Tables A1 and A2. Ratios come from one run.
 `peers` needs the optional packages of the extra `bench`.

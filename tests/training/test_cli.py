@@ -270,9 +270,29 @@ def test_evaluate_writes_tables_and_pictures(
     scores = json.loads((tmp_path / "report" / "scores.json").read_text())
     assert scores["interval"][0] <= scores["top1"] <= scores["interval"][1]
     assert set(scores["hidden"]) == {"rgb only", "pose only", "frames shuffled"}
+    assert scores["told_apart"] == {}, "no pair of the gym is among these labels"
     printed = capsys.readouterr().out
     assert f"rgb only {scores['hidden']['rgb only']:.1%}" in printed
     assert "confusion.png" in printed
+
+
+def test_evaluate_says_how_often_pairs_that_time_tells_apart_are(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The share is counted again from the table of answers."""
+    checkpoint = Path("assets/checkpoints/gym-vit.safetensors")
+    command = ["evaluate", "--checkpoint", str(checkpoint), "--data", "gym", "--clips", "54", "--quiet"]
+    assert main([*command, "--out", str(tmp_path)]) == 0
+    rows = [line.split(",") for line in (tmp_path / "confusion.csv").read_text().splitlines()]
+    table = {row[0]: dict(zip(rows[0][1:], map(int, row[1:]), strict=True)) for row in rows[1:]}
+    told = json.loads((tmp_path / "scores.json").read_text())["told_apart"]
+    assert set(told) == {"sit down / stand up", "pick up / put down", "clap early / clap late"}
+    for pair, (right, answered) in told.items():
+        one, other = pair.split(" / ")
+        assert right == table[one][one] + table[other][other]
+        assert answered == right + table[one][other] + table[other][one]
+        assert answered > 0
+    assert "sit down / stand up: " in capsys.readouterr().out
 
 
 def test_the_folder_of_a_run_says_what_it_was_made_with(run_folder: Path) -> None:

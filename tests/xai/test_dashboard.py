@@ -66,7 +66,7 @@ def test_the_index_and_the_traces_belong_to_the_checkpoints_that_ship() -> None:
 
 def test_what_ships_stays_small() -> None:
     size = sum(path.stat().st_size for path in ASSETS.rglob("*") if path.is_file())
-    assert size < 40e6
+    assert size < 80e6
 
 
 def test_without_assets_the_library_is_empty(tmp_path: Path) -> None:
@@ -192,6 +192,7 @@ def test_temporal_begins_with_a_clip_that_order_decides(
     app.run()
     assert not app.exception
     assert app.session_state["clip"] == shown
+    assert len(app.multiselect[0].options) >= 10  # every variant can be looked at
     names = app.multiselect[0].value
     assert names == ["gym-vit", "gym-tokenshift", "gym-msca-kv"]  # from the one that mixes nothing
 

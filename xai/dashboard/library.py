@@ -70,18 +70,28 @@ def _read_payload(path: Path) -> dict[str, Any]:
 def trained_here(token_mode: str, runs: Path | None = None) -> list[BundledCheckpoint]:
     """The best weights of every finished or running training in `runs/*`, or in `runs/*/TABLE/ROW/SEED` of an ablation,
     of one kind of network. KINESCOPE_RUNS names another folder."""
+    runs = RUNS if runs is None else runs
+    paths = sorted([*runs.glob("*/best.safetensors"), *runs.glob("*/*/*/*/best.safetensors")])
+    return _networks(token_mode, {path: path.parent.relative_to(runs).as_posix() for path in paths}, "runs/")
+
+
+def compared(folder: Path = ASSETS / "checkpoints" / "mixing") -> list[BundledCheckpoint]:
+    """The other frame-wise networks that ship: one seed of the ablation in `assets/ablations/mixing`."""
+    return _networks(FRAMEWISE, {path: path.stem for path in sorted(folder.glob("*.safetensors"))}, "mixing/")
+
+
+def _networks(token_mode: str, names: Mapping[Path, str], shelf: str) -> list[BundledCheckpoint]:
+    """Those of one kind, by path and name; a file of another version, or written just now, is left out."""
     from model import CheckpointError, read_card
 
     found = []
-    runs = RUNS if runs is None else runs
-    for path in sorted([*runs.glob("*/best.safetensors"), *runs.glob("*/*/*/*/best.safetensors")]):
+    for path, name in names.items():
         try:
             config, card = read_card(path)
-        except (CheckpointError, OSError):  # of another version, or written just now
+        except (CheckpointError, OSError):
             continue
         if getattr(config, "token_mode", FRAMEWISE) == token_mode:
-            place = path.parent.relative_to(runs).as_posix()
-            found.append(BundledCheckpoint(f"runs/{place}", place, token_mode, asdict(card), path))
+            found.append(BundledCheckpoint(f"{shelf}{name}", name, token_mode, asdict(card), path))
     return found
 
 

@@ -10,7 +10,7 @@ from xai.dashboard.choose import ClipChoice, choose_clip, within
 from xai.dashboard.fitting import say_misfit_of
 from xai.dashboard.frame_wise import commands, variants_html
 from xai.dashboard.lanes import lane_payloads
-from xai.dashboard.library import BundledCheckpoint, open_library, trained_here
+from xai.dashboard.library import BundledCheckpoint, compared, open_library, trained_here
 from xai.dashboard.neighbours import neighbours
 from xai.dashboard.player import player
 from xai.dashboard.shown import plain
@@ -103,13 +103,21 @@ def page() -> None:
     if not checkpoints:
         nothing_yet()
         return
+    checkpoints += compared()
     left, right = st.columns([2, 1], vertical_alignment="bottom")
     with left:
         clip = choose_clip(library, ORDERED)
     names = [checkpoint.name for checkpoint in checkpoints]
     with right:
         chosen = st.multiselect(
-            "Networks", names, default=names[:3], max_selections=3, key="framewise", bind="query-params"
+            "Networks",
+            names,
+            default=names[:3],
+            max_selections=3,
+            key="framewise",
+            bind="query-params",
+            help="Those called gym-... learnt for ten epochs from the one ViT that all began as, the other variants of "
+            "MSCA for two, which is too little to tell them apart. What is trained in `runs` can be chosen too.",
         )
     st.caption(
         "A frame-wise ViT reads every frame alone and averages the answers. TokenShift moves channels of the class "
