@@ -291,7 +291,7 @@ def test_evaluate_says_how_often_pairs_that_time_tells_apart_are(
         one, other = pair.split(" / ")
         assert right == table[one][one] + table[other][other]
         assert answered == right + table[one][other] + table[other][one]
-        assert answered > 0
+    assert sum(answered for _, answered in told.values()) > 0
     assert "sit down / stand up: " in capsys.readouterr().out
 
 

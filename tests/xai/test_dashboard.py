@@ -198,7 +198,7 @@ def test_temporal_begins_with_a_clip_that_order_decides(
 
 
 def test_explore_says_where_the_heads_of_a_frame_wise_network_are_seen() -> None:
-    app = run_app("xai/dashboard/pages/explore.py", checkpoint="gym-msca-kv", clip="sit down")
+    app = run_app(checkpoint="gym-msca-kv", clip="sit down")
     assert not app.exception
     titles = [each.value for each in app.subheader]
     assert "Frame by frame" in titles
