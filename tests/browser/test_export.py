@@ -108,6 +108,7 @@ def test_what_is_seen_on_explore_leaves_as_a_figure(app: str, open_page: OpenPag
     page.get_by_label("Caption of panel b").fill("Parts of the answer & more.")
     page.get_by_label("Caption of panel b").press("Control+Enter")
     expect(page.get_by_role("button", name=re.compile("^Bundle, "))).to_be_visible()
+    expect(page.get_by_text(r"Parts of the answer \& more.").first).to_be_attached()  # drawn anew, and then opened
     page.get_by_text("Into a LaTeX paper").click()
     expect(page.get_by_text(r"Parts of the answer \& more.").first).to_be_visible()
 
