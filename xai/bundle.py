@@ -7,7 +7,7 @@ Run it after a checkpoint in `assets/checkpoints` changed. Clips come from the t
 
 from __future__ import annotations
 
-import gzip
+import lzma
 import json
 import os
 from collections.abc import Mapping
@@ -68,9 +68,9 @@ def build(assets: Path) -> dict[str, int]:
             continue
         for entry in tqdm(clips, desc=path.stem, unit="clip"):
             evidence = gather_evidence(recognizer, load_clip(assets / str(entry["file"])), looks=True)
-            trace = Path("traces") / path.stem / f"{entry['key']}.json.gz"
+            trace = Path("traces") / path.stem / f"{entry['key']}.json.xz"
             data = json.dumps(player_payload(evidence), separators=(",", ":")).encode()
-            write_atomically(assets / trace, gzip.compress(data, mtime=0))
+            write_atomically(assets / trace, lzma.compress(data, preset=9))
             traces.append({"checkpoint": path.stem, "clip": entry["key"], "file": str(trace)})
     checkpoints.sort(key=_order)
     index: dict[str, list[dict[str, object]]] = {"clips": clips, "checkpoints": checkpoints, "traces": traces}
@@ -100,7 +100,7 @@ def measure_trust(assets: Path) -> int:
         clip = load_clip(files["clips"][trace["clip"]])
         known = before.get(recognizer.checkpoint, {}).get(clip.fingerprint)
         if known is None:
-            method, on = main_method(json.loads(gzip.decompress((assets / trace["file"]).read_bytes())))
+            method, on = main_method(json.loads(lzma.decompress((assets / trace["file"]).read_bytes())))
             measured = trust(recognizer, clip, explain(recognizer, clip, method, on=on))
             known = {"method": method, "on": on, **measured.to_dict()}
         found.setdefault(recognizer.checkpoint, {})[clip.fingerprint] = _short(known)

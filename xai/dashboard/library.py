@@ -6,7 +6,7 @@ never waits. `python -m xai bundle` writes the index.
 
 from __future__ import annotations
 
-import gzip
+import lzma
 import json
 import os
 from collections.abc import Mapping
@@ -48,7 +48,7 @@ class Library:
     clips: tuple[BundledClip, ...]
     checkpoints: tuple[BundledCheckpoint, ...]
     traces: Mapping[tuple[str, str], Path]
-    """(checkpoint key, clip key) -> payload of the player, gzipped JSON."""
+    """(checkpoint key, clip key) -> payload of the player, xz-compressed JSON."""
 
     def clip(self, key: str) -> BundledClip:
         return next(clip for clip in self.clips if clip.key == key)
@@ -64,7 +64,7 @@ class Library:
 
 @lru_cache(maxsize=64)
 def _read_payload(path: Path) -> dict[str, Any]:
-    return dict(json.loads(gzip.decompress(path.read_bytes())))
+    return dict(json.loads(lzma.decompress(path.read_bytes())))
 
 
 def trained_here(token_mode: str, runs: Path | None = None) -> list[BundledCheckpoint]:
