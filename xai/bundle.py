@@ -7,8 +7,8 @@ Run it after a checkpoint in `assets/checkpoints` changed. Clips come from the t
 
 from __future__ import annotations
 
-import lzma
 import json
+import lzma
 import os
 from collections.abc import Mapping
 from dataclasses import asdict

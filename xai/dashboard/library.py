@@ -6,8 +6,8 @@ never waits. `python -m xai bundle` writes the index.
 
 from __future__ import annotations
 
-import lzma
 import json
+import lzma
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
