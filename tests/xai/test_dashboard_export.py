@@ -459,6 +459,16 @@ def test_order_captions_and_looks_are_the_baskets() -> None:
     assert [item.kind for item in app.session_state[KEY].items] == ["ledger"]
 
 
+def test_a_figure_that_is_drawn_at_once_says_what_its_panels_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The cards stand before the figure on the page, and show its captions without another click."""
+    monkeypatch.setattr("xai.dashboard.methods_panel.AT_ONCE", 240.0)
+    app = AppTest.from_file(str(ROOT / PAGE), default_timeout=300)
+    app.session_state[KEY] = basket(Item(Film(frame=3), KICK, (CROSS,)))
+    app.run()
+    assert not app.exception
+    assert app.text_area(key="caption 0").placeholder.startswith("Frames ")
+
+
 def test_a_spec_is_loaded_and_a_wrong_one_is_a_sentence() -> None:
     app = run_app(PAGE)
     text = "checkpoint: gym-none.safetensors\nclip: bow.npz\nmade_from: {clip: '0000'}\npanels: [ledger: {letter: Q}]\n"

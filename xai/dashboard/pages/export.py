@@ -68,7 +68,7 @@ def compose(basket: Basket) -> None:
         place = st.container()
     with left:
         last = _last()
-        letters = dict(last.own_captions) if last else {}
+        letters = _said(last)
         own = {
             item.number: letters.get(item.letter or chr(ord("a") + index), "")
             for index, item in enumerate(basket.items)
@@ -77,6 +77,13 @@ def compose(basket: Basket) -> None:
         panels(basket, own)
     with place:
         _draw(basket, last)
+    if _said(_last()) != letters:  # drawn at once, after the cards had been: they show what the panels say now
+        st.rerun()
+
+
+def _said(of: Preview | None) -> dict[str, str]:
+    """What each panel of a figure says of itself, by its letter."""
+    return dict(of.own_captions) if of else {}
 
 
 def _last() -> Preview | None:
