@@ -132,6 +132,17 @@ class Backbone(nn.Module):
         features_b = self.layer3(self.layer2(first))
         return (stem if self.fa_from == "stem" else first), features_b
 
+    @torch.no_grad()
+    def of_nothing(self, frames: Tensor) -> tuple[Tensor, Tensor]:
+        """F_a and F_b of clips like `frames` that show the mean colour only, as in evaluation; changes no statistic."""
+        training = self.training
+        self.eval()
+        try:
+            features_a, features_b = self(torch.zeros_like(frames[:1]))
+        finally:
+            self.train(training)
+        return features_a.expand(len(frames), -1, -1, -1, -1), features_b.expand(len(frames), -1, -1, -1, -1)
+
 
 def changes(frames: Tensor) -> Tensor:
     """[B, 3, T, H, W] -> [B, 3, T, H, W]: each frame subtracted from the next one, and the last change once more.

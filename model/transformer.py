@@ -143,7 +143,7 @@ class DeformableTransformer(nn.Module):
         """What is given of one joint in one frame."""
         return (TRAIL, 2) if self.reads_trail else (2,)
 
-    def forward(self, frames: Tensor, joints: Tensor, score: Tensor) -> Tensor:
+    def forward(self, frames: Tensor, joints: Tensor, score: Tensor, pictures: bool = True) -> Tensor:
         """Logits [B, classes].
 
         Args:
@@ -151,15 +151,16 @@ class DeformableTransformer(nn.Module):
             joints: [B, T, M, J, 2] pixels (x, y) of the frames, any M, joints in the layout's window order;
                 [B, T, M, J, TRAIL, 2] with `pose_trail`, the place in the frame itself in the middle.
             score: [B, T, M, J] in [0, 1]; 0 means not there.
+            pictures: False looks at no frame, as if all had the mean colour, and leaves the trunk as it is.
 
         Raises: ValueError in one sentence for shapes, dtypes, devices or values it cannot use.
         """
-        return self.classify(self.features(frames, joints, score))
+        return self.classify(self.features(frames, joints, score, pictures))
 
-    def features(self, frames: Tensor, joints: Tensor, score: Tensor) -> Tensor:
+    def features(self, frames: Tensor, joints: Tensor, score: Tensor, pictures: bool = True) -> Tensor:
         """What the head pools: normalised tokens [B, T, slots, d]."""
         _check(self.config, frames, joints, score, self.head.weight)
-        features_a, features_b = self.backbone(frames)
+        features_a, features_b = self.backbone(frames) if pictures else self.backbone.of_nothing(frames)
         features_a, features_b = tap(FEATURES_A, features_a), tap(FEATURES_B, features_b)
         length, height, width = features_b.shape[-3:]
         volume: Volume = (length, height, width)

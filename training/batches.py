@@ -8,6 +8,7 @@ batch and named.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import cv2
@@ -51,13 +52,15 @@ class TrainingViews(Dataset):
         self.data, self.epoch, self.augmentation, self.seed = data, epoch, augmentation, seed
         self.together, self.trail, self.normalisation = together, trail, normalisation or Normalisation()
         self.fit = fit
+        if not epoch.stage.pictures:  # the joints are all there is
+            self.augmentation = replace(augmentation, mute_frames=0.0, mute_joints=0.0)
 
     def view(self, index: int) -> tuple[Any, int]:
         """The sample and its target. Raises ClipError or OSError if the clip is damaged."""
         generator = np.random.default_rng(derived_seed(self.seed, self.epoch.index, index // self.together))
         clip, stage = self.data.clips[index], self.epoch.stage
         view = random_view(clip, stage.frames, stage.size, self.augmentation, generator, self.fit)
-        sample = vary(view.apply(clip, self.trail), self.augmentation, generator, self.normalisation)
+        sample = vary(view.apply(clip, self.trail, stage.pictures), self.augmentation, generator, self.normalisation)
         target = self.data.targets[index]
         if view.mirrored:
             assert self.data.mirrored is not None

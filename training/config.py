@@ -150,6 +150,8 @@ class TrainConfig:
         patch = self.model.patch if isinstance(self.model, FrameWiseConfig) else 8
         if odd := [stage.size for stage in self.schedule.stages if stage.size % patch]:
             raise ValueError(f"A stage has size {odd[0]}; it must be a multiple of model.patch, {patch}.")
+        if self.architecture == "framewise" and not all(stage.pictures for stage in self.schedule.stages):
+            raise ValueError("A stage has pictures false, and a frame-wise network sees nothing else; leave it out.")
 
     def to_dict(self) -> dict[str, Any]:
         return _plain(asdict(self))

@@ -188,7 +188,7 @@ class Run:
             if save:
                 self._save("last.pt")
                 saved = time.monotonic()
-            found = sum(self._backward(next(batches), part) for part in range(accumulate))
+            found = sum(self._backward(next(batches), part, epoch.stage.pictures) for part in range(accumulate))
             if found:
                 self._update()
             else:
@@ -205,7 +205,7 @@ class Run:
                 logged, clips = now, 0
         return time.monotonic() - started
 
-    def _backward(self, data: Batch, part: int) -> int:
+    def _backward(self, data: Batch, part: int, pictures: bool = True) -> int:
         """Add this process's share of the gradient of one batch, number `part` of the step; returns its clips.
 
         The loss of a batch is the mean over its clips, wherever they are; a batch without clips is skipped.
@@ -227,7 +227,7 @@ class Run:
             other = target[partner]
         with torch.random.fork_rng(self._cuda_devices()), autocast(self.device, self.precision):
             torch.manual_seed(derived_seed(seed, self.step, part, *[self.peers.rank] * (self.peers.count > 1)))
-            logits, second = self._answers(frames, joints, score)
+            logits, second = self._answers(frames, joints, score, pictures)
         loss = self._loss(logits, target)
         if share < 1:
             loss = share * loss + (1 - share) * self._loss(logits, other)
@@ -244,10 +244,11 @@ class Run:
         smoothing = self.config.optimiser.label_smoothing
         return F.cross_entropy(logits, target, label_smoothing=smoothing, reduction="sum")
 
-    def _answers(self, frames: Tensor, joints: Tensor, score: Tensor) -> tuple[Tensor, Tensor]:
+    def _answers(self, frames: Tensor, joints: Tensor, score: Tensor, pictures: bool) -> tuple[Tensor, Tensor]:
         """Logits [B, classes], and the loss of the second task summed over the clips; 0 if there is none."""
         if self.task is None:
-            return self.network(frames, joints, score).float(), frames.new_zeros(())
+            told = {} if pictures else {"pictures": False}  # a frame-wise network cannot do without
+            return self.network(frames, joints, score, **told).float(), frames.new_zeros(())
         network = cast(FrameWise, self.network)
         tokens = network.tokens(frames)
         size = (frames.shape[-2], frames.shape[-1])
@@ -344,6 +345,7 @@ class Run:
                 precision=self.precision,
                 normalisation=self.config.normalisation,
                 fit=self.config.fit,
+                muted=None if epoch.stage.pictures else "frames",
                 peers=self.peers,
             )
             entry |= {"val_loss": scores.loss, "val_accuracy": scores.top1, "val_mean_class": scores.mean_class}

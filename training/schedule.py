@@ -37,6 +37,9 @@ class Stage:
     """Factor of the learning rate: a last stage of larger images has more to learn than the end of a cosine allows."""
     restart: bool = False
     """A new half cosine begins with this stage, and the one before ends there."""
+    pictures: bool = True
+    """False shows the joints alone: the trunk rests, and a step costs a fraction. Few clips are learnt by heart from
+    their pictures before their joints are understood, so a first stage may do without."""
 
     def __post_init__(self) -> None:
         if self.size % 8 or not 32 <= self.size <= 1024:

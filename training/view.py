@@ -65,16 +65,19 @@ class View:
         """The frames of the view, uncropped and unscaled, with the trail between them."""
         return replace(clip.take(self.frame_index), trail=self.trail(clip))
 
-    def apply(self, clip: Clip, trail: bool = False) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def apply(
+        self, clip: Clip, trail: bool = False, pictures: bool = True
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """frames [T, h, w, 3] uint8, joints [T, M, J, 2] and score [T, M, J] as the model reads them.
 
         With `trail`, joints [T, M, J, PLACES, 2]: their places on the way too, the middle one in the frame itself.
+        Without `pictures` the frames are black, and none is read.
         Joints that left the view get score 0, unless the clip knows where joints are that nobody sees (`amodal`).
         """
         height, width = self.size
-        frames = np.empty((len(self.frame_index), height, width, 3), np.uint8)
+        frames = np.zeros((len(self.frame_index), height, width, 3), np.uint8)
         shrink = 1 / np.sqrt(abs(np.linalg.det(self.matrix[:, :2])))
-        for slot, index in enumerate(self.frame_index):
+        for slot, index in enumerate(self.frame_index if pictures else ()):
             frame = clip.frames[index]
             if shrink > 1.2:
                 # Bilinear reading skips pixels when it shrinks; this blur is what an area average would remove.

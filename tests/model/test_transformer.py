@@ -85,6 +85,25 @@ def test_every_parameter_learns(token_mode: str) -> None:
     assert [name for name in silent if not name.endswith("key.bias")] == []
 
 
+@pytest.mark.parametrize("reads", ["colour", "motion"])
+def test_no_pictures_are_pictures_of_the_mean_colour(reads: str) -> None:
+    network = build(backbone_reads=reads)
+    video, joints, score = inputs(frames=4, height=32, width=40, people=1)
+    with torch.no_grad():
+        blank, none = network(torch.zeros_like(video), joints, score), network(video, joints, score, pictures=False)
+        assert torch.allclose(blank, none, atol=1e-6)
+        assert not torch.allclose(blank, network(video, joints, score), atol=1e-3)
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    network.train()
+    network(video, joints, score, pictures=False).sum().backward()
+    assert network.training
+    assert network.backbone.training
+    assert all(weight.grad is None for weight in network.backbone.parameters())
+    for name, value in network.backbone.state_dict().items():
+        assert torch.equal(before[f"backbone.{name}"], value), name
+    assert network.head.weight.grad is not None
+
+
 @pytest.mark.parametrize("token_mode", ["none", "single", "cross"])
 def test_no_joint_seen_at_all_is_finite_and_equals_any_place(token_mode: str) -> None:
     network = build(token_mode=token_mode)

@@ -13,7 +13,7 @@ import yaml
 import model
 from model import ModelConfig
 from tests.training.squares import Squares
-from training.batches import TrainingViews
+from training.batches import Batch, TrainingViews
 from training.checkpointing import RunError, load_state, read_log, save_state
 from training.config import ConfigError, DataConfig, RunConfig, ScheduleConfig, TrainConfig, check_recipe
 from training.cost import model_cost
@@ -115,6 +115,50 @@ def test_stages_change_size_and_the_last_one_names_the_best(tmp_path: Path) -> N
     assert seen == [(4, 3, 4, 32, 32)] * 6 + [(3, 3, 6, 40, 40)] * 8
     assert run.best["stage"] == 1
     assert model.read_card(tmp_path / "x" / "best.safetensors")[0].size == 40
+
+
+def test_a_stage_without_pictures_reads_none_and_leaves_the_trunk_as_it_is(tmp_path: Path) -> None:
+    stages = (
+        Stage(epochs=1, size=32, frames=4, batch=4, pictures=False),
+        Stage(epochs=1, size=32, frames=4, batch=4),
+    )
+    muted = Augmentation(mute_joints=1.0)  # of the second stage only: nobody learns from neither
+    config = small(augmentation=muted, schedule=ScheduleConfig(stages=stages, warmup_epochs=0))
+    run = start(config, tmp_path / "x")
+    seen: list[tuple[bool, bool]] = []
+    states = [{name: value.clone() for name, value in run.network.state_dict().items()}]
+    backward, update = run._backward, run._update
+
+    def watch(data: Batch, part: int, pictures: bool) -> int:
+        seen.append((bool(data.frames.std((3, 4)).max() > 1e-4), bool(data.score.any())))
+        return backward(data, part, pictures)
+
+    def keep() -> None:
+        update()
+        states.append({name: value.clone() for name, value in run.network.state_dict().items()})
+
+    run._backward, run._update = watch, keep  # type: ignore[method-assign, assignment]
+    assert run.train()
+    assert seen == [(False, True)] * 6 + [(True, False)] * 6
+    start_, middle, end = states[0], states[6], states[12]
+    trunk = [name for name in start_ if name.startswith("backbone.")]
+    assert all(torch.equal(start_[name], middle[name]) for name in trunk)
+    assert not any(torch.equal(middle[name], end[name]) for name in trunk)
+    assert not torch.equal(start_["head.weight"], middle["head.weight"])
+    first, second = (entry for entry in read_log(tmp_path / "x" / "log.jsonl") if entry["kind"] == "epoch")
+    assert first["train_loss"] != second["train_loss"]
+
+
+def test_a_stage_without_pictures_is_validated_without_them(tmp_path: Path) -> None:
+    stages = (Stage(epochs=1, size=32, frames=4, batch=4, pictures=False),)
+    run = start(small(schedule=ScheduleConfig(stages=stages, warmup_epochs=0)), tmp_path / "x")
+    assert run.train()
+    (entry,) = (entry for entry in read_log(tmp_path / "x" / "log.jsonl") if entry["kind"] == "epoch")
+    alone, both = (
+        evaluate(run.evaluated, run.val_data, size=32, frames=4, batch_size=4, muted=muted).loss
+        for muted in ("frames", None)
+    )
+    assert entry["val_loss"] == alone != both
 
 
 def test_the_moving_average_begins_anew_with_every_stage(tmp_path: Path) -> None:
