@@ -38,8 +38,8 @@ class Stage:
     restart: bool = False
     """A new half cosine begins with this stage, and the one before ends there."""
     pictures: bool = True
-    """False shows the joints alone: the trunk rests, and a step costs a fraction. Few clips are learnt by heart from
-    their pictures before their joints are understood, so a first stage may do without."""
+    """False shows the joints alone, and the trunk rests. Few clips are learnt by heart from their pictures before their
+    joints are understood, so a first stage may do without."""
 
     def __post_init__(self) -> None:
         if self.size % 8 or not 32 <= self.size <= 1024:
