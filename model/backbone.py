@@ -34,7 +34,8 @@ class FrozenNorm(nn.BatchNorm3d):
         return self
 
 
-def _norm(kind: str, channels: int) -> nn.Module:
+def make_norm(kind: str, channels: int) -> nn.Module:
+    """The normalisation that `ModelConfig.backbone_norm` names."""
     if kind == "group":
         return nn.GroupNorm(max(1, channels // 8), channels)
     return FrozenNorm(channels) if kind == "frozen" else nn.BatchNorm3d(channels)
@@ -67,7 +68,7 @@ class ConvNorm(nn.Sequential):
     ) -> None:
         padding = (kernel[0] // 2, kernel[1] // 2, kernel[2] // 2)
         conv = nn.Conv3d(inputs, outputs, kernel, (1, stride, stride), padding, bias=False)
-        super().__init__(conv, _norm(norm, outputs), *[nn.ReLU(inplace=True)] * relu)
+        super().__init__(conv, make_norm(norm, outputs), *[nn.ReLU(inplace=True)] * relu)
 
     def forward(self, x: Tensor) -> Tensor:
         conv, norm = self[0], self[1]
@@ -98,7 +99,22 @@ class BasicBlock(nn.Module):
         return torch.relu_(self.conv2(self.conv1(x)) + shortcut)
 
 
-class Backbone(nn.Module):
+class Trunk(nn.Module):
+    """What reads frames: [B, 3, T, H, W] -> F_a [B, C, T, H/2, W/2], F_b [B, 4C, T, H/8, W/8]."""
+
+    @torch.no_grad()
+    def of_nothing(self, frames: Tensor) -> tuple[Tensor, Tensor]:
+        """F_a and F_b of clips like `frames` that show the mean colour only, as in evaluation; changes no statistic."""
+        training = self.training
+        self.eval()
+        try:
+            features_a, features_b = self(torch.zeros_like(frames[:1]))
+        finally:
+            self.train(training)
+        return features_a.expand(len(frames), -1, -1, -1, -1), features_b.expand(len(frames), -1, -1, -1, -1)
+
+
+class Backbone(Trunk):
     """frames [B, 3, T, H, W] -> F_a [B, C, T, H/2, W/2], F_b [B, 4C, T, H/8, W/8].
 
     The receptive field of F_a index i is centred on image pixel 2i, that of F_b index j on pixel 8j.
@@ -131,17 +147,6 @@ class Backbone(nn.Module):
         first = self.layer1(stem)
         features_b = self.layer3(self.layer2(first))
         return (stem if self.fa_from == "stem" else first), features_b
-
-    @torch.no_grad()
-    def of_nothing(self, frames: Tensor) -> tuple[Tensor, Tensor]:
-        """F_a and F_b of clips like `frames` that show the mean colour only, as in evaluation; changes no statistic."""
-        training = self.training
-        self.eval()
-        try:
-            features_a, features_b = self(torch.zeros_like(frames[:1]))
-        finally:
-            self.train(training)
-        return features_a.expand(len(frames), -1, -1, -1, -1), features_b.expand(len(frames), -1, -1, -1, -1)
 
 
 def changes(frames: Tensor) -> Tensor:

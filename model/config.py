@@ -90,9 +90,10 @@ class ModelConfig(Settings):
     it read (`run.backbone_weights`), for batches that are too small to say anything about. With either, `pose_track` is
     normalised by groups too."""
 
-    backbone_reads: Literal["colour", "motion"] = "colour"
+    backbone_reads: Literal["colour", "motion", "gradients"] = "colour"
     """What of the frames the trunk sees. `motion` is how they change from each one to the next, which few clips teach
-    more than what things look like. Not in the paper."""
+    more than what things look like. `gradients` replaces MC3-18 by histograms of edges and of how they move, whose
+    filters are not learnt (model/gradients.py). Neither is in the paper."""
 
     # Joint tokens (Eq. 1)
     sigma: float = 2.0

@@ -26,6 +26,7 @@ from model.attention import AttentionBlock
 from model.backbone import Backbone
 from model.config import TRAIL, ModelConfig
 from model.cross_modal import CrossProjection, ModalTokens
+from model.gradients import Gradients
 from model.stride import JointStrideAttention, TemporalStrideAttention
 from model.tap import (
     FEATURES_A,
@@ -118,7 +119,7 @@ class DeformableTransformer(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
-        self.backbone = Backbone(config)
+        self.backbone = (Gradients if config.backbone_reads == "gradients" else Backbone)(config)
         self.tokenizer = Tokenizer(config)
         self.modal = ModalTokens(config)
         self.layers = nn.ModuleList(Layer(config, i, self.modal) for i in range(config.layers))

@@ -130,12 +130,12 @@ TABLES: Mapping[str, Table] = {
     ),
     "pictures": Table(
         "What the backbone sees (not in the paper)",
-        "Crops of the frame, as in the paper; of a square around the person; how the frames change, in place of their "
-        "colours.",
+        "Crops of the frame, as in the paper; of a square around the person; how the frames change, or their edges "
+        "and how these move, in place of colours.",
         {
             f"{what} {where}": (f"fit={fit}", f"model.backbone_reads={what}")
             for where, fit in (("of the frame", "crop"), ("around the person", "person"))
-            for what in ("colour", "motion")
+            for what in ("colour", "motion", "gradients")
         },
     ),
     "mixing": Table(

@@ -9,7 +9,7 @@ from torch import Tensor
 
 import model
 from model import FrameWise, Network, load_vit_weights
-from model.backbone import load_backbone_weights
+from model.backbone import Backbone, load_backbone_weights
 from model.framewise import resize_positions
 from model.tokenizer import resize_time
 from training.config import ConfigError, RunConfig
@@ -30,6 +30,8 @@ def starting_weights(
                 read, unused = load_vit_weights(network, run.backbone_weights)
             else:
                 part = "trunk"
+                if not isinstance(network.backbone, Backbone):
+                    raise ValueError("backbone_reads 'gradients' has no convolutions to read them; choose colour.")
                 read, unused = load_backbone_weights(network.backbone, run.backbone_weights)
         except Exception as error:  # torch raises many kinds for files that are not its own
             raise ConfigError(f"run.backbone_weights {run.backbone_weights} cannot be used: {error}") from error

@@ -194,7 +194,7 @@ def gather_evidence(recognizer: Recognizer, clip: Clip, *, looks: bool = False) 
             "size": list(view.size),
             "patch": getattr(config, "patch", None),
             "whole_pose": getattr(config, "pose_track", False),
-            "motion": getattr(config, "backbone_reads", "") == "motion",
+            "reads": getattr(config, "backbone_reads", "colour"),
         },
         ledger=ledger(prediction, made_by),
         **parts,

@@ -32,6 +32,7 @@ def test_network_equals_the_paper_written_out(frames: int) -> None:
         {"temporal": "off", "joint_pairing": "slide"},
         {"joint_stride": 1, "temporal_stride": 1, "joint_pairing": "self", "temporal_pairing": "both"},
         {"backbone_reads": "motion"},
+        {"backbone_reads": "gradients"},
     ],
 )
 def test_every_variant_equals_the_paper_written_out(token_mode: str, changes: dict[str, object]) -> None:
@@ -85,7 +86,7 @@ def test_every_parameter_learns(token_mode: str) -> None:
     assert [name for name in silent if not name.endswith("key.bias")] == []
 
 
-@pytest.mark.parametrize("reads", ["colour", "motion"])
+@pytest.mark.parametrize("reads", ["colour", "motion", "gradients"])
 def test_no_pictures_are_pictures_of_the_mean_colour(reads: str) -> None:
     network = build(backbone_reads=reads)
     video, joints, score = inputs(frames=4, height=32, width=40, people=1)

@@ -15,7 +15,7 @@ from tests.training.squares import Squares
 from tests.training.test_engine import small, start
 from tests.training.test_resume import assert_equal
 from training.checkpointing import load_state, save_state
-from training.config import PRESETS, ConfigError, ScheduleConfig, TrainConfig, from_dict, known_keys, resolve
+from training.config import PRESETS, ConfigError, RunConfig, ScheduleConfig, TrainConfig, from_dict, known_keys, resolve
 from training.cost import model_cost
 from training.initialise import initialise, starting_weights
 from training.optimiser import OptimiserConfig, parameter_groups
@@ -94,6 +94,8 @@ def test_a_stage_must_fit_the_patch() -> None:
         resolve("gym-vit", ["schedule.stages=[{size: 56, frames: 4}, {size: 112, frames: 4}]"])
     with pytest.raises(ValueError, match="architecture 'deformable' needs a ModelConfig"):
         TrainConfig(model=tiny())
+    with pytest.raises(ConfigError, match="A stage has pictures false, and a frame-wise network sees nothing else"):
+        resolve("gym-vit", ["schedule.stages=[{size: 112, frames: 4, pictures: false}]"])
 
 
 def test_positions_and_cls_do_not_decay_and_a_vit_is_a_trunk() -> None:
@@ -134,6 +136,12 @@ def test_backbone_weights_of_a_framewise_network_are_those_of_a_vit(tmp_path: Pa
     (said,) = starting_weights(network, run, ("a",) * 5)
     assert "tensors of the ViT" in said
     assert torch.equal(network.cls_token, source.cls_token)  # type: ignore[arg-type]
+
+
+def test_a_trunk_that_is_not_learnt_reads_no_weights(tmp_path: Path) -> None:
+    config = replace(small().model, backbone_reads="gradients")  # type: ignore[call-arg]
+    with pytest.raises(ConfigError, match="has no convolutions to read them"):
+        starting_weights(model.build(config), RunConfig(backbone_weights=str(tmp_path / "mc3_18.pth")), ("a", "b"))
 
 
 def test_cost_of_a_framewise_network_by_hand() -> None:

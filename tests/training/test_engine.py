@@ -145,8 +145,6 @@ def test_a_stage_without_pictures_reads_none_and_leaves_the_trunk_as_it_is(tmp_p
     assert all(torch.equal(start_[name], middle[name]) for name in trunk)
     assert not any(torch.equal(middle[name], end[name]) for name in trunk)
     assert not torch.equal(start_["head.weight"], middle["head.weight"])
-    first, second = (entry for entry in read_log(tmp_path / "x" / "log.jsonl") if entry["kind"] == "epoch")
-    assert first["train_loss"] != second["train_loss"]
 
 
 def test_a_stage_without_pictures_is_validated_without_them(tmp_path: Path) -> None:

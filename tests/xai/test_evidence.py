@@ -21,7 +21,7 @@ from xai.dashboard.map_view import of_joint_tokens
 from xai.dashboard.methods_panel import Ask
 from xai.evidence import PARTS, Evidence, gather_evidence
 from xai.figures.player import player_payload
-from xai.figures.sentence import MOTION, WHOLE_POSE
+from xai.figures.sentence import SEEN, WHOLE_POSE
 from xai.sampling import places
 from xai.tokens import token_flow
 from xai.trace import Trace
@@ -250,13 +250,13 @@ def test_short_clips_repeat_frames() -> None:
     assert gather_evidence(random_recognizer(), noise_clip(frames=2)).frame_index.tolist() == [0, 0, 1, 1, 1]
 
 
-def test_a_network_that_sees_changes_is_said_to() -> None:
-    for reads in ("colour", "motion"):
+def test_a_network_that_sees_no_colours_is_said_to() -> None:
+    for reads in ("colour", "motion", "gradients"):
         made = random_recognizer(backbone_reads=reads)
         recognizer = replace(made, card=replace(made.card, trained_on="clips of a test"))
         evidence = gather_evidence(recognizer, noise_clip())
-        assert evidence.model["motion"] is (reads == "motion")
-        assert player_payload(evidence)["said"]["warning"] == (MOTION if reads == "motion" else "")
+        assert evidence.model["reads"] == reads
+        assert player_payload(evidence)["said"]["warning"] == SEEN.get(reads, "")
 
 
 def test_joint_tokens_that_hold_the_whole_pose_are_said_to() -> None:

@@ -15,7 +15,7 @@ import numpy as np
 from training.clip import Clip
 from xai.explanation import FRAMEWISE, Explanation
 from xai.figures.sentence import (
-    MOTION,
+    SEEN,
     WHOLE_POSE,
     Pieces,
     hardest,
@@ -186,7 +186,7 @@ def _said(evidence: Evidence, seen: bool, people: list[int]) -> dict[str, str]:
         return f"This query takes no part in {attention}; choose {' or '.join(map(token_name, queries_of(part)))}."
 
     no_joints = ABSENT["joints"] if seen else NO_SKELETON
-    known = [(MOTION, model.get("motion")), (WHOLE_POSE, model.get("whole_pose") and seen)]
+    warnings = [SEEN.get(model.get("reads", ""), ""), WHOLE_POSE if model.get("whole_pose") and seen else ""]
     return {
         "name": str(model.get("name") or model["token_mode"]),
         "frames": f"{len(clip)} of {width}×{height}",
@@ -195,7 +195,7 @@ def _said(evidence: Evidence, seen: bool, people: list[int]) -> dict[str, str]:
         "patches": f"{model.get('patch')} × {model.get('patch')} px each",
         "pooled": "mean of all frames ↓ " if model["token_mode"] == FRAMEWISE else "",
         "answer": f"{evidence.labels[evidence.top]}: logit {evidence.ledger.companions['logits'][evidence.top]:.2f}",
-        "warning": " ".join(text for text, holds in known if holds) if model.get("trained_on") else UNTRAINED,
+        "warning": " ".join(filter(None, warnings)) if model.get("trained_on") else UNTRAINED,
         "noPoints": apart(
             evidence.sampling_points,
             "3D deformable attention",

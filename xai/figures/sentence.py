@@ -34,8 +34,11 @@ WHOLE_POSE = (
     "be about that joint: joint removal tells which joints matter."
 )
 """Of networks with `pose_track`."""
-MOTION = "Its backbone sees how every frame changes into the next one, not its colours."
-"""Of networks with `backbone_reads: motion`."""
+SEEN = {
+    "motion": "Its backbone sees how every frame changes into the next one, not its colours.",
+    "gradients": "Its backbone sees edges and how they move, by filters that were not learnt, not colours.",
+}
+"""Of networks with `backbone_reads` like that."""
 NAMES = {"own": "patches, joints", "cls": "CLS", "rgb": "RGB", "patch": "patches", "joint": "joints", "point": "points"}
 SINGULAR = {"patch": "mean patch", "joint": "mean joint"}
 
