@@ -17,11 +17,12 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from training.clip import Clip
 from training.errors import ClipError
 from training.evaluate import ClipSet
 from training.schedule import Epoch, derived_seed
-from training.transforms import Augmentation, Normalisation, batch, random_view, vary
-from training.view import Shown
+from training.transforms import Augmentation, Normalisation, Sample, batch, mute_or_swap, random_view, vary
+from training.view import Shown, View
 
 
 class Batch(NamedTuple):
@@ -53,19 +54,32 @@ class TrainingViews(Dataset):
         self.together, self.trail, self.normalisation = together, trail, normalisation or Normalisation()
         self.fit = fit
         if not epoch.stage.pictures:  # the joints are all there is
-            self.augmentation = replace(augmentation, mute_frames=0.0, mute_joints=0.0)
+            self.augmentation = replace(
+                augmentation, mute_frames=0.0, mute_joints=0.0, swap_frames=0.0, swap_joints=0.0
+            )
 
     def view(self, index: int) -> tuple[Any, int]:
         """The sample and its target. Raises ClipError or OSError if the clip is damaged."""
         generator = np.random.default_rng(derived_seed(self.seed, self.epoch.index, index // self.together))
         clip, stage = self.data.clips[index], self.epoch.stage
-        view = random_view(clip, stage.frames, stage.size, self.augmentation, generator, self.fit)
-        sample = vary(view.apply(clip, self.trail, stage.pictures), self.augmentation, generator, self.normalisation)
+
+        def shown(clip: Clip) -> tuple[Sample, View]:
+            view = random_view(clip, stage.frames, stage.size, self.augmentation, generator, self.fit)
+            return vary(view.apply(clip, self.trail, stage.pictures), self.augmentation, generator), view
+
+        sample, view = shown(clip)
+
+        def another() -> Sample:
+            try:
+                return shown(self.data.clips[int(generator.integers(len(self.data)))])[0]
+            except (ClipError, OSError):  # reported when its own turn comes
+                return sample
+
         target = self.data.targets[index]
         if view.mirrored:
             assert self.data.mirrored is not None
             target = self.data.mirrored[target]
-        return sample, target
+        return mute_or_swap(sample, self.augmentation, generator, self.normalisation, another), target
 
     def __getitem__(self, index: int) -> Any:
         """The sample and its target, or the sentence that says why there is none."""

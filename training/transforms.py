@@ -6,7 +6,7 @@ colour. Geometry is one `View` for frames and joints together.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -20,6 +20,10 @@ from training.view import Shown, View, fit_matrix, shown_region
 
 Sample = tuple[np.ndarray, np.ndarray, np.ndarray]
 """frames [T, h, w, 3] uint8, joints [T, M, J, 2] or, with their trail, [T, M, J, PLACES, 2], score [T, M, J]."""
+
+
+PARTS = ("mute_frames", "mute_joints", "swap_frames", "swap_joints")
+"""What may be done to one modality of a clip, at most one of it."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +72,17 @@ class Augmentation:
     expect."""
     mute_joints: float = 0.0
     """Probability that a clip is shown without its joints. Never both."""
+    swap_frames: float = 0.0
+    """Probability that a clip is shown with the pictures of another one; its joints keep their name. Training clips are
+    soon known by heart, by either modality alone; of two that contradict each other a network learns how far to trust
+    each. Never together with muting."""
+    swap_joints: float = 0.0
+    """Probability that a clip is shown with the joints of another one; its pictures keep their name."""
+
+    def __post_init__(self) -> None:
+        chances = [getattr(self, name) for name in PARTS]
+        if min(chances) < 0 or sum(chances) > 1:
+            raise ValueError(f"augmentation.{', '.join(PARTS)} are {chances}; each from 0, their sum at most 1.")
 
 
 def random_view(
@@ -107,12 +122,7 @@ def turn(matrix: np.ndarray, angle: float, size: int) -> np.ndarray:
     return np.column_stack([rotation @ matrix[:, :2], rotation @ (matrix[:, 2] - middle) + middle])
 
 
-def vary(
-    sample: Sample,
-    augmentation: Augmentation,
-    generator: np.random.Generator,
-    normalisation: Normalisation = Normalisation(),
-) -> Sample:
+def vary(sample: Sample, augmentation: Augmentation, generator: np.random.Generator) -> Sample:
     """Colour of the frames, noise and dropout of the joints; the sample is not changed, a new one is returned."""
     frames, joints, score = sample
     gain = 1 + generator.uniform(-1, 1) * augmentation.contrast
@@ -130,13 +140,32 @@ def vary(
         kept &= generator.random(score.shape[1:]) >= augmentation.joint_gone
     if joints.ndim > noise.ndim:
         noise = noise[..., None, :]  # a joint and its trail move together
-    if augmentation.mute_frames or augmentation.mute_joints:
-        draw = generator.random()
-        if draw < augmentation.mute_frames:
-            coloured = np.broadcast_to(np.rint(255 * np.array(normalisation.mean)).astype(np.uint8), frames.shape)
-        elif draw < augmentation.mute_frames + augmentation.mute_joints:
-            kept = np.zeros_like(kept)
     return coloured, (joints + noise).astype(np.float32), (score * kept).astype(np.float32)
+
+
+def mute_or_swap(
+    sample: Sample,
+    augmentation: Augmentation,
+    generator: np.random.Generator,
+    normalisation: Normalisation,
+    another: Callable[[], Sample],
+) -> Sample:
+    """Hide one modality of a sample, or take it from `another` clip, as often as `augmentation` says; the sample is not
+    changed, a new one is returned."""
+    chances = [getattr(augmentation, name) for name in PARTS]
+    if not any(chances):
+        return sample
+    frames, joints, score = sample
+    drawn = int(np.searchsorted(np.cumsum(chances), generator.random(), side="right"))
+    if drawn == PARTS.index("mute_frames"):
+        frames = np.broadcast_to(np.rint(255 * np.array(normalisation.mean)).astype(np.uint8), frames.shape)
+    elif drawn == PARTS.index("mute_joints"):
+        score = np.zeros_like(score)
+    elif drawn == PARTS.index("swap_frames"):
+        frames, _, _ = another()
+    elif drawn == PARTS.index("swap_joints"):
+        _, joints, score = another()
+    return frames, joints, score
 
 
 def batch(

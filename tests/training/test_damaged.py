@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -59,6 +60,13 @@ def test_a_batch_holds_the_clips_that_can_be_read() -> None:
     assert torch.equal(batch.frames, expected.frames)  # what is left is what it would have been
     nothing = views.collate([views[1], views[2]])
     assert (len(nothing.target), len(nothing.damaged)) == (0, 2)
+
+
+def test_a_clip_whose_other_is_damaged_stays_as_it_is() -> None:
+    data = split_of(Broken(*range(1, 24)), "train")
+    (epoch,) = make_plan(small().schedule.stages, clips=24).epochs
+    plain, swapped = (TrainingViews(data, epoch, Augmentation(swap_frames=chance), seed=0)[0] for chance in (0.0, 1.0))
+    assert np.array_equal(plain[0][0], swapped[0][0])
 
 
 def test_an_epoch_goes_on_and_says_once_what_it_left_out(tmp_path: Path) -> None:

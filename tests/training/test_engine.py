@@ -225,6 +225,24 @@ def test_a_mirrored_clip_has_the_mirrored_label() -> None:
     assert targets != list(data.targets)  # some were mirrored
 
 
+@pytest.mark.parametrize("swapped", ["frames", "joints"])
+def test_a_clip_with_a_modality_of_another_is_called_by_the_rest(swapped: str) -> None:
+    data = split_of(Squares(), "train")
+    (epoch,) = make_plan((Stage(epochs=1, size=32, frames=4, batch=4),), clips=24).epochs
+    views = TrainingViews(data, epoch, replace(STILL, **{f"swap_{swapped}": 1.0}), seed=0)  # type: ignore[arg-type]
+    by_frames, by_joints, targets = [], [], []
+    for index in range(24):
+        (frames, joints, _), target = views[index]
+        lit = (frames[..., 0] > 150).sum(1)  # [T, w]; nothing but the square is as bright
+        middle = (lit * np.arange(32)).sum(1) / lit.sum(1)
+        by_frames.append(int(middle[-1] > middle[0]))
+        by_joints.append(int(joints[-1, 0, 0, 0] > joints[0, 0, 0, 0]))
+        targets.append(target)
+    kept, taken = (by_frames, by_joints) if swapped == "joints" else (by_joints, by_frames)
+    assert kept == targets == list(data.targets)
+    assert 6 <= sum(a != b for a, b in zip(taken, targets, strict=True)) <= 18
+
+
 def test_mirroring_needs_labels_that_can_be_mirrored(tmp_path: Path) -> None:
     data = Squares()
     data.flipped = lambda label: None  # type: ignore[method-assign]

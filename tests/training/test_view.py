@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from training.clip import Clip
 from training.skeleton import JHMDB, LAYOUTS
-from training.transforms import Augmentation, Normalisation, batch, random_view, vary
+from training.transforms import Augmentation, Normalisation, Sample, batch, mute_or_swap, random_view, vary
 from training.view import View, centre_view, clips_and_crops, fit_matrix, segment_middles
 
 
@@ -216,17 +217,31 @@ def test_a_part_of_the_time_is_shown_in_order() -> None:
     assert max(spans) > 22
 
 
-def test_muting_takes_one_modality_and_never_both() -> None:
-    frames = np.full((2, 8, 8, 3), 200, np.uint8)
-    sample = (frames, np.full((2, 1, 15, 2), 4.0, np.float32), np.ones((2, 1, 15), np.float32))
-    often = Augmentation(joint_dropout=0, mute_frames=0.4, mute_joints=0.4)
-    seen = set()
-    for seed in range(40):
-        coloured, _, score = vary(sample, often, np.random.default_rng(seed))
-        quiet = Normalisation().mean
-        grey = np.allclose(coloured / 255, quiet, atol=0.003)
-        seen.add((bool(grey), not score.any()))
-    assert seen == {(False, False), (True, False), (False, True)}
+def test_one_modality_is_muted_or_swapped_and_never_both() -> None:
+    def sample(colour: int, place: float) -> Sample:
+        pixels = np.full((2, 8, 8, 3), colour, np.uint8)
+        return pixels, np.full((2, 1, 15, 2), place, np.float32), np.ones((2, 1, 15), np.float32)
+
+    often = Augmentation(mute_frames=0.2, mute_joints=0.3, swap_frames=0.15, swap_joints=0.25)
+    mine, quiet = sample(200, 4.0), Normalisation()
+    seen: Counter[tuple[str, str]] = Counter()
+    for seed in range(2000):
+        frames, joints, score = mute_or_swap(mine, often, np.random.default_rng(seed), quiet, lambda: sample(90, 7.0))
+        grey = np.allclose(frames / 255, quiet.mean, atol=0.003)
+        pictures = "none" if grey else {200: "own", 90: "other's"}[int(frames[0, 0, 0, 0])]
+        seen[pictures, {4.0: "own", 7.0: "other's"}[float(joints[0, 0, 0, 0])] if score.any() else "none"] += 1
+    assert (mine[0] == 200).all()
+    assert mine[2].all()
+    wanted = {
+        ("none", "own"): 0.2, ("own", "none"): 0.3, ("other's", "own"): 0.15, ("own", "other's"): 0.25,
+        ("own", "own"): 0.1,
+    }  # fmt: skip
+    assert {kind: count / 2000 for kind, count in seen.items()} == pytest.approx(wanted, abs=0.03)
+
+
+def test_more_than_all_clips_cannot_be_muted_or_swapped() -> None:
+    with pytest.raises(ValueError, match="their sum at most 1"):
+        Augmentation(mute_frames=0.5, swap_joints=0.6)
 
 
 def test_varying_changes_pixels_not_places_and_leaves_the_sample() -> None:
