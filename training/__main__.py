@@ -139,6 +139,7 @@ def _train(options: argparse.Namespace) -> int:
     from training.checkpointing import RunError
     from training.distributed import joined
     from training.engine import Run
+    from training.process import keep_freed_memory
     from training.sources import training_data
 
     saved = options.out / "config.yaml"
@@ -155,6 +156,7 @@ def _train(options: argparse.Namespace) -> int:
             check_recipe(options.out, config)
         config = resolve(str(saved), ())
     assert config is not None
+    keep_freed_memory()
     with joined() as peers:
         progress = peers.first and not options.quiet
         train, val = peers.one_after_the_first(lambda: training_data(config.data, progress=progress))
@@ -171,10 +173,12 @@ def _ablate(options: argparse.Namespace) -> int:
     from training.ablate import Answers, ablate, tables_for, write_answers, write_tables
     from training.engine import train_whole
     from training.evaluate import evaluate, predict
+    from training.process import keep_freed_memory
     from training.sources import training_data, validation_positions
     from training.transforms import Normalisation
 
     tables = tables_for(options.base, options.table)
+    keep_freed_memory()
 
     def train(config: TrainConfig, folder: Path, resume: bool) -> None:
         train_whole(config, folder, resume, not options.quiet)

@@ -87,10 +87,12 @@ def run(options: argparse.Namespace) -> int:
     import model
     from training.engine import train_whole
     from training.evaluate import evaluate
+    from training.process import keep_freed_memory
     from training.sources import for_labels, open_data
     from training.transforms import Normalisation
 
     progress = not options.quiet
+    keep_freed_memory()
 
     def train(config: TrainConfig, folder: Path, resume: bool) -> None:
         train_whole(config, folder, resume, progress)

@@ -82,6 +82,32 @@ def predict(preset: str = "paper", layers: int = 3, trace: bool = False) -> Case
     return traced if trace else plain
 
 
+def trained(preset: str, keep: bool) -> Case:
+    """A step forwards and backwards in the first stage of a preset, on random clips; with `keep`, in a process that
+    keeps the memory that it frees, as that of a training command does."""
+    from training.config import resolve
+    from training.process import keep_freed_memory
+    from training.trail import PLACES
+
+    if keep:
+        keep_freed_memory()
+    config = resolve(preset, [])
+    stage = config.schedule.stages[0]
+    torch.manual_seed(0)
+    network = DeformableTransformer(config.model)  # type: ignore[arg-type]
+    shape = (stage.batch, stage.frames, 1, config.model.joints)  # type: ignore[union-attr]
+    frames = torch.randn(stage.batch, 3, stage.frames, stage.size, stage.size)
+    places = (PLACES,) if config.model.pose_trail else ()  # type: ignore[union-attr]
+    joints, score = torch.rand(*shape, *places, 2) * stage.size, torch.ones(shape)
+
+    @torch.inference_mode(False)
+    def step() -> None:
+        network.zero_grad()
+        network(frames, joints, score).sum().backward()
+
+    return step
+
+
 def recognise(explain: bool) -> Case:
     """The demo preset on a 112 px clip through the public interface: predict, or predict and all evidence."""
     import model
@@ -209,6 +235,7 @@ def framewise_evidence(variant: str = "msca-kv", bf16: bool = False) -> Case:
 CASES: dict[str, Callable[..., Case]] = {
     "block": block,
     "predict": predict,
+    "trained": trained,
     "recognise": recognise,
     "explained": explained,
     "deformable_3d": deformable_3d,
