@@ -16,6 +16,7 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from model.config import ModelConfig
@@ -161,15 +162,20 @@ def changes(frames: Tensor) -> Tensor:
 
 
 def load_backbone_weights(backbone: Backbone, path: str | Path) -> tuple[list[str], list[str]]:
-    """Read a user's own `mc3_18` state dict (torchvision's names) into `backbone`.
+    """Read a user's own `mc3_18` state dict (torchvision's names) into `backbone`, or the trunk of a checkpoint of this
+    project (`.safetensors`).
 
     Returns the names that were read and the names in the file that this trunk has no place for (`layer4`, `fc`).
     Raises ValueError when the file lacks a tensor of the trunk or one has another shape.
     """
-    state = torch.load(path, map_location="cpu", weights_only=True)
-    if not isinstance(state, dict):
-        raise ValueError(f"{path} holds a {type(state).__name__}; expected a state dict of mc3_18.")
-    state = {name.removeprefix("module."): value for name, value in state.get("state_dict", state).items()}
+    own = "backbone."
+    if Path(path).suffix == ".safetensors":
+        state = {name[len(own) :]: tensor for name, tensor in load_file(path).items() if name.startswith(own)}
+    else:
+        read = torch.load(path, map_location="cpu", weights_only=True)
+        if not isinstance(read, dict):
+            raise ValueError(f"{path} holds a {type(read).__name__}; expected a state dict of mc3_18.")
+        state = {name.removeprefix("module."): value for name, value in read.get("state_dict", read).items()}
     wanted = backbone.state_dict()
     optional = {name for name in wanted if name.endswith("num_batches_tracked")}
     if missing := sorted(set(wanted) - set(state) - optional):
@@ -180,7 +186,7 @@ def load_backbone_weights(backbone: Backbone, path: str | Path) -> tuple[list[st
         if name in state and state[name].shape != tensor.shape:
             raise ValueError(
                 f"{name} is {list(state[name].shape)} in {path} and {list(tensor.shape)} here; "
-                "mc3_18 weights fit width 64 only."
+                "weights fit the width they were trained with, those of mc3_18 width 64 only."
             )
     backbone.load_state_dict({name: state.get(name, tensor) for name, tensor in wanted.items()})
     return sorted(set(wanted) & set(state)), sorted(set(state) - set(wanted))

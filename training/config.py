@@ -104,8 +104,9 @@ class RunConfig:
     checkpoint_minutes: float = 5
     """Minutes from one checkpoint to the next within an epoch."""
     backbone_weights: str = ""
-    """A state dict to start from: of `mc3_18` for the trunk, of a ViT (timm's names) for a frame-wise network. Set
-    `normalisation` to what its weights were trained with: timm's ViT-B/16 means 0.5 and deviations 0.5."""
+    """Where the trunk starts from: a state dict of `mc3_18`, a checkpoint of ours (`.safetensors`), or for a frame-wise
+    network that of a ViT (timm's names). Set `normalisation` to what its weights were trained with: timm's ViT-B/16
+    means 0.5 and deviations 0.5."""
     init_from: str = ""
     """A `.safetensors` checkpoint to start from. Unlike --resume, it brings weights only."""
 

@@ -45,7 +45,7 @@ from training.initialise import starting_weights
 from training.joint_task import JointTask
 from training.metrics import Scores
 from training.mixup import mixup
-from training.optimiser import make_optimiser, moving_average, set_rate
+from training.optimiser import freeze, make_optimiser, moving_average, set_rate
 from training.process import choose_device, stop_on_signal, torch_settings
 from training.schedule import Epoch, derived_seed, epoch_batches, make_plan
 
@@ -106,6 +106,7 @@ class Run:
         started_from = [] if resume else starting_weights(self.network, config.run, train.labels, colours)
         for part in started_from:
             self.say(f"Started from {part}.")
+        freeze(self.network, optimiser)
         for module in self._trained:
             module.to(self.device)
             self.peers.prepare(module, self.device)

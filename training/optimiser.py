@@ -31,7 +31,8 @@ class OptimiserConfig:
     """Learning rate of the 3D token search (offset convolution and offset layer), as a part of `lr`."""
     backbone_lr: float = 1.0
     """Learning rate of the trunk (of a frame-wise network: all but its head), as a part of `lr`; 0.3 suits pretrained
-    weights."""
+    weights. 0 leaves its weights as they are and saves their gradients (`model.backbone_norm=frozen` its statistics
+    too)."""
     clip_norm: float = 1.0
     """The gradient is scaled down to this length; 0 leaves it."""
     label_smoothing: float = 0.1
@@ -88,6 +89,13 @@ def _part(network: Network, name: str) -> str:
     if name.startswith("backbone."):
         return "backbone"
     return "offsets" if ".search." in name else "base"
+
+
+def freeze(network: Network, config: OptimiserConfig) -> None:
+    """No gradients for a trunk that is not trained."""
+    for name, parameter in network.named_parameters():
+        if config.backbone_lr == 0 and _part(network, name) == "backbone":
+            parameter.requires_grad_(False)
 
 
 def make_optimiser(network: Network, config: OptimiserConfig, task: nn.Module | None = None) -> torch.optim.AdamW:

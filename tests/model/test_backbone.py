@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+import model
 from model.backbone import Backbone, ConvNorm, load_backbone_weights
 from model.config import paper
 from tests.model.networks import small
@@ -130,3 +131,17 @@ def test_own_weights_are_read_and_wrong_ones_refused(tmp_path: Path) -> None:
     torch.save({"stem.0.weight": torch.zeros(64, 3, 3, 7, 7)}, tmp_path / "part.pth")
     with pytest.raises(ValueError, match="lacks"):
         load_backbone_weights(target, tmp_path / "part.pth")
+
+
+def test_the_trunk_of_a_checkpoint_is_read(tmp_path: Path) -> None:
+    source = model.build(small(width=6))
+    card = model.Card(labels=tuple(map(str, range(source.config.classes))), layout="jhmdb15", frames=4, size=32)
+    model.save(tmp_path / "own.safetensors", source, card)
+    target = Backbone(small(width=6))
+    read, unused = load_backbone_weights(target, tmp_path / "own.safetensors")
+    assert set(read) == set(target.state_dict())
+    assert unused == []
+    for name, tensor in target.state_dict().items():
+        assert torch.equal(tensor, source.backbone.state_dict()[name])
+    with pytest.raises(ValueError, match="fit the width they were trained with"):
+        load_backbone_weights(Backbone(small(width=8)), tmp_path / "own.safetensors")

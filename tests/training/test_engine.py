@@ -147,6 +147,25 @@ def test_a_stage_without_pictures_reads_none_and_leaves_the_trunk_as_it_is(tmp_p
     assert not torch.equal(start_["head.weight"], middle["head.weight"])
 
 
+def test_a_trunk_of_another_run_may_stay_as_it_is(tmp_path: Path) -> None:
+    first = start(small(), tmp_path / "first")
+    assert first.train()
+    config = small(optimiser=OptimiserConfig(lr=0.01, ema=0.9, backbone_lr=0.0))
+    config = replace(
+        config,
+        model=replace(config.model, backbone_norm="frozen", joint="off"),  # type: ignore[call-arg]
+        run=replace(config.run, backbone_weights=str(tmp_path / "first" / "last.safetensors")),
+    )
+    run = start(config, tmp_path / "second")
+    before = {name: value.clone() for name, value in run.network.state_dict().items()}
+    assert run.train()
+    theirs, after = model.load(tmp_path / "first" / "last.safetensors")[0].state_dict(), run.network.state_dict()
+    trunk = [name for name in before if name.startswith("backbone.")]
+    assert all(torch.equal(before[name], after[name]) and torch.equal(theirs[name], after[name]) for name in trunk)
+    assert all(parameter.grad is None for parameter in run.network.backbone.parameters())  # type: ignore[union-attr]
+    assert not torch.equal(before["head.weight"], after["head.weight"])
+
+
 def test_a_stage_without_pictures_is_validated_without_them(tmp_path: Path) -> None:
     stages = (Stage(epochs=1, size=32, frames=4, batch=4, pictures=False),)
     run = start(small(schedule=ScheduleConfig(stages=stages, warmup_epochs=0)), tmp_path / "x")
