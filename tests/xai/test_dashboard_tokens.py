@@ -13,12 +13,12 @@ import pytest
 from tests.xai.clips import noise_clip, random_recognizer
 from tests.xai.test_dashboard import run_app
 from tests.xai.test_dashboard_data import predicted, six, tiny
-from training.ablate import Result, write_tables
+from training.ablate import TABLES, Result, write_tables
 from xai.dashboard import token_ablations
 from xai.dashboard.data_scores import Share, Verdicts
 from xai.dashboard.lanes import trained_words
 from xai.dashboard.library import ASSETS, open_library
-from xai.dashboard.token_ablations import ablation_figure, read_runs, rows_of
+from xai.dashboard.token_ablations import ablation_figure, read_runs, rows_of, titled
 from xai.dashboard.token_agreement import agreement_figure, pairs_of, part_tile
 from xai.dashboard.token_answers import read_answers, row_tile
 from xai.dashboard.token_flow import PAD, Flow, flow_figure, table
@@ -135,6 +135,23 @@ def test_a_file_that_is_no_ablation_is_a_sentence(tmp_path: Path, text: str) -> 
         ValueError, match=r"^results\.json is not what `python -m training ablate` writes; run it again\.$"
     ):
         read_runs(tmp_path)
+
+
+def test_the_same_table_of_two_data_sets_stays_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for folder, accuracy in (("gym", 0.5), ("jhmdb", 0.8)):
+        write_tables(tmp_path / folder, [("tokens", Result("none", 0, accuracy, 60.0))], "gym-cross")
+    kept_answers(tmp_path / "jhmdb")
+    assert [rows_of([run], "tokens")[0].accuracies for run in read_runs(tmp_path)] == [(0.5,), (0.8,)]
+    title = TABLES["tokens"].title
+    tables = {"gym/tokens": ("gym", "tokens"), "jhmdb/tokens": ("jhmdb", "tokens"), "gym/x": ("gym", "x")}
+    assert [found for found, _ in titled(tables).values()] == [f"{title} (gym)", f"{title} (jhmdb)", "x"]
+    monkeypatch.setattr(token_ablations, "FOLDER", tmp_path)
+    for folder, words, kept in (("gym", "50.0 %", False), ("jhmdb", "80.0 %", True)):
+        app = run_app(PAGE, ablations="true", table=f"{title} ({folder})", rows=["none"])
+        assert not app.exception, app.exception
+        assert app.selectbox(key="table").options == [f"{title} (gym)", f"{title} (jhmdb)"]
+        assert any(words in each.proto.spec for each in app.get("plotly_chart"))
+        assert any("was not kept" in each.value for each in app.caption) is not kept
 
 
 def test_the_readme_and_the_page_name_the_same_folders() -> None:

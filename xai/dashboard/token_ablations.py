@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import plotly.graph_objects as go
 import streamlit as st
@@ -35,6 +35,8 @@ FOLDER = ASSETS / "ablations"
 class Run:
     """One trained network: accuracy on the validation clips at its last epoch."""
 
+    measured: str
+    """Folder of its file, `.` for the outermost: the same table may be there of several data sets."""
     table: str
     row: str
     seed: int
@@ -49,8 +51,8 @@ def read_runs(folder: Path) -> list[Run]:
         try:
             for entry in json.loads(path.read_text(encoding="utf-8")):
                 run = Run(
-                    str(entry["table"]), str(entry["row"]), int(entry["seed"]), float(entry["accuracy"]),
-                    float(entry["seconds"]),
+                    path.parent.relative_to(folder).as_posix(), str(entry["table"]), str(entry["row"]),
+                    int(entry["seed"]), float(entry["accuracy"]), float(entry["seconds"]),
                 )  # fmt: skip
                 if not 0 <= run.accuracy <= 1 or not math.isfinite(run.seconds):
                     raise ValueError
@@ -81,12 +83,12 @@ class Row:
 
 
 def rows_of(runs: Sequence[Run], table: str) -> list[Row]:
-    """The rows of a table in their order, each with its mean and spread over seeds."""
+    """The rows of a table, measured in one folder, in their order, each with its mean and spread over seeds."""
     from training.interval import spread_of
 
     rows = []
     for name in dict.fromkeys(run.row for run in runs if run.table == table):
-        found = {run.seed: run for run in runs if (run.table, run.row) == (table, name)}  # a seed counts once
+        found = {run.seed: run for run in runs if (run.table, run.row) == (table, name)}
         accuracies = tuple(found[seed].accuracy for seed in sorted(found))
         mean, half = spread_of(accuracies)
         minutes = sum(run.seconds for run in found.values()) / len(found) / 60
@@ -121,11 +123,17 @@ def ablation_figure(rows: Sequence[Row]) -> go.Figure:
     return figure
 
 
-def _about(table: str) -> tuple[str, str]:
+def titled(tables: Mapping[str, tuple[str, str]]) -> dict[str, tuple[str, str]]:
+    """Name -> title and description of a table, from name -> (folder, table); the title of one that was measured in
+    several folders ends with its folder."""
     from training.ablate import TABLES
 
-    known = TABLES.get(table)
-    return (known.title, known.about) if known else (table, "")
+    titles, count = {}, Counter(table for _, table in tables.values())
+    for name, (measured, table) in tables.items():
+        known = TABLES.get(table)
+        where = f" ({measured})" if count[table] > 1 else ""
+        titles[name] = (f"{known.title if known else table}{where}", known.about if known else "")
+    return titles
 
 
 @st.fragment
@@ -148,30 +156,32 @@ def ablations_panel() -> None:
     if not st.toggle("Show the ablations", key="ablations", bind="query-params"):
         st.caption(f"{len(runs)} trained networks: mean, spread and number of seeds of every row.")
         return
-    tables = list(dict.fromkeys(run.table for run in runs))
+    tables = {f"{run.measured}/{run.table}".removeprefix("./"): (run.measured, run.table) for run in runs}
     with st.spinner("Reading the tables"):
-        titles: dict[str, Any] = {table: _about(table) for table in tables}
-    table = str(
-        st.selectbox("Table", tables, key="table", bind="query-params", format_func=lambda name: titles[name][0])
+        titles = titled(tables)
+    name = str(
+        st.selectbox("Table", list(tables), key="table", bind="query-params", format_func=lambda each: titles[each][0])
     )
-    rows = rows_of(runs, table)
+    measured, table = tables[name]
+    title, about = titles[name]
+    rows = rows_of([run for run in runs if run.measured == measured], table)
     st.plotly_chart(
         ablation_figure(rows), key="ablation", on_select=_row_clicked, selection_mode="points",
         config={"displayModeBar": False},
-        alt=f"{titles[table][0]}: accuracy of each row. " + "; ".join(f"{row.name} {row.words}" for row in rows),
+        alt=f"{title}: accuracy of each row. " + "; ".join(f"{row.name} {row.words}" for row in rows),
     )  # fmt: skip
     seeds = {len(row.accuracies) for row in rows}
     caveat = " With one seed there is no interval: a difference may be chance." if min(seeds) == 1 else ""
-    st.caption(f"{titles[table][1]} Accuracy at the last epoch; nothing is picked.{caveat}")
+    st.caption(f"{about} Accuracy at the last epoch; nothing is picked.{caveat}")
     names = [row.name for row in rows]
-    panel = Ablation(tuple(names), tuple(row.accuracies for row in rows), titles[table][0])
+    panel = Ablation(tuple(names), tuple(row.accuracies for row in rows), title)
     add_of_data("ablation", lambda: panel, [])
     within("rows", names)
     chosen = st.multiselect(
         "Clips on which these rows part", names, key="rows", bind="query-params",
         help="A click on a row of the chart chooses it too. Of a single row, the clips that it gets wrong.",
     )  # fmt: skip
-    parted_clips(FOLDER, table, chosen)
+    parted_clips(FOLDER / measured, table, chosen)
 
 
 def _row_clicked() -> None:
