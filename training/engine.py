@@ -482,10 +482,12 @@ def _cost(epoch: Epoch) -> float:
 
 
 def train_whole(config: TrainConfig, folder: Path, resume: bool, progress: bool) -> None:
-    """One of several runs, on the clips that its configuration names. KeyboardInterrupt if it was stopped."""
+    """One of several runs, on the clips that its configuration names. KeyboardInterrupt if it was asked to stop, be it
+    while the last epoch was validated: nothing is left of this run then, but the others must not begin."""
     from training.sources import training_data
 
     print(folder, flush=True)
     clips = training_data(config.data, progress=progress)
-    if not Run(config, folder, *clips, resume=resume, progress=progress).train():
+    run = Run(config, folder, *clips, resume=resume, progress=progress)
+    if not run.train() or run.stopped:
         raise KeyboardInterrupt

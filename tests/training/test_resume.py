@@ -20,8 +20,9 @@ from tests.training.squares import Squares
 from tests.training.test_engine import small, start
 from training.checkpointing import load_state, read_log
 from training.config import RunConfig, ScheduleConfig, TrainConfig
-from training.engine import Run
-from training.schedule import Stage
+from training.engine import Run, train_whole
+from training.schedule import Epoch, Stage
+from training.sources import split_of
 
 ROOT = Path(__file__).parents[2]
 TIMED = ("seconds", "clips_per_s")
@@ -92,6 +93,24 @@ def test_a_stopped_run_goes_on_bit_for_bit(tmp_path: Path, uninterrupted: Path, 
     torch.manual_seed(99)  # whatever else the process does with the global generator
     assert start(config(), folder, resume=True).train()
     assert_same_run(folder, uninterrupted)
+
+
+def test_a_stop_while_the_last_epoch_is_validated_still_stops_a_series(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "training.sources.training_data", lambda *_, **__: [split_of(Squares(), part) for part in ("train", "val")]
+    )
+    validate = Run._finish_epoch
+
+    def stopped_meanwhile(run: Run, epoch: Epoch, seconds: float) -> None:
+        run.stopped = epoch.index == 1
+        validate(run, epoch, seconds)
+
+    monkeypatch.setattr(Run, "_finish_epoch", stopped_meanwhile)
+    with pytest.raises(KeyboardInterrupt):
+        train_whole(config(), tmp_path / "x", resume=False, progress=False)
+    assert numbers(tmp_path / "x")[-1]["step"] == 12  # and the run is done
 
 
 SCRIPT = """
