@@ -42,6 +42,20 @@ def test_lanes_are_called_alike_only_where_their_cards_say_so() -> None:
     assert trained_words(shipped[:1]) == ("", "")
 
 
+def test_the_lanes_are_of_the_same_kind_as_the_clip_until_the_visitor_chooses() -> None:
+    app = run_app(PAGE)
+    assert app.selectbox(key="family").value == "gym"
+    app.selectbox(key="source").set_value("Upload").run()
+    assert not app.exception, app.exception
+    assert app.selectbox(key="family").value == "jhmdb"
+    app.selectbox(key="family").set_value("gym").run().run()
+    assert app.selectbox(key="family").value == "gym"
+    app.selectbox(key="source").set_value("Gym").run()
+    assert app.selectbox(key="family").value == "gym"
+    app.selectbox(key="source").set_value("Upload").run()
+    assert app.selectbox(key="family").value == "jhmdb"
+
+
 def small_flow() -> Flow:
     """One block: CLS reads points and itself, 3 to 1; joints read joints, in another attention."""
     nan = math.nan

@@ -12,11 +12,11 @@ import streamlit as st
 
 from xai.dashboard.basket import add_flow, add_lanes
 from xai.dashboard.believed import badges
-from xai.dashboard.choose import ClipChoice, choose_clip
-from xai.dashboard.fitting import say_misfit_of
+from xai.dashboard.choose import ClipChoice, choose_clip, chosen_among
+from xai.dashboard.fitting import DRAWN, say_misfit_of
 from xai.dashboard.kept import kept
 from xai.dashboard.lanes import lane_payloads, trained_words
-from xai.dashboard.library import BundledCheckpoint, open_library
+from xai.dashboard.library import BundledCheckpoint, Library, open_library
 from xai.dashboard.player import player
 from xai.dashboard.shown import untrained
 from xai.dashboard.token_ablations import ablations_panel
@@ -75,16 +75,25 @@ def who_reads_whom(lanes: list[BundledCheckpoint], payloads: list[dict[str, Any]
         )  # fmt: skip
 
 
+def choose_family(place: Any, library: Library, clip: ClipChoice) -> str:
+    """What the networks were trained on: drawn clips or real videos, as the clip is, until the visitor says otherwise;
+    and what was said of drawn clips does not hold for real ones."""
+    drawn = clip.bundled is not None or (clip.data is not None and clip.data[0].lower().startswith(DRAWN))
+    families = {checkpoint.key.split("-")[0] for checkpoint in library.checkpoints}
+    fitting_first = sorted(families, key=lambda name: ((name == DRAWN) != drawn, name))
+    if st.session_state.get("family of drawn clips", drawn) != drawn:
+        st.session_state.pop("family", None)
+    st.session_state["family of drawn clips"] = drawn
+    chosen_among("family", fitting_first)
+    return str(place.selectbox("Trained on", fitting_first, key="family", bind="query-params"))
+
+
 def page() -> None:
     library = open_library()
-    families = sorted({checkpoint.key.split("-")[0] for checkpoint in library.checkpoints})
     left, right = st.columns([2, 1], vertical_alignment="bottom")
     with left:
         clip = choose_clip(library)
-    family = right.selectbox(
-        "Trained on", families, index=families.index("gym") if "gym" in families else 0, key="family",
-        bind="query-params",
-    )  # fmt: skip
+    family = choose_family(right, library, clip)
     lanes = [c for mode in ORDER for c in library.checkpoints if c.token_mode == mode and c.key.split("-")[0] == family]
     said, recipes = trained_words(lanes)
     st.caption(
