@@ -16,7 +16,7 @@ from tests.xai.test_dashboard_data import predicted, six, tiny
 from training.ablate import TABLES, Result, write_tables
 from xai.dashboard import token_ablations
 from xai.dashboard.data_scores import Share, Verdicts
-from xai.dashboard.lanes import trained_words
+from xai.dashboard.lanes import trained_words, warned_once
 from xai.dashboard.library import ASSETS, open_library
 from xai.dashboard.token_ablations import ablation_figure, read_runs, rows_of, titled
 from xai.dashboard.token_agreement import agreement_figure, pairs_of, part_tile
@@ -54,6 +54,19 @@ def test_the_lanes_are_of_the_same_kind_as_the_clip_until_the_visitor_chooses() 
     assert app.selectbox(key="family").value == "gym"
     app.selectbox(key="source").set_value("Upload").run()
     assert app.selectbox(key="family").value == "jhmdb"
+
+
+def test_what_holds_of_every_lane_is_said_once() -> None:
+    payloads = [{"id": name, "said": {"warning": "Beware.", "frames": name}} for name in "ab"]
+    warning, quiet = warned_once(payloads)
+    assert warning == "Beware."
+    assert [(lane["said"], lane["id"]) for lane in quiet] == [
+        ({"warning": "", "frames": name}, f"{name} warned") for name in "ab"
+    ]
+    assert payloads[0]["said"]["warning"] == "Beware."  # other pages show it with the one network
+    other = {"id": "c", "said": {"warning": ""}}
+    for kept in ([payloads[0], other], payloads[:1], [other, other]):
+        assert warned_once(kept) == ("", kept)
 
 
 def small_flow() -> Flow:

@@ -48,3 +48,14 @@ def lane_payloads(
                 return None
         payloads.append(payload)
     return payloads
+
+
+def warned_once(payloads: Sequence[dict[str, Any]]) -> tuple[str, list[dict[str, Any]]]:
+    """The warning that every lane would carry, "" unless it is the same in all, and the payloads without it."""
+    said = {payload["said"]["warning"] for payload in payloads}
+    if len(payloads) < 2 or len(said) > 1 or "" in said:
+        return "", list(payloads)
+    quiet = [
+        {**payload, "said": {**payload["said"], "warning": ""}, "id": f"{payload['id']} warned"} for payload in payloads
+    ]
+    return said.pop(), quiet

@@ -15,10 +15,10 @@ from xai.dashboard.believed import badges
 from xai.dashboard.choose import ClipChoice, choose_clip, chosen_among
 from xai.dashboard.fitting import DRAWN, say_misfit_of
 from xai.dashboard.kept import kept
-from xai.dashboard.lanes import lane_payloads, trained_words
+from xai.dashboard.lanes import lane_payloads, trained_words, warned_once
 from xai.dashboard.library import BundledCheckpoint, Library, open_library
 from xai.dashboard.player import player
-from xai.dashboard.shown import untrained
+from xai.dashboard.shown import plain, untrained
 from xai.dashboard.token_ablations import ablations_panel
 from xai.dashboard.token_agreement import agreement_panel
 from xai.dashboard.token_flow import Flow, flow_figure, table
@@ -108,7 +108,10 @@ def page() -> None:
         st.info("Upload a video, and its joints if you have them, to see what the variants do with it.")
     elif (payloads := lane_payloads(library, lanes, clip)) is not None:
         say_misfit_of(clip, lanes)
-        player(payloads, key="lanes", trust=badges(payloads, clip))
+        warning, shown = warned_once(payloads)
+        if warning:
+            st.caption(f":material/info: Of each of these networks: {plain(warning)}")
+        player(shown, key="lanes", trust=badges(payloads, clip))
         add_lanes(clip, lanes, "lanes")
         who_reads_whom(lanes, payloads, clip)
     agreement_panel(lanes)
