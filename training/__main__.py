@@ -89,6 +89,9 @@ def _parser() -> argparse.ArgumentParser:
     test.add_argument("--data", required=True, metavar="SOURCE", help=SOURCES)
     test.add_argument("--split", default="test", choices=("train", "val", "test"))
     test.add_argument("--clips", type=int, default=0, help="use so many clips only, spread over the labels")
+    test.add_argument(
+        "--known-labels", action="store_true", help="leave out clips of labels that the network does not know"
+    )
     test.add_argument("--size", type=int, help="image side; default: that of the checkpoint")
     test.add_argument("--frames", type=int, help="frames of a clip; default: those of the checkpoint")
     test.add_argument(
@@ -143,19 +146,16 @@ def _train(options: argparse.Namespace) -> int:
     from training.sources import training_data
 
     saved = options.out / "config.yaml"
-    resume = options.resume and saved.is_file()
-    if options.resume and not resume and not options.config:
+    resume = options.resume and (options.out / "last.pt").is_file()  # not yet there in a run killed at its start
+    if options.resume and not saved.is_file() and not options.config:
         raise RunError(f"There is no run in {options.out}; give --config too, and it starts one.")
     if not options.resume and not options.config:
         raise RunError(f"Give --config: a YAML file or one of {', '.join(PRESETS)}.")
     if not options.config and options.set:
         raise RunError("--set changes a --config; a run goes on with its own configuration.")
-    config = resolve(options.config, options.set) if options.config else None
+    config = resolve(options.config or str(saved), options.set)
     if resume:
-        if config is not None:
-            check_recipe(options.out, config)
-        config = resolve(str(saved), ())
-    assert config is not None
+        check_recipe(options.out, config, elsewhere=True)
     keep_freed_memory()
     with joined() as peers:
         progress = peers.first and not options.quiet
@@ -171,26 +171,30 @@ def _train(options: argparse.Namespace) -> int:
 def _ablate(options: argparse.Namespace) -> int:
     import model
     from training.ablate import Answers, ablate, tables_for, write_answers, write_tables
+    from training.distributed import alone
     from training.engine import train_whole
     from training.evaluate import evaluate, predict
-    from training.process import keep_freed_memory
+    from training.process import choose_device, keep_freed_memory
     from training.sources import training_data, validation_positions
     from training.transforms import Normalisation
 
+    alone("ablate")
     tables = tables_for(options.base, options.table)
+    if not resolve(options.base, options.set).data.hold_out:
+        raise ConfigError("The rows are compared on validation clips; leave data.hold_out as it is.")
     keep_freed_memory()
 
     def train(config: TrainConfig, folder: Path, resume: bool) -> None:
         train_whole(config, folder, resume, not options.quiet)
 
     def test(config: TrainConfig, checkpoint: Path, arguments: Mapping[str, int]) -> float:
-        network, card = model.load(checkpoint)
+        network, card = model.load(checkpoint, choose_device(config.run.device))
         data, frames = training_data(config.data)[1], arguments.get("frames", card.frames)
         colours = Normalisation(card.mean, card.std)
         return evaluate(network, data, size=card.size, frames=frames, normalisation=colours, fit=card.fit).top1
 
     def answer(config: TrainConfig, checkpoint: Path) -> Answers | None:
-        network, card = model.load(checkpoint)
+        network, card = model.load(checkpoint, choose_device(config.run.device))
         data, places = training_data(config.data)[1], validation_positions(config.data)
         if len(places) != len(data):  # a pack leaves damaged clips out
             return None
@@ -222,7 +226,7 @@ def _evaluate(options: argparse.Namespace) -> int:
     from training.evaluate import evaluate
     from training.order import told_apart
     from training.report import scores_json, write_report
-    from training.sources import choose, for_labels, open_data, spread
+    from training.sources import choose, for_labels, known_only, open_data, spread
     from training.transforms import Normalisation
 
     if options.export and (options.mute or options.views != (1, 1)):
@@ -232,7 +236,12 @@ def _evaluate(options: argparse.Namespace) -> int:
         device = "cuda" if torch.cuda.is_available() else "cpu"
     with joined() as peers:
         network, card = model.load(options.checkpoint, device)
-        data = for_labels(open_data(options.data, options.split), card.labels)
+        data = open_data(options.data, options.split)
+        if options.known_labels:
+            data, left = known_only(data, card.labels)
+            if left and peers.first:
+                print(f"Left out {left} clips of labels that the network does not know.")
+        data = for_labels(data, card.labels)
         data = choose(data, spread(data.targets, options.clips))
         scores = evaluate(
             network,

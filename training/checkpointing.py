@@ -25,7 +25,7 @@ from typing import Any
 import torch
 
 import model
-from training.config import TrainConfig, from_dict
+from training.config import TrainConfig, from_dict, without_local
 from training.distributed import Peers
 from training.errors import ClipError
 from training.evaluate import ClipSet
@@ -144,7 +144,7 @@ def read_log(path: Path) -> list[dict[str, Any]]:
 def check_same_run(folder: Path, state: dict[str, Any], config: TrainConfig, data: list[str]) -> None:
     """RunError unless `state` is of a run with this configuration and these clips."""
     # through `from_dict`, which knows the values of keys that a configuration of an earlier version lacks
-    before, now = (_local_settings_removed(of.to_dict()) for of in (from_dict(state["config"]), config))
+    before, now = (without_local(of.to_dict()) for of in (from_dict(state["config"]), config))
     if before != now:
         changed = [key for key, value in now.items() if before.get(key) != value]
         raise RunError(
@@ -155,30 +155,8 @@ def check_same_run(folder: Path, state: dict[str, Any], config: TrainConfig, dat
         raise RunError(f"The clips are not those of the run in {folder}; bring them back or start a new run.")
 
 
-def _local_settings_removed(values: dict[str, Any]) -> dict[str, Any]:
-    """A configuration without what may differ from machine to machine within one run."""
-    local = {
-        "data": ("source", "cache", "workers", "pack", "pack_workers"),
-        "run": ("device", "threads", "checkpoint_minutes"),
-    }
-    return values | {
-        section: {key: value for key, value in values[section].items() if key not in keys}
-        for section, keys in local.items()
-    }
-
-
 def make_card(config: TrainConfig, data: ClipSet, metrics: dict[str, float]) -> model.Card:
     """What the checkpoint says of itself: a network of `config`, trained on `data`."""
-    stages = " + ".join(
-        f"{s.epochs} epoch{'s' * (s.epochs != 1)} at {s.size} px x {s.frames} frames (batch {s.batch}"
-        f"{', a new cosine' * s.restart}{f', {s.lr:g} of the rate' * (s.lr != 1)})"
-        for s in config.schedule.stages
-    )
-    adamw = f"AdamW, peak learning rate {config.optimiser.lr}, seed {config.run.seed}"
-    if config.optimiser.mixup:
-        adamw += f", mixup {config.optimiser.mixup:g}"
-    if config.optimiser.joint_task:
-        adamw += f", patches also trained to say which joints lie in them (weight {config.optimiser.joint_task:g})"
     return model.Card(
         labels=data.labels,
         layout=data.layout.name,
@@ -188,24 +166,67 @@ def make_card(config: TrainConfig, data: ClipSet, metrics: dict[str, float]) -> 
         std=config.normalisation.std,
         fit=config.fit,
         name=config.name,
-        trained_on=f"{data.name}, {len(data)} clips",
+        trained_on=f"{data.name}, {len(set(data.clips.indices))} clips",  # some may be shown several times
         licence=config.licence,
-        recipe=f"{stages}; {adamw}{_history(config)}",
+        recipe=recipe_in_words(config),
         limits=config.limits,
         metrics=metrics,
     )
 
 
-def _history(config: TrainConfig) -> str:
-    """What was trained before: the checkpoint that the run started from, and how that one came about."""
-    if not config.run.init_from:
-        return ""
-    path = Path(config.run.init_from).expanduser()
-    try:
-        before = model.read_card(path)[1].recipe
-    except (OSError, ValueError):
-        before = "a recipe that is no longer known"
-    return f"; started from weights of: {before}"
+TOLD = (
+    "data.source", "optimiser.lr", "optimiser.mixup", "optimiser.joint_task", "schedule.stages",
+    "schedule.validate_every", "run.seed", "run.log_every", "run.backbone_weights", "run.init_from",
+)  # fmt: skip
+"""Settings that the recipe tells in words, or that change nothing."""
+
+
+def recipe_in_words(config: TrainConfig) -> str:
+    """How a network was trained, all that its result depends on: two runs of one recipe and no others say the same.
+
+    Stages and rates in words, then every other setting that is not the default, then where the weights came from."""
+    stages = " + ".join(
+        f"{s.epochs} epoch{'s' * (s.epochs != 1)} at {s.size} px x {s.frames} frames (batch {s.batch}"
+        f"{', joints only' * (not s.pictures)}{', a new cosine' * s.restart}"
+        f"{f', {s.lr:g} of the rate' * (s.lr != 1)})"
+        for s in config.schedule.stages
+    )
+    adamw = f"AdamW, peak learning rate {config.optimiser.lr}, seed {config.run.seed}"
+    if config.optimiser.mixup:
+        adamw += f", mixup {config.optimiser.mixup:g}"
+    if config.optimiser.joint_task:
+        adamw += f", patches also trained to say which joints lie in them (weight {config.optimiser.joint_task:g})"
+    now, usual = (
+        without_local(of.to_dict())
+        for of in (config, TrainConfig(architecture=config.architecture, model=type(config.model)()))
+    )
+    others = [
+        f"{section}.{key}={json.dumps(value)}"
+        for section in ("data", "augmentation", "optimiser", "schedule", "run")
+        for key, value in now[section].items()
+        if value != usual[section][key] and f"{section}.{key}" not in TOLD
+    ]
+    return "; ".join([stages, adamw, *([", ".join(others)] if others else []), *_history(config)])
+
+
+def _history(config: TrainConfig) -> list[str]:
+    """What was trained before: the weights of the trunk, or the checkpoint that the run started from and how that one
+    came about."""
+    told = []
+    if config.run.backbone_weights:
+        path = Path(config.run.backbone_weights).expanduser()
+        try:
+            held = f" (sha256 {hashlib.sha256(path.read_bytes()).hexdigest()[:16]})"
+        except OSError:
+            held = ", which is no longer there"
+        told.append(f"trunk started from {path.name}{held}")
+    if config.run.init_from:
+        try:
+            before = model.read_card(Path(config.run.init_from).expanduser())[1].recipe
+        except (OSError, ValueError):
+            before = "a recipe that is no longer known"
+        told.append(f"started from weights of: {before}")
+    return told
 
 
 def same_clips(folder: Path, train: ClipSet, val: ClipSet) -> bool:
@@ -215,6 +236,14 @@ def same_clips(folder: Path, train: ClipSet, val: ClipSet) -> bool:
     except (OSError, ValueError, KeyError):
         return True
     return bool(before == {"train": fingerprint(train), "val": fingerprint(val)})
+
+
+def processes_of(folder: Path) -> int | None:
+    """How many processes started the run in `folder`, if it was noted."""
+    try:
+        return int(json.loads((folder / "env.json").read_text())["processes"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def fingerprint(data: ClipSet) -> str:
@@ -231,7 +260,7 @@ def fingerprint(data: ClipSet) -> str:
     return digest.hexdigest()[:16]
 
 
-def describe_environment(train: ClipSet, val: ClipSet, peers: Peers) -> dict[str, Any]:
+def describe_environment(train: ClipSet, val: ClipSet, peers: Peers, threads: int = 0) -> dict[str, Any]:
     """Versions, machine and data, for whoever wants to know later why two runs differ."""
     packages = ("kinescope", "torch", "numpy", "einops", "safetensors", "opencv-python-headless", "scipy")
     versions = {}
@@ -244,7 +273,7 @@ def describe_environment(train: ClipSet, val: ClipSet, peers: Peers) -> dict[str
         "python": sys.version.split()[0],
         "platform": platform.platform(),
         "processors": os.cpu_count(),
-        "threads": torch.get_num_threads(),
+        "threads": threads or torch.get_num_threads(),
         "cuda": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         "processes": peers.count,
         "packages": versions,

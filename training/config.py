@@ -345,10 +345,34 @@ def saved_values(path: Path) -> dict[str, Any]:
     return known
 
 
-def check_recipe(folder: Path, config: TrainConfig) -> None:
-    """ConfigError if `folder` holds a run of another recipe, whose result would be passed off as one of this."""
+LOCAL = {
+    "data": ("cache", "workers", "pack", "pack_workers"),
+    "run": ("device", "threads", "checkpoint_minutes"),
+}
+"""What may differ from machine to machine within one run, with the folder of the data."""
+
+
+def without_local(values: Mapping[str, Any]) -> dict[str, Any]:
+    """A configuration (as `TrainConfig.to_dict`) without the keys of LOCAL, and where the data lie."""
+    kept = dict(values) | {
+        section: {key: value for key, value in values[section].items() if key not in keys}
+        for section, keys in LOCAL.items()
+    }
+    head, mark, options = kept["data"]["source"].partition("?")
+    kept["data"]["source"] = head.partition(":")[0] + mark + options
+    return kept
+
+
+def check_recipe(folder: Path, config: TrainConfig, elsewhere: bool = False) -> None:
+    """ConfigError if `folder` holds a run of another recipe, whose result would be passed off as one of this; with
+    `elsewhere`, it may go on with other settings of the machine."""
     saved = folder / "config.yaml"
-    if saved.is_file() and recipe_of(saved_values(saved)) != recipe_of(config.to_dict()):
+    if not saved.is_file():
+        return
+    before, now = saved_values(saved), config.to_dict()
+    if elsewhere:
+        before, now = without_local(before), without_local(now)
+    if recipe_of(before) != recipe_of(now):
         raise ConfigError(f"{folder} holds a run of another recipe; give another --out, or remove it.")
 
 

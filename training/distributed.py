@@ -27,6 +27,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from model.backbone import FrozenNorm
+from training.errors import ClipError
 
 LONGEST_WAIT = timedelta(hours=12)
 """The others wait while the first process packs a data set. A process that dies is noticed at once all the same."""
@@ -124,6 +125,15 @@ class Peers:
         dist.all_reduce(flat)
         for buffer, mean in zip(statistics, flat.split([b.numel() for b in statistics]), strict=True):
             buffer.copy_(mean.view_as(buffer) / self.count)
+
+
+def alone(command: str) -> None:
+    """ClipError under torchrun, for commands that train one run after the other: every process would write them."""
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise ClipError(
+            f"`{command}` trains one run after the other, each in one process; start it without torchrun, or each run "
+            "with `torchrun -m training train`."
+        )
 
 
 def needs_every_slice(network: nn.Module) -> bool:

@@ -34,6 +34,7 @@ from training.checkpointing import (
     describe_environment,
     load_state,
     make_card,
+    processes_of,
     same_clips,
     save_state,
     write_atomically,
@@ -122,14 +123,17 @@ class Run:
         # and damaged ones, loss of the second task; this process's share of them
         self.sums = torch.zeros(8, dtype=torch.float64, device=self.device)
         self.first_damaged = ""
+        self.spent = 0.0  # seconds of training in the epoch, those before it was stopped included
         self.stopped = False
+        if self.peers.any(resume) and not resume:
+            raise RunError(f"Other processes go on with a run that this one does not see in {folder}; share it.")
         if resume:
             self._restore()
             return
         if self.peers.first:
             if (folder / "last.pt").exists():
                 raise RunError(f"{folder} holds a run already; go on with --resume or name another folder.")
-            environment = describe_environment(train, val, self.peers)
+            environment = describe_environment(train, val, self.peers, config.run.threads)
             write_atomically(folder / "config.yaml", self.config.to_yaml().encode())
             write_atomically(folder / "env.json", json.dumps(environment, indent=2).encode())
         self.log = Log(folder / "log.jsonl" if self.peers.first else None)
@@ -174,8 +178,9 @@ class Run:
             self.average.n_averaged.zero_()
 
     def _train_epoch(self, epoch: Epoch, bar: tqdm) -> float:
-        """All steps of an epoch that are not done yet; returns the seconds they took."""
+        """All steps of an epoch that are not done yet; returns the seconds that all of its steps took."""
         started = logged = saved = time.monotonic()
+        before = self.spent
         run, accumulate = self.config.run, self.config.optimiser.accumulate
         batches = self._batches(epoch)
         clips = 0
@@ -187,6 +192,7 @@ class Run:
             if stop:
                 break
             if save:
+                self.spent = before + time.monotonic() - started
                 self._save("last.pt")
                 saved = time.monotonic()
             found = sum(self._backward(next(batches), part, epoch.stage.pictures) for part in range(accumulate))
@@ -204,7 +210,8 @@ class Run:
                     f"{clips / (now - logged):.1f} clips/s"
                 )
                 logged, clips = now, 0
-        return time.monotonic() - started
+        self.spent = before + time.monotonic() - started
+        return self.spent
 
     def _backward(self, data: Batch, part: int, pictures: bool = True) -> int:
         """Add this process's share of the gradient of one batch, number `part` of the step; returns its clips.
@@ -355,7 +362,7 @@ class Run:
             better = not self.best or tuple(score.values()) > tuple(self.best.values())
             if better:
                 self.best = score
-        self.epochs_done = epoch.index + 1
+        self.epochs_done, self.spent = epoch.index + 1, 0.0
         entry |= {"seconds": round(seconds, 2), "clips_per_s": round(clips / max(seconds, 1e-9), 2)}
         self.log.write(**entry)
         if self.progress:
@@ -389,6 +396,7 @@ class Run:
                 "step": self.step,
                 "epochs_done": self.epochs_done,
                 "sums": sums,
+                "spent": self.spent,
                 "best": self.best,
                 "log_bytes": self.log.position(),
             },
@@ -405,10 +413,13 @@ class Run:
         self.optimiser.load_state_dict(state["optimiser"])
         self.scaler.load_state_dict(state["scaler"])
         self.step, self.epochs_done, self.best = state["step"], state["epochs_done"], state["best"]
+        self.spent = state.get("spent", 0.0)
         if self.peers.first:
             self.sums[: len(state["sums"])] += torch.tensor(state["sums"], dtype=torch.float64, device=self.device)
             if not same_clips(self.folder, self.train_data, self.val_data):
                 self.say("The clips have another content than when the run was started; its end will differ slightly.")
+            if (before := processes_of(self.folder)) not in (None, self.peers.count):
+                self.say(f"The run was started by {before} processes and not {self.peers.count}; its end will differ.")
         self.log = Log(self.folder / "log.jsonl" if self.peers.first else None, state["log_bytes"], self.step)
 
     def _export(self, name: str, scores: Scores | None) -> None:

@@ -32,11 +32,25 @@ def starting_weights(
                 part = "trunk"
                 if not isinstance(network.backbone, Backbone):
                     raise ValueError("backbone_reads 'gradients' has no convolutions to read them; choose colour.")
+                if Path(run.backbone_weights).suffix == ".safetensors":
+                    _check_trunk(Path(run.backbone_weights), network, normalisation or Normalisation())
                 read, unused = load_backbone_weights(network.backbone, run.backbone_weights)
         except Exception as error:  # torch raises many kinds for files that are not its own
             raise ConfigError(f"run.backbone_weights {run.backbone_weights} cannot be used: {error}") from error
         said.append(f"{len(read)} tensors of the {part} from {run.backbone_weights}, {len(unused)} of the file unused")
     return said
+
+
+def _check_trunk(path: Path, network: Network, colours: Normalisation) -> None:
+    """ValueError unless the trunk of a checkpoint was made for what this network gives its own."""
+    config, card = model.read_card(path)
+    theirs = (getattr(config, "backbone_reads", None), list(card.mean), list(card.std))
+    ours = (getattr(network.config, "backbone_reads", None), list(colours.mean), list(colours.std))
+    for name, found, expected in zip(
+        ("model.backbone_reads", "normalisation.mean", "normalisation.std"), theirs, ours, strict=True
+    ):
+        if found != expected:
+            raise ValueError(f"its {name} is {found} and not {expected}; set it like that")
 
 
 def initialise(

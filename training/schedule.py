@@ -32,7 +32,7 @@ class Stage:
     frames: int = 12
     """T, frames of a clip."""
     batch: int = 16
-    """Clips of one forward pass; a step takes `optimiser.accumulate` of them."""
+    """Clips of one forward pass of all processes together; a step takes `optimiser.accumulate` of them."""
     lr: float = 1.0
     """Factor of the learning rate: a last stage of larger images has more to learn than the end of a cosine allows."""
     restart: bool = False

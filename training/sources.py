@@ -69,11 +69,19 @@ def for_labels(data: ClipSet, labels: Sequence[str]) -> ClipSet:
     """The same clips with the classes of a network that knows `labels`; ConfigError if it lacks one of theirs."""
     if unknown := sorted({data.labels[target] for target in data.targets} - set(labels)):
         raise ConfigError(
-            f"The network does not know {len(unknown)} labels of {data.name}, first {unknown[0]!r}; "
-            "evaluate it on the data set it was trained on."
+            f"The network does not know {len(unknown)} labels of {data.name}, first {unknown[0]!r}; choose the data "
+            "set it was trained on, or leave these clips out (evaluate --known-labels)."
         )
     targets = tuple(labels.index(data.labels[target]) for target in data.targets)
     return replace(data, targets=targets, labels=tuple(labels), mirrored=None)
+
+
+def known_only(data: ClipSet, labels: Sequence[str]) -> tuple[ClipSet, int]:
+    """The clips of a data set whose label is one of `labels`, and how many are left out. ConfigError if all are."""
+    positions = [i for i, target in enumerate(data.targets) if data.labels[target] in labels]
+    if not positions:
+        raise ConfigError(f"The network knows no label of {data.name}; it knows {', '.join(labels)}.")
+    return choose(data, positions), len(data) - len(positions)
 
 
 def open_source(source: str) -> Dataset:
@@ -90,7 +98,8 @@ def open_data(source: str, split: str) -> ClipSet:
 def split_of(dataset: Dataset, split: str) -> ClipSet:
     """One split of an open data set."""
     if not dataset.splits.get(split):
-        raise ConfigError(f"{dataset.name} has no clips of split {split!r}; it has {', '.join(dataset.splits)}.")
+        there = ", ".join(name for name, members in dataset.splits.items() if members) or "none"
+        raise ConfigError(f"{dataset.name} has no clips of split {split!r}; it has {there}.")
     indices = tuple(dataset.splits[split])
     targets = tuple(dataset.label(i) for i in indices)
     kinds: tuple[str | None, ...] = ()
@@ -116,7 +125,7 @@ def training_data(
         if not path.is_file():
             say(f"Packing {source} into {path}; this is done once.")
             dataset = open_dataset(source)
-            chosen = {split: _chosen(split_of(dataset, split), config, split) for split in ("train", "val")}
+            chosen = {split: _part(dataset, config, split) for split in ("train", "val")}
             splits = {split: data.clips.indices for split, data in chosen.items()}
             write_pack(
                 path,
@@ -131,7 +140,7 @@ def training_data(
     opened = open_source(source)
     if lost := getattr(opened, "left_out", {}):
         say(f"{opened.name}: left out " + ", ".join(f"{count} {reason}" for reason, count in lost.items()) + ".")
-    train, val = (_chosen(split_of(opened, split), config, split) for split in ("train", "val"))
+    train, val = (_part(opened, config, split) for split in ("train", "val"))
     if not config.hold_out:
         train, val = joined(train, val), choose(val, ())
     # a recipe for all labels also serves for some
@@ -171,7 +180,7 @@ RUN_FILES = {"config.yaml", "env.json", "log.jsonl"}
 """What every run writes into its folder."""
 PACK = re.compile(r"\.?\w+-\d+px-[0-9a-f]{10}\.")
 """Files of the cache, and the folders of unfinished ones: see `cached_pack`."""
-READERS = 2
+READERS = 3
 """Version of what the readers of data sets make of the same files: a pack of an older one is made again."""
 
 
@@ -232,6 +241,13 @@ def cached_pack(config: DataConfig) -> Path:
         key += [READERS, state_of(Path(path).expanduser().resolve(), Path(config.cache).expanduser().resolve())]
     digest = hashlib.sha256(json.dumps(key).encode()).hexdigest()[:10]
     return Path(config.cache).expanduser() / f"{kind}-{config.pack_size}px-{digest}.npz"
+
+
+def _part(dataset: Dataset, config: DataConfig, split: str) -> ClipSet:
+    """The clips of a split that a configuration chooses. There may be none to validate where nothing is held out."""
+    if split == "val" and not config.hold_out and not dataset.splits.get(split):
+        return choose(_part(dataset, config, "train"), ())
+    return _chosen(split_of(dataset, split), config, split)
 
 
 def _chosen(data: ClipSet, config: DataConfig, split: str) -> ClipSet:

@@ -2,8 +2,9 @@
 
     python -m training splits --config jhmdb-cross --data jhmdb:FOLDER --set data.hold_out=false --out runs/jhmdb
 
-Nothing is chosen on a test part: what is tested is the last epoch. A run lies in OUT/split-N, goes on where it was
-stopped, and is not repeated when it is done; `splits.md` is written after each.
+Nothing is chosen on a test part: what is tested is the last epoch. A run lies in OUT/split-1 (or OUT/protocol-xsub, as
+the data set calls them), goes on where it was stopped, and is not repeated when it is done; `splits.md` is written
+after each. One process trains one run after the other; `--splits` shares them out among machines.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from pathlib import Path
 
 from training.checkpointing import write_atomically
 from training.config import TrainConfig, check_recipe, resolve
+from training.datasets import protocols
 from training.interval import spread_of, wilson
 
 SCORES = "test.json"
@@ -26,7 +28,7 @@ SCORES = "test.json"
 class SplitResult:
     """What the last epoch of one split's run says of that split's test clips."""
 
-    split: int
+    split: str
     top1: float
     clips: int
     hidden: dict[str, float]
@@ -37,28 +39,29 @@ class SplitResult:
 
 Train = Callable[[TrainConfig, Path, bool], None]
 """(configuration, folder, whether to go on): trains one run to its end."""
-Test = Callable[[Path, str, int], SplitResult]
-"""(checkpoint, source, split): its scores on the test clips of the source."""
+Test = Callable[[TrainConfig, Path, str], SplitResult]
+"""(configuration, checkpoint, name of the split): its scores on the test clips of the source."""
 
 
 def each_split(
-    config: str, changes: Sequence[str], source: str, splits: Sequence[int], out: Path, train: Train, test: Test
+    config: str, changes: Sequence[str], splits: Sequence[tuple[str, str]], out: Path, train: Train, test: Test
 ) -> Iterator[SplitResult]:
-    """Train and test what is missing, split by split."""
-    for split in splits:
-        of_split = f"{source}{'&' if '?' in source else '?'}split={split}"
-        made, folder = resolve(config, [*changes, f"data.source={of_split}"]), out / f"split-{split}"
+    """Train and test what is missing, split by split. `splits`: (name, data set), of `protocols`."""
+    for name, source in splits:
+        made, folder = resolve(config, [*changes, f"data.source={source}"]), out / name
         scores = folder / SCORES
         check_recipe(folder, made)
         if not scores.is_file():
-            train(made, folder, (folder / "config.yaml").is_file())
-            found = test(folder / "last.safetensors", of_split, split)
+            train(made, folder, (folder / "last.pt").is_file())
+            found = test(made, folder / "last.safetensors", name.removeprefix("split-"))
             write_atomically(scores, json.dumps(vars(found)).encode())
-        yield SplitResult(**json.loads(scores.read_text(encoding="utf-8")))
+        kept = json.loads(scores.read_text(encoding="utf-8"))
+        yield SplitResult(**kept | {"split": str(kept["split"])})
 
 
 def markdown(results: Sequence[SplitResult], recipe: str) -> str:
-    """The table as it stands, and the mean over the splits with its 95 % interval."""
+    """The table as it stands, and the mean over the splits with its 95 % interval where they are alike, as those that
+    have numbers are."""
     hidden = list(results[0].hidden)
     lines = [f"Recipe: `{recipe}`; last epoch, test clips.\n", f"| split | right | {' | '.join(['clips', *hidden])} |"]
     lines.append("|---" * (3 + len(hidden)) + "|")
@@ -67,6 +70,8 @@ def markdown(results: Sequence[SplitResult], recipe: str) -> str:
         parts = [f"{100 * each.hidden[name]:.1f} %" for name in hidden]
         said = f"{100 * each.top1:.1f} % [{100 * low:.1f}, {100 * high:.1f}]"
         lines.append(f"| {each.split} | {said} | {' | '.join([str(each.clips), *parts])} |")
+    if not all(each.split.isdecimal() for each in results):
+        return "\n".join(lines) + "\n"
     mean, half = spread_of([each.top1 for each in results])
     interval = "" if math.isnan(half) else f" ± {100 * half:.1f}"
     means = [f"{100 * spread_of([each.hidden[name] for each in results])[0]:.1f} %" for name in hidden]
@@ -77,7 +82,7 @@ def markdown(results: Sequence[SplitResult], recipe: str) -> str:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", required=True, metavar="NAME|FILE", help="the recipe of all splits")
     parser.add_argument("--data", required=True, metavar="SOURCE", help="without its split, such as jhmdb:FOLDER")
-    parser.add_argument("--splits", type=int, nargs="+", default=[1, 2, 3])
+    parser.add_argument("--splits", nargs="+", default=[], metavar="NAME", help="some of them; default: as published")
     parser.add_argument("--set", action="append", default=[], metavar="A.B=C", help="change one value; may be repeated")
     parser.add_argument("--out", type=Path, required=True, metavar="FOLDER")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
@@ -85,21 +90,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     import model
+    from training.distributed import alone
     from training.engine import train_whole
     from training.evaluate import evaluate
-    from training.process import keep_freed_memory
-    from training.sources import for_labels, open_data
+    from training.process import choose_device, keep_freed_memory
+    from training.sources import for_labels, open_data, with_labels
     from training.transforms import Normalisation
 
+    alone("splits")
     progress = not options.quiet
+    splits = protocols(options.data, options.splits)
     keep_freed_memory()
 
     def train(config: TrainConfig, folder: Path, resume: bool) -> None:
         train_whole(config, folder, resume, progress)
 
-    def test(checkpoint: Path, source: str, split: int) -> SplitResult:
-        network, card = model.load(checkpoint)
-        data = for_labels(open_data(source, "test"), card.labels)
+    def test(config: TrainConfig, checkpoint: Path, split: str) -> SplitResult:
+        network, card = model.load(checkpoint, choose_device(config.run.device))
+        data = for_labels(with_labels(open_data(config.data.source, "test"), config.data.labels), card.labels)
         found = evaluate(
             network,
             data,
@@ -116,7 +124,7 @@ def run(options: argparse.Namespace) -> int:
     done: list[SplitResult] = []
     recipe = " ".join([options.config, *options.set])
     try:
-        for result in each_split(options.config, options.set, options.data, options.splits, options.out, train, test):
+        for result in each_split(options.config, options.set, splits, options.out, train, test):
             done.append(result)
             write_atomically(options.out / "splits.md", markdown(done, recipe).encode())
     except KeyboardInterrupt:

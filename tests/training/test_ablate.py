@@ -183,6 +183,13 @@ def test_unknown_tables_are_refused(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert tables_for("gym-vit", []) == ["mixing"]
 
 
+def test_rows_without_validation_clips_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    command = ["ablate", "--base", "tiny", "--table", "tokens", "--out", str(tmp_path / "x")]
+    assert main([*command, "--set", "data.hold_out=false"]) == 2
+    assert "compared on validation clips" in capsys.readouterr().err
+    assert not (tmp_path / "x").exists()
+
+
 def test_pairs_that_only_time_tells_apart_are_counted(tmp_path: Path) -> None:
     labels = gym.LABELS
     sit, stand, bow = (labels.index(label) for label in ("sit down", "stand up", "bow"))

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import sys
+from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -17,7 +19,7 @@ import model
 from tests.training.squares import Squares
 from training.__main__ import main
 from training.checkpointing import Log, read_log
-from training.config import DataConfig
+from training.config import DataConfig, resolve
 from training.pack import PackedDataset, pack_files, write_pack
 from training.sources import cached_pack, open_data, spread, training_data
 
@@ -256,6 +258,12 @@ def test_the_same_command_starts_a_run_and_goes_on_with_it(
     capsys.readouterr()
     assert main([*command, str(folder), "--set", "optimiser.lr=0.5"]) == 2
     assert "holds a run of another recipe" in capsys.readouterr().err
+    assert main([*command, str(folder), "--set", "run.threads=1", "--set", "run.checkpoint_minutes=9"]) == 0
+    assert (folder / "log.jsonl").read_text() == before
+    (tmp_path / "z").mkdir()
+    shutil.copy(folder / "config.yaml", tmp_path / "z")  # killed before there was anything to go on with
+    assert main(["train", "--resume", "--quiet", "--out", str(tmp_path / "z")]) == 0
+    assert (tmp_path / "z" / "last.safetensors").read_bytes() == (tmp_path / "y" / "last.safetensors").read_bytes()
 
 
 def test_evaluate_writes_tables_and_pictures(
@@ -368,3 +376,30 @@ def test_help_names_every_source(capsys: pytest.CaptureFixture[str]) -> None:
         text = capsys.readouterr().out
         for source in ("gym", "jhmdb:", "penn:", "ntu:", "finegym:", "skeletons:", "folder:", "pack:"):
             assert source in text
+
+
+def test_clips_of_unknown_labels_can_be_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    checkpoint, known = tmp_path / "two.safetensors", ("bow", "sit down")
+    network = model.build(resolve("tiny", ["model.classes=2"]).model)
+    model.save(checkpoint, network, model.Card(known, "jhmdb15", frames=4, size=48))
+    command = ["evaluate", "--checkpoint", str(checkpoint), "--data", "gym?size=64&test=36", "--quiet"]
+    assert main(command) == 2
+    assert "leave these clips out (evaluate --known-labels)" in capsys.readouterr().err
+    assert main([*command, "--known-labels", "--json", str(tmp_path / "scores.json")]) == 0
+    assert f"Left out {36 - 2 * len(known)} clips of labels" in capsys.readouterr().out
+    assert json.loads((tmp_path / "scores.json").read_text())["clips"] == 2 * len(known)
+
+
+def test_commands_of_the_readme_fit_their_processes() -> None:
+    """A batch smaller than the processes that share it is refused, and then a cluster has been waited for in vain."""
+    text = (Path(__file__).parents[2] / "README.md").read_text().replace("\\\n", " ")
+    commands = [line for line in text.splitlines() if "torchrun" in line and "-m training train" in line]
+    assert len(commands) == 2
+    for line in commands:
+        words = shlex.split(line)
+        told = dict(word.lstrip("-").split("=", 1) for word in words if word.startswith("--n") and "=" in word)
+        processes = int(told.get("nnodes", 1)) * int(told["nproc_per_node"])
+        changes = [word for before, word in pairwise(words) if before == "--set"]
+        config = resolve(words[words.index("--config") + 1], changes)
+        assert processes > 1
+        assert min(stage.batch for stage in config.schedule.stages) >= processes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,8 +15,8 @@ import model
 from model import ModelConfig
 from tests.training.squares import Squares
 from training.batches import Batch, TrainingViews
-from training.checkpointing import RunError, load_state, read_log, save_state
-from training.config import ConfigError, DataConfig, RunConfig, ScheduleConfig, TrainConfig, check_recipe
+from training.checkpointing import RunError, load_state, make_card, read_log, recipe_in_words, save_state
+from training.config import ConfigError, DataConfig, RunConfig, ScheduleConfig, TrainConfig, check_recipe, resolve
 from training.cost import model_cost
 from training.distributed import Peers
 from training.engine import Run
@@ -24,7 +25,7 @@ from training.initialise import initialise
 from training.optimiser import OptimiserConfig
 from training.recognizer import Recognizer
 from training.schedule import Stage, make_plan
-from training.sources import for_labels, split_of, with_labels
+from training.sources import for_labels, repeated, split_of, with_labels
 from training.transforms import Augmentation, Normalisation, batch
 from training.view import AROUND, centre_view, clips_and_crops
 
@@ -164,6 +165,28 @@ def test_a_trunk_of_another_run_may_stay_as_it_is(tmp_path: Path) -> None:
     assert all(torch.equal(before[name], after[name]) and torch.equal(theirs[name], after[name]) for name in trunk)
     assert all(parameter.grad is None for parameter in run.network.backbone.parameters())  # type: ignore[union-attr]
     assert not torch.equal(before["head.weight"], after["head.weight"])
+
+
+def test_a_trunk_that_was_made_for_other_pictures_is_refused(tmp_path: Path) -> None:
+    assert start(small(), tmp_path / "first").train()
+    config = small(run=RunConfig(backbone_weights=str(tmp_path / "first" / "last.safetensors")))
+    grey = replace(config, normalisation=Normalisation((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)))
+    motion = replace(config, model=replace(config.model, backbone_reads="motion"))  # type: ignore[call-arg]
+    for other, said in (
+        (grey, r"its normalisation\.mean is \[0\.43"),
+        (motion, "backbone_reads is colour and not motion"),
+    ):
+        with pytest.raises(ConfigError, match=said):
+            start(other, tmp_path / "second")
+
+
+def test_a_run_goes_on_with_another_number_of_processes_and_says_so(tmp_path: Path) -> None:
+    assert start(small(), tmp_path / "x").train()
+    environment = json.loads((tmp_path / "x" / "env.json").read_text())
+    assert not start(small(), tmp_path / "x", resume=True).said  # type: ignore[attr-defined]
+    (tmp_path / "x" / "env.json").write_text(json.dumps(environment | {"processes": 4}))
+    said = start(small(), tmp_path / "x", resume=True).said  # type: ignore[attr-defined]
+    assert "started by 4 processes and not 1" in said[-1]
 
 
 def test_a_stage_without_pictures_is_validated_without_them(tmp_path: Path) -> None:
@@ -347,11 +370,47 @@ def test_a_card_tells_the_whole_history(tmp_path: Path) -> None:
     first = tmp_path / "first" / "last.safetensors"
     run = RunConfig(threads=1, log_every=2, device="cpu", seed=7, init_from=str(first))
     start(small(run=run), tmp_path / "second").train()
-    recipe = model.read_card(tmp_path / "second" / "last.safetensors")[1].recipe
-    assert recipe == (
-        "1 epoch at 32 px x 4 frames (batch 4); AdamW, peak learning rate 0.01, seed 7; started from weights of: "
-        "1 epoch at 32 px x 4 frames (batch 4); AdamW, peak learning rate 0.01, seed 0"
+    card = model.read_card(tmp_path / "second" / "last.safetensors")[1]
+    others = "optimiser.label_smoothing=0, optimiser.ema=0.9, schedule.warmup_epochs=0"
+    assert card.recipe == (
+        f"1 epoch at 32 px x 4 frames (batch 4); AdamW, peak learning rate 0.01, seed 7; {others}; started from "
+        f"weights of: 1 epoch at 32 px x 4 frames (batch 4); AdamW, peak learning rate 0.01, seed 0; {others}"
     )
+    assert card.trained_on.endswith(f", {len(Squares().splits['train'])} clips")
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("data.hold_out=false", "data.hold_out=false"),
+        ("augmentation.mute_frames=0", "augmentation.swap_frames"),  # that one is left
+        ("optimiser.accumulate=4", "optimiser.accumulate=4"),
+        ("optimiser.backbone_lr=0", "optimiser.backbone_lr=0"),
+        ("schedule.final_lr=0.5", "schedule.final_lr=0.5"),
+        ("schedule.stages=[{epochs: 3, size: 48, pictures: false}]", "(batch 16, joints only)"),
+        ("run.backbone_weights=FILE", "; trunk started from mc3_18.pth (sha256 "),
+        ("run.precision=bf16", 'run.precision="bf16"'),
+    ],
+)
+def test_a_recipe_tells_what_a_result_depends_on(tmp_path: Path, change: str, said: str) -> None:
+    (tmp_path / "mc3_18.pth").write_bytes(b"weights")
+    usual = recipe_in_words(resolve("jhmdb-cross"))
+    told = recipe_in_words(resolve("jhmdb-cross", [change.replace("FILE", str(tmp_path / "mc3_18.pth"))]))
+    assert told != usual
+    assert said in told
+    assert str(tmp_path) not in told
+
+
+def test_a_recipe_is_the_same_on_every_machine() -> None:
+    local = ["data.cache=/scratch", "data.workers=3", "run.threads=1", "run.device=cpu", "run.log_every=7"]
+    assert recipe_in_words(resolve("tiny", local)) == recipe_in_words(resolve("tiny"))
+
+
+def test_a_card_counts_clips_that_are_shown_twice_once() -> None:
+    train = split_of(Squares(), "train")
+    often = repeated(train, {train.labels[0]: 3})
+    assert len(often) > len(train)
+    assert make_card(small(), often, {}).trained_on == "squares, 24 clips"
 
 
 def test_evaluation_counts_every_clip_once_and_can_mute() -> None:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from tests.training.small_video import dot_frames, dot_places, write_avi
+from training.config import DataConfig
 from training.datasets import open_dataset
 from training.datasets.folder import Folder
 from training.datasets.parts import by_hash, held_out, mirrored_label, with_validation
 from training.errors import ClipError
 from training.skeleton import COCO, PENN
+from training.sources import training_data
 
 
 def _clip(path: Path, joints: int | None = 13, length: int = 5) -> None:
@@ -50,6 +53,19 @@ def test_parts_by_folder(tmp_path: Path) -> None:
     (tmp_path / "jump").mkdir()
     with pytest.raises(ClipError, match="has folders train, val, test and also jump"):
         Folder(tmp_path)
+
+
+def test_a_folder_too_small_for_validation_trains_without(tmp_path: Path) -> None:
+    for number in range(2):
+        for label in ("jump", "wave"):
+            _clip(tmp_path / "own" / label / f"{number}.avi", joints=None)
+    source = f"folder:{tmp_path / 'own'}"
+    config = DataConfig(source=source, cache=str(tmp_path / "cache"), pack_size=32)
+    with pytest.raises(ClipError, match=r"no clips of split 'val'; it has train\.$"):
+        training_data(config)
+    for packed in (True, False):
+        train, val = training_data(replace(config, hold_out=False, pack=packed))
+        assert (len(train), len(val)) == (4, 0)
 
 
 def test_parts_by_hash_are_the_same_everywhere() -> None:

@@ -139,6 +139,29 @@ def test_damage_is_named_and_does_not_spread(tmp_path: Path) -> None:
     assert data.clip(4).name == "0006"
 
 
+@pytest.mark.parametrize("side", [0, -4, np.inf, np.nan])
+def test_impossible_sizes_are_named(tmp_path: Path, side: float) -> None:
+    _tree(tmp_path, {f"{n:04d}": ("squat", 1) for n in (1, 2)}, dot_frames(8, 48, 64))
+    _change(tmp_path / "labels" / "0001.mat", dimensions=[[side, 64, 8]])
+    data = PennAction(tmp_path)
+    with pytest.raises(ClipError, match=r"0001\.mat cannot"):
+        data.clip(0)
+    assert data.clip(1).name == "0002"
+
+
+def test_a_flag_that_is_none_is_left_out(tmp_path: Path) -> None:
+    _tree(tmp_path, {f"{n:04d}": ("squat", 1) for n in (1, 2)}, dot_frames(8, 48, 64))
+    cell = np.empty((1, 1), object)
+    cell[0, 0] = np.ones((2, 2))
+    _change(tmp_path / "labels" / "0001.mat", train=cell)
+    assert PennAction(tmp_path).left_out == {"unreadable label file": 1}
+
+
+def _change(path: Path, **values: object) -> None:
+    found = {key: value for key, value in scipy.io.loadmat(path).items() if not key.startswith("__")}
+    scipy.io.savemat(path, found | values)
+
+
 def test_wrong_folders_get_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(ClipError, match="is no Penn Action folder"):
         open_dataset(f"penn:{tmp_path}")

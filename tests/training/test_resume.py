@@ -91,8 +91,13 @@ def test_a_stopped_run_goes_on_bit_for_bit(tmp_path: Path, uninterrupted: Path, 
     assert not run.train()
     assert f"Stopped at step {stop_at} of 12" in run.said[-1]  # type: ignore[attr-defined]
     torch.manual_seed(99)  # whatever else the process does with the global generator
-    assert start(config(), folder, resume=True).train()
+    again = start(config(), folder, resume=True)
+    assert again.spent == run.spent > 0  # an epoch takes as long as all of its parts
+    again.spent += 1000
+    assert again.train()
     assert_same_run(folder, uninterrupted)
+    times = [line["seconds"] for line in read_log(folder / "log.jsonl") if line["kind"] == "epoch"]
+    assert [seconds > 1000 for seconds in times] == [True, False]
 
 
 def test_a_stop_while_the_last_epoch_is_validated_still_stops_a_series(

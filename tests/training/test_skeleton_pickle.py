@@ -106,6 +106,26 @@ def test_sources_of_names() -> None:
     assert source_of("A0x_E_XYsHU_E_002184_002237_A_0035_0036") == "A0x_E_XYsHU"
     assert source_of("A0xAXXysHUo_002184_002237_0035_0036") == "A0xAXXysHUo"
     assert source_of("anything else") == "anything else"
+    assert source_of("S017C003P020R002A060", "setup") == "S017"
+    cut = "Torwarttraining_2_(_sterreich)_catch_f_cm_np1_le_goo_3"
+    assert source_of(cut) == "Torwarttraining_2_(_sterreich)_catch"
+    assert source_of(cut, label="catch") == "Torwarttraining_2_(_sterreich)"
+
+
+def test_validation_generalises_as_the_test_does(tmp_path: Path) -> None:
+    names = [f"S{s:03d}C001P{p:03d}R001A001" for s in range(1, 19) for p in (1, 2)]
+    split = {"xset_train": names[:32], "xset_val": names[32:]}
+    _write(tmp_path / "ntu.pkl", {"split": split, "annotations": [_annotation(name, 0) for name in names]})
+    data = SkeletonPickle(tmp_path / "ntu.pkl", split="xset")
+    setups = {part: {data.annotations[i].name[:4] for i in members} for part, members in data.splits.items()}
+    assert {part: len(found) for part, found in setups.items()} == {"train": 14, "val": 2, "test": 2}
+    names = [f"video_{n}_catch_u_nm_np1_fr_med_{cut}" for n in range(10) for cut in range(3)]
+    split = {"train1": names[:24], "test1": names[24:]}
+    _write(tmp_path / "hmdb.pkl", {"split": split, "annotations": [_annotation(name, 0) for name in names]})
+    data = SkeletonPickle(tmp_path / "hmdb.pkl", split="1")
+    videos = {part: {data.annotations[i].name[:7] for i in members} for part, members in data.splits.items()}
+    assert {part: len(found) for part, found in videos.items()} == {"train": 7, "val": 1, "test": 2}
+    assert not videos["train"] & videos["val"]
 
 
 def test_padding_and_surplus_people_go(tmp_path: Path) -> None:

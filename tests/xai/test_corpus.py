@@ -88,12 +88,30 @@ def test_a_killed_run_goes_on(recognizer: Recognizer, tmp_path: Path, monkeypatc
     source = Noise()
     lines = list(explain_corpus(recognizer, data(source), tmp_path, Share(0, 1)))
     assert [line["position"] for line in lines] == list(range(7))
-    assert computed == ["clip 2", "clip 3", "clip 5", "clip 6"]  # clip 2 has its file, but its line was lost
+    assert computed == ["clip 3", "clip 5", "clip 6"]  # clip 2 has its file, and only its line was lost
     assert source.read == 5
     assert write_summary(recognizer, data(source), tmp_path)[1]["explained"] == 6
     again = Noise()
     assert list(explain_corpus(recognizer, data(again), tmp_path)) == lines
     assert again.read == 1, "only the torn clip is tried again"
+
+
+def test_a_clip_that_has_its_file_is_not_computed_again(
+    recognizer: Recognizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    some = list(explain_corpus(recognizer, choose(data(Noise()), [1, 5]), tmp_path))
+    computed = []
+    monkeypatch.setattr(corpus, "gather_evidence", lambda r, c: computed.append(c.name) or gather_evidence(r, c))
+    lines = list(explain_corpus(recognizer, data(Noise()), tmp_path))
+    assert computed == ["clip 0", "clip 2", "clip 3", "clip 6"]  # clip 4 is damaged
+    assert [{**lines[position], "position": 0} for position in (1, 5)] == [{**line, "position": 0} for line in some]
+    torn = tmp_path / lines[0]["file"]
+    torn.write_bytes(torn.read_bytes()[:99])
+    for log in tmp_path.glob("clips-*.jsonl"):
+        log.unlink()
+    computed.clear()
+    assert list(explain_corpus(recognizer, data(Noise()), tmp_path)) == lines
+    assert computed == ["clip 0"]
 
 
 def test_other_clips_in_the_same_folder_are_other_clips(recognizer: Recognizer, tmp_path: Path) -> None:

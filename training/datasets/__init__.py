@@ -15,13 +15,14 @@ Options are written as they are: nothing is decoded, so a path may hold any char
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib import import_module
 from typing import Any
 
 from training.datasets.base import Dataset
 from training.errors import ClipError
 
-__all__ = ["Dataset", "open_dataset"]
+__all__ = ["Dataset", "open_dataset", "protocols"]
 
 _SWITCH = {"0": False, "1": True}
 _KINDS: dict[str, tuple[str, str, dict[str, type]]] = {
@@ -34,8 +35,36 @@ _KINDS: dict[str, tuple[str, str, dict[str, type]]] = {
     "folder": ("folder", "Folder", {"layout": str}),
 }
 """Name -> (module, class, options with their types)."""
+PROTOCOLS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "jhmdb": ("split", ("1", "2", "3")),
+    "ntu": ("protocol", ("xsub", "xview")),
+    "finegym": ("set", ("99", "288")),
+    "skeletons": ("split", ()),
+}
+"""Name -> the option that chooses a protocol, and what was published."""
 _CALLED = {"set": "classes"}
 """Options that the readers call by another name."""
+
+
+def protocols(text: str, asked: Sequence[str] = ()) -> list[tuple[str, str]]:
+    """(name, data set) of each published protocol of a data set that is named without one, or of those asked for.
+
+    split-1 to split-3 of JHMDB, protocol-xsub and protocol-xview of NTU RGB+D 60; one that is called `official` where
+    there is one only, or the text names it. Raises ClipError where nobody published any.
+    """
+    head, _, query = text.partition("?")
+    option, published = PROTOCOLS.get(head.partition(":")[0], ("", ()))
+    parts = query.split("&") if query else []
+    if not option or any(part.startswith(f"{option}=") for part in parts):
+        if asked:
+            why = f"{text!r} names its own" if option else f"{head} has no choice of splits"
+            raise ClipError(f"{why}; leave out --splits.")
+        return [("official", text)]
+    if option == "protocol" and "classes=120" in parts:
+        published = "xsub", "xset"
+    if not (names := asked or published):
+        raise ClipError(f"The splits of {head} are named in its file; say which with --splits.")
+    return [(f"{option}-{name}", f"{text}{'&' if parts else '?'}{option}={name}") for name in names]
 
 
 def open_dataset(text: str) -> Dataset:

@@ -64,7 +64,7 @@ class PennAction:
                 label = str(found["action"][0])
                 number = LABELS.index(ALIASES.get(label, label))
                 flags.append(int(found["train"].flat[0]))
-            except (ClipError, ValueError, LookupError):
+            except (ClipError, ValueError, LookupError, TypeError, OverflowError):
                 self.left_out["unreadable label file"] = self.left_out.get("unreadable label file", 0) + 1
                 continue
             self.clips.append((file.stem, number))
@@ -89,7 +89,9 @@ class PennAction:
             height, width = (int(side) for side in found["dimensions"].flat[:2])
             if places.ndim != 3 or places.shape[1:] != (len(PENN), 2) or score.shape != places.shape[:2]:
                 raise ValueError(f"x and y are {list(places.shape[:2])} and visibility {list(score.shape)}")
-        except (KeyError, TypeError, ValueError) as error:
+            if min(height, width) < 1:
+                raise ValueError(f"its frames are {width}x{height}")
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise ClipError(f"Penn Action {name}.mat cannot be used ({error}); expected 13 joints a frame.") from error
         if self.joints_only:
             video = blank_video(len(places), (height, width), RATE)

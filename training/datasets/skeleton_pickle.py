@@ -235,7 +235,8 @@ class SkeletonPickle:
         members = {key: [i for i, name in enumerate(names) if name in split[key]] for key in (*training, *testing)}
         if len(testing) == 2:
             return {"train": members[training[0]], "val": members[testing[0]], "test": members[testing[1]]}
-        sources = {i: source_of(name) for i, name in enumerate(names)}
+        held = "setup" if training[0].startswith("xset") else "performer"
+        sources = {i: source_of(name, held, self.labels[self.label(i)]) for i, name in enumerate(names)}
         return with_validation(members[training[0]], members[testing[0]] if testing else [], sources)
 
     def __len__(self) -> int:
@@ -307,11 +308,18 @@ def _split_keys(
     return [parts["train"]], [parts[part] for part in ("val", "test") if part in parts], chosen
 
 
-def source_of(name: str) -> str:
-    """What a clip was cut from, by its name: NTU's performer, UCF's group, FineGYM's YouTube video; else the clip."""
+HMDB = re.compile(r"(.+)_[fhlu]_[cn]m_np\d_(?:ba|fr|le|ri)_(?:bad|med|goo)_\d+")
+"""Source and class, the visible part of the body, camera motion, people, view, quality, and which cut it is."""
+
+
+def source_of(name: str, held: str = "performer", label: str = "") -> str:
+    """What a clip was cut from, by its name: NTU's performer or setup, UCF's group, FineGYM's YouTube video, HMDB51's
+    video (whose name ends before `label`, where labels have names); else the clip."""
     stem = name.rpartition("/")[2]
-    if match := re.match(r"S\d{3}C\d{3}(P\d{3})R\d{3}A\d{3}", stem):
-        return match[1]
+    if match := re.match(r"(?P<setup>S\d{3})C\d{3}(?P<performer>P\d{3})R\d{3}A\d{3}", stem):
+        return match[held]
+    if match := HMDB.fullmatch(stem):
+        return match[1].removesuffix(f"_{label}")
     if match := re.match(r"(.+_g\d\d)_c\d\d", stem):
         return match[1]
     if match := re.match(r"(.{11})_(?:E_)?\d{6}_\d{6}_", stem):
