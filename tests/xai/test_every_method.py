@@ -73,6 +73,24 @@ def question(name: str, setting: Setting) -> Question:
     return Question.ask(replace(recognizer, card=card), wide)
 
 
+def square(asked: Question) -> tuple[float, float, float]:
+    """Left, top and side of what the network sees, in pixels of the clip: x = 13 ... 124 of 138 pixels, or the square
+    around every place of every joint that is seen, 1.3 times as wide."""
+    if asked.recognizer.card.fit == "crop":
+        return 12.5, -0.5, 112.0
+    clip = asked.clip
+    places = [
+        clip.joints[t, m, j]
+        for t in range(len(clip))
+        for m in range(clip.people)
+        for j in range(15)
+        if clip.score[t, m, j] > 0
+    ]
+    x, y = [float(place[0]) for place in places], [float(place[1]) for place in places]
+    wide = 1.3 * max(max(x) - min(x), max(y) - min(y))
+    return (min(x) + max(x) - wide) / 2, (min(y) + max(y) - wide) / 2, wide
+
+
 def plan() -> list[tuple[Method, str, str, Setting]]:
     """Method, what it explains, checkpoint and setting: the settings and what is explained go round."""
     found = []
@@ -123,10 +141,11 @@ def test_every_method_runs_and_its_numbers_stand_where_they_should(name: str) ->
             cells = 2 if method.name == "tubelet removal" else setting.size // side
             assert values.shape == (frames, cells, cells), said
             assert [axis.name for axis in found.axes] == ["frame", "y", "x"], said
-            # The network sees x = 13 ... 124 of 138 pixels; cells of a convolution begin half a cell earlier.
-            shift = 0 if method.name == "tubelet removal" else (side - 1) / 2 * 112 / setting.size
-            corner = np.array([12.5, -0.5]) - shift
-            wanted = corner + np.array([[0, 0], [112, 0], [112, 112], [0, 112]])
+            # Cells of a convolution begin half a cell earlier than what the network sees.
+            left, top, wide = square(asked)
+            shift = 0 if method.name == "tubelet removal" else (side - 1) / 2 * wide / setting.size
+            corner = np.array([left, top]) - shift
+            wanted = corner + wide * np.array([[0, 0], [1, 0], [1, 1], [0, 1]])
             np.testing.assert_allclose(found.companions["box"], wanted, atol=1e-4, err_msg=said)
         elif found.kind == "joint map":
             assert values.shape == (frames, people, 15), said
