@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import struct
 import tempfile
 import zipfile
 from pathlib import Path
@@ -42,6 +43,34 @@ def read_npz(path: str | Path, largest: int = LARGEST) -> dict[str, np.ndarray]:
         said = " ".join(str(error).split())[:160]
         raise ValueError(said if isinstance(error, ValueError) else f"it is no .npz archive ({said})") from error
     return arrays
+
+
+def map_npz(path: str | Path, name: str) -> np.ndarray:
+    """One array of an uncompressed archive (`np.savez`), memory-mapped: its values are read when they are asked for.
+
+    It cannot be written to and may lie unaligned, so copy what goes on to PyTorch. Raises ValueError and KeyError for
+    what is no such array.
+    """
+    with zipfile.ZipFile(path) as archive:
+        entry = archive.getinfo(f"{name}.npy")
+        if entry.compress_type != zipfile.ZIP_STORED:
+            raise ValueError(f"{name} is compressed, and cannot be mapped")
+        with archive.open(entry) as file:
+            version = npy.read_magic(file)
+            read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+            shape, fortran, dtype = read(file)
+            start = file.tell()
+    if dtype.hasobject:
+        raise ValueError("it holds Python objects, which are never unpacked")
+    if math.prod(shape) * dtype.itemsize != entry.file_size - start:
+        raise ValueError(f"{name} claims other values than it holds")
+    if not math.prod(shape):
+        return np.empty(shape, dtype)
+    with open(path, "rb") as raw:
+        raw.seek(entry.header_offset + 26)  # the local header may be longer than that of the directory
+        start += entry.header_offset + 30 + sum(struct.unpack("<HH", raw.read(4)))
+    mapped = np.memmap(path, dtype, "r", start, shape, "F" if fortran else "C")
+    return np.asarray(mapped)  # a plain array over the same mapping: slicing a memmap is slow
 
 
 def write_npz(path: str | Path, arrays: dict[str, np.ndarray]) -> None:

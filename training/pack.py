@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import threading
 import time
 from collections import deque
@@ -22,7 +23,6 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from contextvars import ContextVar
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 from zipfile import BadZipFile
 
 import cv2
@@ -32,7 +32,17 @@ from tqdm import tqdm
 from training.clip import Clip
 from training.datasets.base import Dataset
 from training.errors import ClipError
-from training.pack_parts import BLOCK, HEADER_BYTES, Entries, Parts, pack_key, remove, working_folder
+from training.npz import map_npz
+from training.pack_parts import (
+    ARRAYS,
+    BLOCK,
+    HEADER_BYTES,
+    PART_CLIPS,
+    Parts,
+    pack_key,
+    remove,
+    working_folder,
+)
 from training.skeleton import SkeletonLayout, layout_named
 
 FORMAT_VERSION = 1
@@ -42,6 +52,10 @@ NAMED = 5
 
 class PackError(ClipError):
     """A pack that cannot be read or written; the message says why and what to do."""
+
+
+class FullDiskError(PackError):
+    """What is left to pack will not fit on the disk. What was done is kept."""
 
 
 def shrink(clip: Clip, size: int) -> Clip:
@@ -84,7 +98,8 @@ def write_pack(
         source: how the data set was called; what was begun for another one is not gone on with.
         say: gets a sentence about clips that are left out.
 
-    Raises PackError if no clip can be read. What was done is kept after a kill and after every other error.
+    Raises PackError if no clip can be read, and FullDiskError once the clips so far say that the rest will not fit
+    on the disk. What was done is kept after a kill and after every error but the first.
     """
     labels = tuple(dataset.labels if labels is None else labels)
     jobs = [(split, index) for split, indices in splits.items() for index in indices]
@@ -115,20 +130,20 @@ def write_pack(
             _read_all(parts, read, jobs, labels, workers, progress)
             frames, entries = parts.finish()
             if not len(entries):
-                raise PackError(f"None of {len(jobs)} clips of {dataset.name} can be read: {_first(entries)}")
+                raise PackError(f"None of {len(jobs)} clips of {dataset.name} can be read: {_first(entries.damaged)}")
             about |= {"sha256": parts.digest.hexdigest(), "key": key, "damaged": entries.damaged}
-            _write_index(folder / "index", about, entries)
+            parts.write_index(folder / "index", about)
             index_path.unlink(missing_ok=True)  # an old index must never describe new frames
             os.replace(frames, frames_path)
             os.replace(folder / "index", index_path)
         except BaseException as error:
             parts.close()
-            if isinstance(error, PackError) or not parts.worth_keeping:
+            if type(error) is PackError or not parts.worth_keeping:
                 remove(folder)
             raise
         remove(folder)
     if entries.damaged:
-        say(f"{len(entries.damaged)} of {len(jobs)} clips are damaged and were left out: {_first(entries)}")
+        say(f"{len(entries.damaged)} of {len(jobs)} clips are damaged and were left out: {_first(entries.damaged)}")
     return index_path
 
 
@@ -146,23 +161,30 @@ def _read_all(
             else:
                 parts.add(clip, split, labels.index(clip.label))
             bar.update()
+            if parts.jobs % PART_CLIPS == 0:
+                ahead = parts.bytes * (len(jobs) - parts.jobs) // parts.jobs
+                free = shutil.disk_usage(parts.folder).free
+                bar.set_postfix_str(f"{_gigabytes(parts.bytes)} of about {_gigabytes(parts.bytes + ahead)}")
+                if ahead > free:
+                    raise FullDiskError(
+                        f"{len(jobs) - parts.jobs} clips are left to pack, about {_gigabytes(ahead)}, and "
+                        f"{_gigabytes(free)} are free on the disk of {parts.folder.parent}. Make room, or give another "
+                        f"--out or a smaller --size; started again the same, it goes on behind {parts.jobs} clips."
+                    )
 
 
-def _write_index(path: Path, header: dict[str, Any], entries: Entries) -> None:
-    with open(path, "wb") as file:
-        np.savez(file, header=np.array(json.dumps(header)), **entries.to_arrays())  # type: ignore[arg-type]
-        file.flush()
-        os.fsync(file.fileno())
+def _gigabytes(count: int) -> str:
+    return f"{count / 1e9:.2f} GB"
 
 
-def _first(entries: Entries) -> str:
-    more = len(entries.damaged) - NAMED
-    return "; ".join(entries.damaged[:NAMED]) + (f"; and {more} more" if more > 0 else "")
+def _first(damaged: Sequence[str]) -> str:
+    more = len(damaged) - NAMED
+    return "; ".join(damaged[:NAMED]) + (f"; and {more} more" if more > 0 else "")
 
 
 def _is_pack_of(index_path: Path, key: str) -> bool:
     try:
-        return json.loads(str(_read_index(index_path)["header"])).get("key") == key
+        return json.loads(str(_read_index(index_path, mapped=tuple(ARRAYS))["header"])).get("key") == key
     except PackError:
         return False
 
@@ -228,11 +250,11 @@ def _in_order(read: _Reader, indices: Sequence[int], workers: int) -> Iterator[C
 
 
 class PackedDataset:
-    """A pack as a data set. Clips are views of the memory-mapped file: opening is instant, reading is a copy."""
+    """A pack as a data set. Frames are views of a memory-mapped file, joints are copied out of another."""
 
     def __init__(self, path: str | Path) -> None:
         index_path, frames_path = pack_files(path)
-        index = _read_index(index_path)
+        index = _read_index(index_path, mapped=tuple(ARRAYS))
         header = json.loads(str(index["header"]))
         self.name: str = header["name"]
         self.labels: tuple[str, ...] = tuple(header["labels"])
@@ -273,10 +295,10 @@ class PackedDataset:
         count = length * people * joints
         return Clip(
             frames=self._frames[pixel : pixel + length * height * width * 3].reshape(length, height, width, 3),
-            joints=self._joints[2 * joint : 2 * (joint + count)].reshape(length, people, joints, 2),
-            score=self._score[joint : joint + count].reshape(length, people, joints),
+            joints=self._joints[2 * joint : 2 * (joint + count)].copy().reshape(length, people, joints, 2),
+            score=self._score[joint : joint + count].copy().reshape(length, people, joints),
             layout=self.layout,
-            time=self._time[frame : frame + length],
+            time=self._time[frame : frame + length].copy(),
             label=self.labels[self._label[index]],
             name=str(self._text["name"][index]),
             source=str(self._text["source"][index]),
@@ -287,7 +309,7 @@ class PackedDataset:
 def verify(path: str | Path) -> None:
     """Read the whole pack and compare it with its checksum; PackError if they differ."""
     index_path, frames_path = pack_files(path)
-    header = json.loads(str(_read_index(index_path)["header"]))
+    header = json.loads(str(_read_index(index_path)["header"]))  # all of it, against the checksums of the archive
     digest = hashlib.sha256()
     with open(frames_path, "rb") as file:
         file.seek(HEADER_BYTES)
@@ -297,12 +319,13 @@ def verify(path: str | Path) -> None:
         raise PackError(f"{frames_path} is damaged (its checksum differs from the index); pack again.")
 
 
-def _read_index(path: Path) -> dict[str, np.ndarray]:
+def _read_index(path: Path, mapped: Sequence[str] = ()) -> dict[str, np.ndarray]:
+    """The arrays of an index; those that `mapped` names stay in the file."""
     if not path.is_file():
         raise PackError(f"There is no pack at {path}; write it with `python -m training pack`.")
     try:
         with np.load(path) as file:
-            index = {name: file[name] for name in file.files}
+            index = {name: map_npz(path, name) if name in mapped else file[name] for name in file.files}
         version = json.loads(str(index["header"]))["format_version"]
     except (OSError, ValueError, KeyError, BadZipFile) as error:
         raise PackError(f"{path} is not the index of a pack ({type(error).__name__}); pack again.") from error

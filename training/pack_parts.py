@@ -14,7 +14,8 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+import zipfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,8 +23,10 @@ from typing import Any, BinaryIO
 from zipfile import BadZipFile
 
 import numpy as np
+from numpy.lib import format as npy
 
 from training.clip import Clip
+from training.npz import map_npz
 
 try:
     import fcntl
@@ -33,6 +36,8 @@ except ImportError:  # Windows: two processes that write the same pack at once a
 PART_CLIPS = 64
 HEADER_BYTES = 128
 BLOCK = 1 << 22
+ARRAYS = {"joints": "<f4", "score": "<f4", "time": "<f8"}
+"""What there is of every frame, and its type: too much of a large data set to be held."""
 
 
 @dataclass
@@ -47,9 +52,7 @@ class Entries:
             name: [] for name in ("split", "label", "name", "source", "kind", "shape", "people", "amodal")
         }
     )
-    arrays: dict[str, list[np.ndarray]] = field(
-        default_factory=lambda: {name: [] for name in ("joints", "score", "time")}
-    )
+    arrays: dict[str, list[np.ndarray]] = field(default_factory=lambda: {name: [] for name in ARRAYS})
 
     def add(self, clip: Clip, split: str, label: int) -> None:
         self.jobs += 1
@@ -68,32 +71,29 @@ class Entries:
     def __len__(self) -> int:
         return len(self.columns["label"])
 
-    def __iadd__(self, later: Entries) -> Entries:
+    def take_rows(self, later: Entries) -> None:
+        """The rows of later clips too; their joints, scores and times stay where they are written."""
         self.jobs += later.jobs
         self.damaged += later.damaged
         for name in self.columns:
             self.columns[name] += later.columns[name]
-        for name in self.arrays:
-            self.arrays[name] += later.arrays[name]
-        return self
 
-    def to_arrays(self) -> dict[str, np.ndarray]:
+    def rows(self) -> dict[str, np.ndarray]:
         text = ("split", "name", "source", "kind")
         columns = {name: np.array(of, dtype=np.str_ if name in text else np.int64) for name, of in self.columns.items()}
-        columns["shape"] = columns["shape"].reshape(-1, 3)
-        kinds = {"joints": "<f4", "score": "<f4", "time": "<f8"}
-        return columns | {
-            name: np.concatenate([np.empty(0, kinds[name]), *of]).astype(kinds[name])
+        return columns | {"shape": columns["shape"].reshape(-1, 3)}
+
+    def to_arrays(self) -> dict[str, np.ndarray]:
+        return self.rows() | {
+            name: np.concatenate([np.empty(0, ARRAYS[name]), *of]).astype(ARRAYS[name])
             for name, of in self.arrays.items()
         }
 
     @classmethod
-    def from_arrays(cls, values: dict[str, np.ndarray], jobs: int, damaged: list[str]) -> Entries:
+    def of_rows(cls, values: Mapping[str, np.ndarray], jobs: int, damaged: list[str]) -> Entries:
         new = cls(jobs, damaged)
         for name, column in new.columns.items():
             column += values[name].tolist() if name in values else [False] * len(values["label"])  # of an older version
-        for name, arrays in new.arrays.items():
-            arrays.append(values[name])
         return new
 
 
@@ -117,11 +117,11 @@ class Parts:
         while True:
             try:
                 with np.load(self._part(self._count)) as file:
-                    values = {name: file[name] for name in file.files}
+                    values = {name: file[name] for name in file.files}  # the arrays too: their checksums are compared
                 header = json.loads(str(values["header"]))
                 if header["key"] != self.key:
                     break
-                entries = Entries.from_arrays(values, header["jobs"], header["damaged"])
+                entries = Entries.of_rows(values, header["jobs"], header["damaged"])
             except (OSError, ValueError, KeyError, BadZipFile):
                 break
             whole, part = self.digest.copy(), hashlib.sha256()
@@ -130,7 +130,7 @@ class Parts:
                 part.update(block)
             if part.hexdigest() != header["sha256"]:
                 break
-            self.done += entries
+            self.done.take_rows(entries)
             self.digest, end = whole, header["end"]
             self._count += 1
         self._file.truncate(end)
@@ -152,16 +152,16 @@ class Parts:
         self.digest.update(block.data)
         self._part_digest.update(block.data)
         self.new.add(clip, split, label)
-        self._finish_part()
+        if self.new.jobs == PART_CLIPS:
+            self._write_part()
 
     def leave_out(self, sentence: str) -> None:
         self.new.leave_out(sentence)
-        self._finish_part()
+        if self.new.jobs == PART_CLIPS:
+            self._write_part()
 
-    def _finish_part(self) -> None:
-        """Every `PART_CLIPS` clips: what is there is safe from now on."""
-        if self.new.jobs < PART_CLIPS:
-            return
+    def _write_part(self) -> None:
+        """What is there is safe from now on."""
         self._flush()
         header = {
             "key": self.key, "jobs": self.new.jobs, "damaged": self.new.damaged, "end": self._file.tell(),
@@ -173,22 +173,44 @@ class Parts:
             file.flush()
             os.fsync(file.fileno())
         os.replace(path.with_suffix(".new"), path)
-        self.done += self.new
+        self.done.take_rows(self.new)
         self.new, self._part_digest = Entries(), hashlib.sha256()
         self._count += 1
 
     def finish(self) -> tuple[Path, Entries]:
-        """Everything is there: the file of the frames, complete and on disk, and all entries."""
-        self.done += self.new
-        self.new = Entries()
+        """Everything is there: the file of the frames, complete and on disk, and the rows of all entries."""
+        if self.new.jobs:
+            self._write_part()
         end = self._file.tell()
         self._start_array(end - HEADER_BYTES)
         self._flush()
         self._file.close()
         return self.folder / "frames", self.done
 
+    def write_index(self, path: Path, header: Mapping[str, Any]) -> None:
+        """The index of the pack, as `np.savez` would write it, without holding it: the parts are copied one by one."""
+        with open(path, "wb") as file:
+            with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+                for name, values in ({"header": np.array(json.dumps(header))} | self.done.rows()).items():
+                    with archive.open(f"{name}.npy", "w", force_zip64=True) as entry:
+                        npy.write_array(entry, values, allow_pickle=False)
+                for name, kind in ARRAYS.items():
+                    parts = [map_npz(self._part(number), name) for number in range(self._count)]
+                    about = {"descr": kind, "fortran_order": False, "shape": (sum(map(len, parts)),)}
+                    with archive.open(f"{name}.npy", "w", force_zip64=True) as entry:
+                        npy.write_array_header_1_0(entry, about)
+                        for part in parts:
+                            entry.write(part.tobytes())
+            file.flush()
+            os.fsync(file.fileno())
+
     def close(self) -> None:
         self._file.close()
+
+    @property
+    def bytes(self) -> int:
+        """How much of the frames is written."""
+        return self._file.tell() - HEADER_BYTES
 
     @property
     def jobs(self) -> int:

@@ -2,6 +2,7 @@
 
 import io
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.lib import format as npy
 
 from training.clip import Cause, Clip
 from training.errors import ClipError
@@ -136,6 +138,61 @@ def test_an_unfinished_pack_leaves_the_old_one(tmp_path: Path, monkeypatch: pyte
         write(tmp_path / "pack", size=16)
     assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == before
     verify(path)
+
+
+@pytest.mark.parametrize("room", [0, 10**9])
+def test_a_disk_that_is_too_small_is_said_before_it_is_full(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, room: int
+) -> None:
+    used = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: used._replace(free=136 * 2 * 8 * 9 * 3 - 1 + room))
+    if room:
+        assert write_many(tmp_path / "pack", Many(broken=-1))[2] == []
+        return
+    with pytest.raises(PackError, match=r"136 clips are left to pack, about 0\.00 GB.* it goes on behind 64 clips"):
+        write_many(tmp_path / "pack", Many(broken=-1))
+    monkeypatch.undo()
+    dataset = Many(broken=-1)
+    write_many(tmp_path / "pack", dataset)
+    assert dataset.read == [0, *range(64, 200)]
+
+
+def test_an_index_that_cannot_be_written_costs_no_clip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = write_many(tmp_path / "whole" / "pack", Many())
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(npy, "write_array_header_1_0", full)
+    with pytest.raises(OSError, match="No space left"):
+        write_many(tmp_path / "pack", Many())
+    monkeypatch.undo()
+    dataset = Many()
+    assert write_many(tmp_path / "pack", dataset)[:2] == whole[:2]
+    assert dataset.read == [0]
+
+
+def test_joints_stay_in_the_file(tmp_path: Path) -> None:
+    path = write(tmp_path / "pack")
+    with np.load(path) as index:
+        joints, score = index["joints"], index["score"]
+    dataset = PackedDataset(path)
+    assert isinstance(dataset._joints.base, np.memmap)
+    assert isinstance(dataset._score.base, np.memmap)
+    assert np.array_equal(dataset._joints, joints)
+    assert np.array_equal(dataset._score, score)
+    for part in (dataset.clip(1).joints, dataset.clip(1).score, dataset.clip(1).time):
+        assert part.flags.aligned
+        assert part.flags.writeable
+
+
+def test_a_damaged_index_is_found(tmp_path: Path) -> None:
+    index, _ = pack_files(write(tmp_path / "pack"))
+    content = bytearray(index.read_bytes())
+    content[content.index(CLIPS[0].joints.tobytes())] ^= 1
+    index.write_bytes(bytes(content))
+    with pytest.raises(PackError, match="not the index of a pack"):
+        verify(index)
 
 
 def test_damage_is_found(tmp_path: Path) -> None:
