@@ -283,6 +283,19 @@ def describe_environment(train: ClipSet, val: ClipSet, peers: Peers, threads: in
     }
 
 
+def note_environment(folder: Path, now: dict[str, Any], step: int = 0) -> None:
+    """Write `env.json` of a run that begins; to that of a run that goes on, add what is not as it was before."""
+    try:
+        noted = json.loads((folder / "env.json").read_text())
+        before = {key: value for part in (noted, *noted.get("resumed", ())) for key, value in part.items()}
+        other = {key: value for key, value in now.items() if key != "command" and before.get(key) != value}
+    except (OSError, ValueError, AttributeError, TypeError):
+        noted, other = now, {}
+    if other:
+        noted["resumed"] = [*noted.get("resumed", ()), {"step": step, "command": now["command"], **other}]
+    write_atomically(folder / "env.json", json.dumps(noted, indent=2).encode())
+
+
 def _commit() -> str | None:
     """The git commit of the code, with a plus if files differ from it; None outside a repository."""
     folder = Path(__file__).resolve().parent

@@ -11,7 +11,6 @@ the order of clips depends on (seed, epoch), the view of a clip on (seed, epoch,
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -34,6 +33,7 @@ from training.checkpointing import (
     describe_environment,
     load_state,
     make_card,
+    note_environment,
     processes_of,
     same_clips,
     save_state,
@@ -133,9 +133,9 @@ class Run:
         if self.peers.first:
             if (folder / "last.pt").exists():
                 raise RunError(f"{folder} holds a run already; go on with --resume or name another folder.")
-            environment = describe_environment(train, val, self.peers, config.run.threads)
             write_atomically(folder / "config.yaml", self.config.to_yaml().encode())
-            write_atomically(folder / "env.json", json.dumps(environment, indent=2).encode())
+            (folder / "env.json").unlink(missing_ok=True)
+            self._note_environment()
         self.log = Log(folder / "log.jsonl" if self.peers.first else None)
         self.log.write(
             kind="start",
@@ -420,7 +420,12 @@ class Run:
                 self.say("The clips have another content than when the run was started; its end will differ slightly.")
             if (before := processes_of(self.folder)) not in (None, self.peers.count):
                 self.say(f"The run was started by {before} processes and not {self.peers.count}; its end will differ.")
+            self._note_environment()
         self.log = Log(self.folder / "log.jsonl" if self.peers.first else None, state["log_bytes"], self.step)
+
+    def _note_environment(self) -> None:
+        now = describe_environment(self.train_data, self.val_data, self.peers, self.config.run.threads)
+        note_environment(self.folder, now, self.step)
 
     def _export(self, name: str, scores: Scores | None) -> None:
         if not self.peers.first:

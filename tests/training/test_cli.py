@@ -311,6 +311,24 @@ def test_the_folder_of_a_run_says_what_it_was_made_with(run_folder: Path) -> Non
     assert (len(train), len(val), train != val) == (16, 16, True)
 
 
+def test_what_has_changed_when_a_run_goes_on_is_noted(run_folder: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "x"
+    shutil.copytree(run_folder, folder)
+    first = json.loads((folder / "env.json").read_text())
+    assert main(["train", "--out", str(folder), "--resume", "--quiet"]) == 0
+    assert json.loads((folder / "env.json").read_text()) == first
+    older = first | {"packages": first["packages"] | {"torch": "2.4.0"}, "commit": "0" * 40}
+    (folder / "env.json").write_text(json.dumps(older))
+    for _ in range(2):  # the second time nothing is new
+        assert main(["train", "--out", str(folder), "--resume", "--quiet"]) == 0
+        noted = json.loads((folder / "env.json").read_text())
+        (resumed,) = noted.pop("resumed")
+        assert noted == older
+        assert set(resumed) == {"step", "command", "packages", "commit"}
+        assert (resumed["packages"], resumed["commit"]) == (first["packages"], first["commit"])
+        assert resumed["step"] > 0
+
+
 def test_resume_with_other_clips_of_the_same_number_is_said(
     run_folder: Path, pack: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
