@@ -26,7 +26,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from training.config import PRESETS, ConfigError, TrainConfig, check_recipe, resolve
+from training.config import PRESETS, ConfigError, TrainConfig, check_recipe, resolve, without_place
 
 SOURCES = "gym, jhmdb:FOLDER, penn:FOLDER, ntu:FOLDER, finegym:FOLDER, skeletons:FILE, folder:FOLDER or pack:FILE"
 
@@ -171,6 +171,7 @@ def _train(options: argparse.Namespace) -> int:
 def _ablate(options: argparse.Namespace) -> int:
     import model
     from training.ablate import Answers, ablate, tables_for, write_answers, write_tables
+    from training.checkpointing import recipe_in_words
     from training.distributed import alone
     from training.engine import train_whole
     from training.evaluate import evaluate, predict
@@ -180,7 +181,8 @@ def _ablate(options: argparse.Namespace) -> int:
 
     alone("ablate")
     tables = tables_for(options.base, options.table)
-    if not resolve(options.base, options.set).data.hold_out:
+    base = resolve(options.base, options.set)
+    if not base.data.hold_out:
         raise ConfigError("The rows are compared on validation clips; leave data.hold_out as it is.")
     keep_freed_memory()
 
@@ -204,11 +206,12 @@ def _ablate(options: argparse.Namespace) -> int:
         target = tuple(data.targets[i] for i in found.index)
         return Answers(config.data.source, data.labels, tuple(places[i] for i in found.index), target, said)
 
-    done = []
+    done: list = []
+    recipe = f"{base.name} on {without_place(base.data.source)}, {recipe_in_words(base, seed=False)}"
     try:
         for result in ablate(tables, options.base, options.set, options.seeds, options.out, train, test, answer):
             done.append(result)
-            write_answers(options.out, done)
+            write_answers(options.out, done, recipe)
             write_tables(options.out, done, " ".join([options.base, *options.set]))
     except KeyboardInterrupt:
         print("Stopped; the same command goes on.")

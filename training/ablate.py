@@ -22,7 +22,7 @@ from typing import Any
 
 from model import VARIANTS
 from training.checkpointing import read_log, write_atomically
-from training.config import TrainConfig, check_recipe, recipe_of, resolve, saved_values
+from training.config import TrainConfig, check_recipe, recipe_of, resolve, saved_values, without_place
 from training.interval import spread_of
 from training.order import Told, told_apart
 
@@ -319,8 +319,11 @@ def folder_of(out: Path, table: str, row: str, seed: int) -> Path:
     return out / table / row.replace(" ", "-").replace(",", "") / str(seed)
 
 
-def write_answers(out: Path, results: Sequence[tuple[str, Result]]) -> None:
-    """`answers.json`: what every run that is done says, clip by clip; without runs on other clips than the first."""
+def write_answers(out: Path, results: Sequence[tuple[str, Result]], recipe: str = "") -> None:
+    """`answers.json`: what every run that is done says, clip by clip; without runs on other clips than the first.
+
+    recipe: in words, what all rows have in common.
+    """
     head: dict[str, Any] | None = None
     runs = []
     for name, result in results:
@@ -328,12 +331,13 @@ def write_answers(out: Path, results: Sequence[tuple[str, Result]]) -> None:
         if not path.is_file():
             continue
         found = json.loads(path.read_text(encoding="utf-8"))
+        found["source"] = without_place(found["source"])
         said = found.pop("said")
         head = head or found
         if found == head:
             runs.append({"table": name, "row": result.row, "seed": result.seed, "said": said})
     if head is not None:
-        write_atomically(out / ANSWERS, (json.dumps({**head, "runs": runs}) + "\n").encode())
+        write_atomically(out / ANSWERS, (json.dumps({**head, "recipe": recipe, "runs": runs}) + "\n").encode())
 
 
 def _told(out: Path, table: str, results: Sequence[tuple[str, Result]]) -> dict[str, dict[str, Told]]:

@@ -181,17 +181,19 @@ TOLD = (
 """Settings that the recipe tells in words, or that change nothing."""
 
 
-def recipe_in_words(config: TrainConfig) -> str:
+def recipe_in_words(config: TrainConfig, seed: bool = True) -> str:
     """How a network was trained, all that its result depends on: two runs of one recipe and no others say the same.
 
-    Stages and rates in words, then every other setting that is not the default, then where the weights came from."""
+    Stages and rates in words, then every other setting that is not the default, then where the weights came from.
+    Without `seed`, what runs with several seeds have in common.
+    """
     stages = " + ".join(
         f"{s.epochs} epoch{'s' * (s.epochs != 1)} at {s.size} px x {s.frames} frames (batch {s.batch}"
         f"{', joints only' * (not s.pictures)}{', a new cosine' * s.restart}"
         f"{f', {s.lr:g} of the rate' * (s.lr != 1)})"
         for s in config.schedule.stages
     )
-    adamw = f"AdamW, peak learning rate {config.optimiser.lr}, seed {config.run.seed}"
+    adamw = f"AdamW, peak learning rate {config.optimiser.lr}{f', seed {config.run.seed}' * seed}"
     if config.optimiser.mixup:
         adamw += f", mixup {config.optimiser.mixup:g}"
     if config.optimiser.joint_task:

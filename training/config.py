@@ -358,9 +358,14 @@ def without_local(values: Mapping[str, Any]) -> dict[str, Any]:
         section: {key: value for key, value in values[section].items() if key not in keys}
         for section, keys in LOCAL.items()
     }
-    head, mark, options = kept["data"]["source"].partition("?")
-    kept["data"]["source"] = head.partition(":")[0] + mark + options
+    kept["data"]["source"] = without_place(kept["data"]["source"])
     return kept
+
+
+def without_place(source: str) -> str:
+    """'jhmdb?split=2' of 'jhmdb:FOLDER?split=2': where its files lie is another on every machine."""
+    head, mark, options = source.partition("?")
+    return head.partition(":")[0] + mark + options
 
 
 def check_recipe(folder: Path, config: TrainConfig, elsewhere: bool = False) -> None:

@@ -132,7 +132,7 @@ def test_what_each_run_says_is_kept_clip_by_clip(tmp_path: Path) -> None:
 
     def answer(config: TrainConfig, checkpoint: Path) -> Answers:
         asked.append(checkpoint.parent.relative_to(tmp_path).as_posix())
-        source = "elsewhere" if config.model.token_mode == "single" and config.run.seed else "gym"
+        source = "elsewhere" if config.model.token_mode == "single" and config.run.seed else "folder:/here?val=8"
         return Answers(source, ("a", "b"), (0, 4), (0, 1), (0, len(asked) % 2))
 
     def run() -> list[tuple[str, Result]]:
@@ -142,10 +142,10 @@ def test_what_each_run_says_is_kept_clip_by_clip(tmp_path: Path) -> None:
     assert len(asked) == 6
     assert run() == results
     assert len(asked) == 6  # kept, not asked again
-    write_answers(tmp_path, results)
+    write_answers(tmp_path, results, "as ever")
     found = json.loads((tmp_path / "answers.json").read_text())
-    assert (found["source"], found["labels"], found["positions"], found["target"]) == (
-        "gym",
+    assert (found["source"], found["recipe"]) == ("folder?val=8", "as ever")
+    assert (found["labels"], found["positions"], found["target"]) == (
         ["a", "b"],
         [0, 4],
         [0, 1],

@@ -167,18 +167,28 @@ def test_a_file_that_is_no_ablation_is_a_sentence(tmp_path: Path, text: str) -> 
 def test_the_same_table_of_two_data_sets_stays_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for folder, accuracy in (("gym", 0.5), ("jhmdb", 0.8)):
         write_tables(tmp_path / folder, [("tokens", Result("none", 0, accuracy, 60.0))], "gym-cross")
-    kept_answers(tmp_path / "jhmdb")
+    kept_answers(tmp_path / "jhmdb", source="jhmdb?split=1", recipe="5 epochs")
     assert [rows_of([run], "tokens")[0].accuracies for run in read_runs(tmp_path)] == [(0.5,), (0.8,)]
     title = TABLES["tokens"].title
     tables = {"gym/tokens": ("gym", "tokens"), "jhmdb/tokens": ("jhmdb", "tokens"), "gym/x": ("gym", "x")}
-    assert [found for found, _ in titled(tables).values()] == [f"{title} (gym)", f"{title} (jhmdb)", "x"]
+    assert [found for found, _ in titled(tables, tmp_path).values()] == [
+        f"{title} (gym)",
+        f"{title} (JHMDB)",
+        "x (gym)",
+    ]
+    again = tables | {"later/tokens": ("later", "tokens")}
+    (tmp_path / "later").mkdir()
+    kept_answers(tmp_path / "later", source="jhmdb?split=2")
+    assert titled(again, tmp_path)["later/tokens"][0] == f"{title} (JHMDB, later)"
     monkeypatch.setattr(token_ablations, "FOLDER", tmp_path)
-    for folder, words, kept in (("gym", "50.0 %", False), ("jhmdb", "80.0 %", True)):
+    for folder, words, kept in (("gym", "50.0 %", False), ("JHMDB", "80.0 %", True)):
         app = run_app(PAGE, ablations="true", table=f"{title} ({folder})", rows=["none"])
         assert not app.exception, app.exception
-        assert app.selectbox(key="table").options == [f"{title} (gym)", f"{title} (jhmdb)"]
+        assert app.selectbox(key="table").options == [f"{title} (gym)", f"{title} (JHMDB)"]
         assert any(words in each.proto.spec for each in app.get("plotly_chart"))
         assert any("was not kept" in each.value for each in app.caption) is not kept
+        assert any("on 3 validation clips" in each.value for each in app.caption) is kept
+        assert any("Every row: 5 epochs." in each.value for each in app.caption) is kept
 
 
 def test_the_readme_and_the_page_name_the_same_folders() -> None:
@@ -260,4 +270,4 @@ def test_a_row_opens_its_clips_where_the_server_has_them(tmp_path: Path, monkeyp
     app = run_app(PAGE, ablations="true", rows=["none", "cross"])
     assert not app.exception, app.exception
     assert any("They part on 3 of 3 validation clips" in each.value for each in app.markdown)
-    assert any("3 of 540 clips" in each.value for each in app.markdown)
+    assert any("3 of 720 clips" in each.value for each in app.markdown)

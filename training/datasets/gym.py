@@ -17,7 +17,7 @@ class Gym:
     layout: SkeletonLayout = JHMDB
     labels: tuple[str, ...] = tuple(gym.LABELS)
 
-    def __init__(self, train: int = 6000, val: int = 540, test: int = 1080, size: int = 112, frames: int = 16) -> None:
+    def __init__(self, train: int = 6000, val: int = 720, test: int = 1080, size: int = 112, frames: int = 16) -> None:
         if min(train, val, test) < 1:
             raise ClipError("Each split of the gym needs at least one clip.")
         self.size, self.frames = size, frames

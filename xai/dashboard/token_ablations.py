@@ -21,7 +21,7 @@ from xai.dashboard.choose import within
 from xai.dashboard.colours import ACCENT, GREY
 from xai.dashboard.library import ASSETS
 from xai.dashboard.shown import plain
-from xai.dashboard.token_answers import parted_clips
+from xai.dashboard.token_answers import data_of, parted_clips, read_answers
 from xai.figures.panel_kinds import Ablation
 
 COMMANDS = (
@@ -123,16 +123,19 @@ def ablation_figure(rows: Sequence[Row]) -> go.Figure:
     return figure
 
 
-def titled(tables: Mapping[str, tuple[str, str]]) -> dict[str, tuple[str, str]]:
-    """Name -> title and description of a table, from name -> (folder, table); the title of one that was measured in
-    several folders ends with its folder."""
+def titled(tables: Mapping[str, tuple[str, str]], folder: Path) -> dict[str, tuple[str, str]]:
+    """Name -> title and description of a table, from name -> (its folder in `folder`, table).
+
+    A title ends with the data set, and with its folder where the same table of the same data set lies in several.
+    """
     from training.ablate import TABLES
 
-    titles, count = {}, Counter(table for _, table in tables.values())
-    for name, (measured, table) in tables.items():
+    places = {name: (data_of(folder / measured), table) for name, (measured, table) in tables.items()}
+    titles, count = {}, Counter(places.values())
+    for name, (data, table) in places.items():
         known = TABLES.get(table)
-        where = f" ({measured})" if count[table] > 1 else ""
-        titles[name] = (f"{known.title if known else table}{where}", known.about if known else "")
+        where = ", ".join([data] * bool(data) + [tables[name][0]] * (count[data, table] > 1))
+        titles[name] = (f"{known.title if known else table}{where and f' ({where})'}", known.about if known else "")
     return titles
 
 
@@ -158,7 +161,7 @@ def ablations_panel() -> None:
         return
     tables = {f"{run.measured}/{run.table}".removeprefix("./"): (run.measured, run.table) for run in runs}
     with st.spinner("Reading the tables"):
-        titles = titled(tables)
+        titles = titled(tables, FOLDER)
     name = str(
         st.selectbox("Table", list(tables), key="table", bind="query-params", format_func=lambda each: titles[each][0])
     )
@@ -172,7 +175,15 @@ def ablations_panel() -> None:
     )  # fmt: skip
     seeds = {len(row.accuracies) for row in rows}
     caveat = " With one seed there is no interval: a difference may be chance." if min(seeds) == 1 else ""
-    st.caption(f"{about} Accuracy at the last epoch; nothing is picked.{caveat}")
+    try:
+        answers = read_answers(FOLDER / measured, table)
+    except ValueError as error:
+        st.error(plain(error))
+        answers = None
+    clips = f" on {len(answers.position):,} validation clips" if answers else ""
+    st.caption(f"{about} Accuracy{clips} at the last epoch; nothing is picked.{caveat}")
+    if answers and answers.recipe:
+        st.caption(f"Every row: {plain(answers.recipe)}.")
     names = [row.name for row in rows]
     panel = Ablation(tuple(names), tuple(row.accuracies for row in rows), title)
     add_of_data("ablation", lambda: panel, [])
@@ -181,7 +192,7 @@ def ablations_panel() -> None:
         "Clips on which these rows part", names, key="rows", bind="query-params",
         help="A click on a row of the chart chooses it too. Of a single row, the clips that it gets wrong.",
     )  # fmt: skip
-    parted_clips(FOLDER / measured, table, chosen)
+    parted_clips(answers, chosen)
 
 
 def _row_clicked() -> None:

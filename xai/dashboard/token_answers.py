@@ -27,6 +27,8 @@ class RowAnswers:
     """Answers of every row of one table by one seed, on the same clips."""
 
     source: str
+    recipe: str
+    """In words, what all rows have in common; "" if it was not kept."""
     labels: tuple[str, ...]
     position: np.ndarray
     """[n] of the clips in the split `val` of the source."""
@@ -71,6 +73,15 @@ def kind_of(source: str) -> str:
     return source.partition(":")[0].partition("?")[0]
 
 
+def data_of(folder: Path) -> str:
+    """The data set that the answers in a folder are of, as a reader calls it; the folder's name if none are kept."""
+    try:
+        kind = kind_of(json.loads((folder / "answers.json").read_text(encoding="utf-8"))["source"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return folder.name
+    return {"gym": "the gym", "jhmdb": "JHMDB"}.get(kind, kind)
+
+
 def read_answers(folder: Path, table: str) -> RowAnswers | None:
     """Answers of a table by the first seed that most of its rows have. Raises ValueError for a file that is none."""
     for path in sorted([*folder.glob("answers.json"), *folder.glob("*/answers.json")]):
@@ -89,7 +100,7 @@ def read_answers(folder: Path, table: str) -> RowAnswers | None:
                     raise ValueError
             if (position < 0).any():
                 raise ValueError
-            return RowAnswers(str(found["source"]), labels, position, target, said)
+            return RowAnswers(str(found["source"]), str(found.get("recipe", "")), labels, position, target, said)
         except (ValueError, KeyError, TypeError) as error:
             name = path.relative_to(folder).as_posix()
             raise ValueError(f"{name} is not what `python -m training ablate` writes; run it again.") from error
@@ -113,13 +124,8 @@ def row_tile(answers: RowAnswers, rows: Sequence[str], split: Split) -> Any:
     return tile
 
 
-def parted_clips(folder: Path, table: str, chosen: Sequence[str]) -> None:
+def parted_clips(answers: RowAnswers | None, chosen: Sequence[str]) -> None:
     """Under the chart of a table: the clips on which the chosen rows part."""
-    try:
-        answers = read_answers(folder, table)
-    except ValueError as error:
-        st.error(plain(error))
-        return
     if answers is None:
         st.caption("What each row says clip by clip was not kept; `python -m training ablate` keeps it now.")
         return
