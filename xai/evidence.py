@@ -195,6 +195,7 @@ def gather_evidence(recognizer: Recognizer, clip: Clip, *, looks: bool = False) 
             "patch": getattr(config, "patch", None),
             "whole_pose": getattr(config, "pose_track", False),
             "reads": getattr(config, "backbone_reads", "colour"),
+            "fit": recognizer.card.fit,
         },
         ledger=ledger(prediction, made_by),
         **parts,

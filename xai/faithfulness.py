@@ -49,9 +49,22 @@ class Units:
     @cached_property
     def cells(self) -> np.ndarray:
         """[T, H, W] int: the tubelet of each pixel of the clip; -1 where the network does not look."""
+        return self._numbers[self._pixels]
+
+    @cached_property
+    def _pixels(self) -> np.ndarray:
         height, width = self.rerun.seen.size
         places = np.stack(np.meshgrid(np.arange(width), np.arange(height)), axis=-1)
         return self._tubelet(places, len(self.rerun.seen))
+
+    @cached_property
+    def _numbers(self) -> np.ndarray:
+        """The number of each cell of the grid: of those that hold a pixel, for a view may reach beyond the frame, where
+        there is nothing to take away. The last is for pixels that the network does not see."""
+        held = np.unique(self._pixels[self._pixels >= 0])
+        numbers = np.full(RUNS * GRID**2 + 1, -1)
+        numbers[held] = np.arange(len(held))
+        return numbers
 
     def _tubelet(self, places: np.ndarray, length: int) -> np.ndarray:
         """Pixels (x, y) [h, w, 2] of the clip -> [T, h, w] int."""
@@ -65,8 +78,7 @@ class Units:
     def __len__(self) -> int:
         if self.kind == "joints":
             return len(self.skeleton.players)
-        length = len(self.rerun.seen)
-        return length if self.kind == "frames" else min(RUNS, length) * GRID**2
+        return len(self.rerun.seen) if self.kind == "frames" else int(self._numbers.max()) + 1
 
     @property
     def most(self) -> int:
@@ -93,7 +105,7 @@ class Units:
             box, (length, rows, columns) = explanation.companions["box"], values.shape
             u, v = (np.arange(columns) + 0.5) / columns, (np.arange(rows) + 0.5) / rows
             centres = box[0] + u[None, :, None] * (box[1] - box[0]) + v[:, None, None] * (box[3] - box[0])
-            unit = self._tubelet(centres, length)
+            unit = self._numbers[self._tubelet(centres, length)]
             total = np.bincount(unit[unit >= 0], values[unit >= 0], len(self))
             return np.asarray(total / np.maximum(np.bincount(unit[unit >= 0], minlength=len(self)), 1))
         return values.reshape(len(values), -1).sum(axis=1)

@@ -78,7 +78,8 @@ def tubelet_removal(question: Question, on: str, how: Cover = "blur", cells: int
         raise ValueError(f"A grid of {cells} x {cells} cells does not fit {rerun.view.size[1]} pixels; choose fewer.")
     cell_of = _cells(rerun, cells)
     runs = _runs(len(rerun.seen), window)
-    units = [(run, cell) for run in runs for cell in range(cells**2)]
+    held = np.unique(cell_of[cell_of >= 0])  # a view may reach beyond the frame, where there is nothing to take away
+    units = [(run, int(cell)) for run in runs for cell in held]
 
     def variants() -> Iterator[Variant]:
         for run, cell in units:

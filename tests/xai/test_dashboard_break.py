@@ -13,17 +13,31 @@ from streamlit.testing.v1 import AppTest
 
 from tests.xai.clips import noise_clip, random_recognizer
 from tests.xai.test_dashboard import run_app
+from training.clip import Clip
 from training.clip_file import load_clip
 from xai.dashboard.break_controls import Scene, dragged
 from xai.dashboard.breaking import Answer, History, answer_html, ledger_chart, ledger_html, sentence, stage
-from xai.dashboard.changed import ByName, change, changed_payload, in_words
+from xai.dashboard.changed import ByName, change, changed_payload
 from xai.dashboard.film import Film
 from xai.dashboard.film_points import Points
+from xai.dashboard.kept import size_of
 from xai.dashboard.library import open_library
 from xai.dashboard.shown import plain
 from xai.evidence import gather_evidence
 from xai.figures.player import player_payload
-from xai.removal import Joints, Offsets, Region, Thin, TimeOrder, Tokens, from_json, predict_with
+from xai.removal import (
+    Background,
+    Joints,
+    Modality,
+    Offsets,
+    Region,
+    Thin,
+    TimeOrder,
+    Tokens,
+    from_json,
+    predict_with,
+)
+from xai.removal_words import in_words
 from xai.rerun import Rerun
 
 PAGE = "xai/dashboard/pages/break_it.py"
@@ -111,9 +125,77 @@ def test_words_count_as_the_page_does() -> None:
     )
     assert in_words(Offsets((0, 1)), index) == "no offsets in block 1 and 2"
     assert in_words(Thin(2), index) == "2 frames read"
-    changed = change(Rerun.of(random_recognizer(), noise_clip()), (TimeOrder("reverse"),), {})
+    rerun = Rerun.of(random_recognizer(), noise_clip())
+    changed = change(rerun, (TimeOrder("reverse"),), {})
     assert changed.numbers == (5, 4, 3, 2, 1)
     assert changed.words == ("backwards",)
+    assert len(rerun.clip) > 5
+    gone = Joints(("neck",), frames=(int(rerun.index[1]),))
+    assert change(rerun, (gone,), {}).words == ("neck not detected in frame 2",)
+    changed = change(rerun, (gone, Thin(24)), {})  # then the films count the clip
+    assert changed.words == (f"neck not detected in frame {rerun.index[1] + 1}", f"{len(rerun.clip)} frames read")
+    assert changed.numbers == tuple(range(1, len(rerun.clip) + 1))
+    lost = (changed.before.score > 0) & (changed.shown.clip.score == 0)
+    (unseen,) = np.flatnonzero(lost[:, :, rerun.clip.layout.joints.index("neck")].any(1))
+    assert changed.numbers[unseen] == rerun.index[1] + 1
+
+
+def small_person() -> Clip:
+    """Noise in which the joints fill the middle of the frame, so that the square around them lies in it."""
+    clip = noise_clip()
+    return replace(clip, joints=(0.3 * clip.joints + [44, 20]).astype(np.float32))
+
+
+def test_words_say_what_the_square_around_the_joints_leaves_out() -> None:
+    known, clip = random_recognizer(), small_person()
+    around = Rerun.of(replace(known, card=replace(known.card, fit="person")), clip)
+    left = around.view.box()[:, 0].min()
+    assert left > 3
+    outside, inside = Region(0, 0, 3, 200), Region(0, 0, int(left) + 4, 200)
+    words = change(around, (outside, inside, Modality("pose"), Modality("rgb")), {}).words
+    assert words[0].endswith(", outside what the network sees")
+    assert "outside" not in words[1]
+    assert words[2:] == ("no joints (they still choose the square that the network sees)", "no pictures")
+    whole = change(Rerun.of(known, clip), (outside, Modality("pose")), {}).words
+    assert (words[0].startswith(whole[0]), whole[1]) == (True, "no joints")
+
+
+def test_an_answer_does_not_hold_the_clips_whose_background_could_be_pasted() -> None:
+    opened: list[str] = []
+    rerun, clip = Rerun.of(random_recognizer(), noise_clip()), noise_clip()
+
+    def other() -> Clip:
+        opened.append("other")
+        return replace(noise_clip(seed=1), person_mask=np.zeros(clip.frames.shape[:3], bool))
+
+    others = ByName({"other": other})
+    changed = change(rerun, (Joints(("neck",)),), others)
+    assert size_of(changed) < size_of(change(rerun, (Joints(("neck",)),), {})) + 1000
+    assert opened == []
+    masked = Rerun.of(random_recognizer(), replace(clip, person_mask=np.ones(clip.frames.shape[:3], bool)))
+    assert change(masked, (Background("other"),), others).shown.others == {}
+    assert opened == ["other"]
+
+
+def test_films_are_dark_where_the_network_does_not_look() -> None:
+    known, clip = random_recognizer(), small_person()
+    around = replace(known, card=replace(known.card, fit="person"))
+    payload = player_payload(gather_evidence(around, clip))
+    film = Film.of_payload(payload)
+    height, width = clip.size
+    low, high = around.view(clip).box().min(0) + 0.5, around.view(clip).box().max(0) + 0.5
+    wanted = np.clip([low[0] / width, low[1] / height, high[0] / width, high[1] / height], 0, 1)
+    assert np.array(film.seen) == pytest.approx(wanted, abs=1e-5)
+    bright = np.full_like(film.frames, 200)
+    image = replace(film, frames=bright).picture(0, max(film.frames.shape[1:3]))
+    edges = (np.array(film.seen) * np.tile(image.shape[1::-1], 2)).round().astype(int)
+    inside = np.zeros(image.shape[:2], bool)
+    inside[edges[1] : edges[3], edges[0] : edges[2]] = True
+    assert 0 < inside.sum() < inside.size
+    assert (image[inside] == 200).all()
+    assert (image[~inside] < 100).all()
+    middle = Film.of_payload(player_payload(gather_evidence(known, clip))).seen
+    assert middle == pytest.approx((1 / 6, 0, 5 / 6, 1))
 
 
 def test_clips_by_name_are_opened_when_asked_for() -> None:

@@ -34,7 +34,7 @@ class Scene:
     size: tuple[int, int]
     """(height, width) of the clip in pixels."""
     numbers: tuple[int, ...]
-    """Of the frames that the network reads, in the clip."""
+    """Of the frames that the network reads of the untouched clip, in the clip."""
     joints: tuple[str, ...]
     limbs: tuple[str, ...]
     people: tuple[int, ...]
@@ -61,10 +61,11 @@ class Scene:
             clip.person_mask is not None, others, len(clip),
         )  # fmt: skip
 
-    def frames(self, first: int, last: int) -> list[int] | None:
-        """Numbers in the clip of the frames first ... last, counted from 1; None for all."""
-        whole = (first, last) == (1, len(self.numbers))
-        return None if whole else sorted(set(self.numbers[first - 1 : last]))
+    def frames(self, first: int, last: int, whole: bool = False) -> list[int] | None:
+        """Numbers in the clip of the frames first ... last, counted from 1; None for all. What is counted: the frames
+        that the network reads, or with `whole` those of the clip."""
+        numbers = range(self.length) if whole else self.numbers
+        return None if (first, last) == (1, len(numbers)) else sorted(set(numbers[first - 1 : last]))
 
 
 def controls(scene: Scene) -> str:
@@ -76,13 +77,18 @@ def controls(scene: Scene) -> str:
         width="stretch", wrap=True,
     )  # fmt: skip
     kind = str(kind)
-    first, last = 1, len(scene.numbers)
-    if len(scene.numbers) > 1 and kind != "Background":
-        span = st.session_state.get("in_frames", (1, len(scene.numbers)))
-        st.session_state["in_frames"] = tuple(min(frame, len(scene.numbers)) for frame in span)
-        st.slider("In frames", 1, len(scene.numbers), key="in_frames")
+    whole = _thinned() is not None  # then the films count the frames of the clip, too
+    count = scene.length if whole else len(scene.numbers)
+    first, last = 1, count
+    if count > 1 and kind != "Background":
+        if st.session_state.get("frames counted", count) != count:  # all of them, of another clip or another reading
+            st.session_state.pop("in_frames", None)
+        st.session_state["frames counted"] = count
+        span = st.session_state.get("in_frames", (1, count))
+        st.session_state["in_frames"] = tuple(min(frame, count) for frame in span)
+        st.slider("In frames of the clip" if whole else "In frames", 1, count, key="in_frames")
         first, last = st.session_state["in_frames"]
-    frames = scene.frames(first, last)
+    frames = scene.frames(first, last, whole)
     {"Joints": _joints, "Region": _region, "Background": _background, "Frames": _frames, "Inside": _inside}[kind](
         scene, frames
     )
@@ -247,8 +253,13 @@ def _frames(scene: Scene, frames: list[int] | None) -> None:
 
 def _read_now(scene: Scene) -> int:
     """How many frames the network reads with what is taken away now; a count that makes no sense is refused anyway."""
+    return _thinned() or len(scene.numbers)
+
+
+def _thinned() -> int | None:
+    """How many frames of the clip the network is made to read, in place of its own choice."""
     counts = [each.get("count") for each in current().removals if isinstance(each, dict) and each.get("kind") == "thin"]
-    return counts[-1] if counts and isinstance(counts[-1], int) and counts[-1] > 0 else len(scene.numbers)
+    return counts[-1] if counts and isinstance(counts[-1], int) and counts[-1] > 0 else None
 
 
 def _inside(scene: Scene, frames: list[int] | None) -> None:

@@ -17,7 +17,7 @@ from xai.evidence import gather_evidence
 from xai.explanation import MadeBy
 from xai.figures.player import player_payload
 from xai.removal import Removal, Shown, Thin, shown_with
-from xai.removal_words import in_words
+from xai.removal_words import words_of
 from xai.rerun import NOTHING, Exchange, Rerun, exchanging
 from xai.sampling import sampling_points
 from xai.trace import Trace
@@ -34,12 +34,10 @@ class Changed:
     """[T] int: the frames of the clip that the network reads when nothing is taken away."""
     before: Clip
     """The frames of `shown`, in its order, with nothing taken away."""
+    words: tuple[str, ...]
+    """What was taken away, one by one."""
     points: tuple[Points, ...] = ()
     """Of every block; empty for a network that searches no tokens."""
-
-    @property
-    def words(self) -> tuple[str, ...]:
-        return tuple(in_words(removal, self.index) for removal in self.removals)
 
     @property
     def other_frames(self) -> bool:
@@ -77,7 +75,9 @@ def change(rerun: Rerun, removals: Sequence[Removal], others: Mapping[str, Clip]
     with PointsOnly() as trace:
         prediction = rerun.predict(shown.clip, shown.index, shown.exchange)
     before = rerun.clip.take(shown.index)
-    return Changed(tuple(removals), shown, prediction, rerun.index, before, points_of(trace, rerun))
+    words = words_of(removals, rerun)
+    shown = replace(shown, others={})  # whoever keeps the answer shall not keep all clips with it
+    return Changed(tuple(removals), shown, prediction, rerun.index, before, words, points_of(trace, rerun))
 
 
 class PointsOnly(Trace):

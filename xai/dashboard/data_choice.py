@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import parse_qsl, urlencode
@@ -19,6 +20,10 @@ from xai.dashboard.shown import plain
 
 if TYPE_CHECKING:
     from xai.dashboard.data_sets import Split
+
+
+SEVERAL = "framewise"
+"""The one choice of a link that names several: the networks of Temporal."""
 
 
 def choose_split(set_place: Any, split_place: Any, keys: tuple[str, str] = ("set", "split")) -> Split | None:
@@ -69,9 +74,9 @@ def member_query(split: Split, position: int, checkpoint: str | None = None) -> 
     return query | ({} if checkpoint in (None, OWN) else {"checkpoint": str(checkpoint)})
 
 
-def member_link(page: str, query: dict[str, str]) -> str:
+def member_link(page: str, query: Mapping[str, str | Sequence[str]]) -> str:
     """A link relative to any page; `page` is its path, empty for the first one."""
-    return f"./{page}?{urlencode(query)}"
+    return f"./{page}?{urlencode(query, doseq=True)}"
 
 
 def choose_link(link: str) -> None:
@@ -79,8 +84,14 @@ def choose_link(link: str) -> None:
 
     A page may not write choices of its own into the address, so they are made here, and the address follows them.
     """
+    several: list[str] = []
     for name, value in parse_qsl(link.partition("?")[2]):
-        st.session_state[name] = int(value) if name == "number" else value
+        if name == SEVERAL:
+            several.append(value)
+        else:
+            st.session_state[name] = int(value) if name == "number" else value
+    if several:
+        st.session_state[SEVERAL] = several
 
 
 def open_link(link: str, here: str) -> NoReturn:

@@ -142,7 +142,7 @@ class Served(Sources):
         key = self._map_key(options)
         if isinstance(options, Trust) and found.trust is not None:
             key = (*key, "trust", options.parts, options.orders)
-        self._opened.kept.get(self._content(key), lambda: found)
+        self._opened.kept.put(self._content(key), found)
 
 
 @dataclass

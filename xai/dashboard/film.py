@@ -23,6 +23,8 @@ STRIP, LARGE = 232, 560
 """Pixels of the long side of a picture in the strip, and of a single one."""
 LIMB_COLOURS = tuple(map(rgb, LIMBS))
 EDGE = (20, 22, 26)
+UNREAD = 0.45
+"""How bright the part of a frame is that the network does not see."""
 Image = np.ndarray
 """[h, w, 3] uint8, RGB."""
 
@@ -46,13 +48,17 @@ class Film:
     """[T, H, W] bool: the pixels that decide the label, where that is known."""
     limbs: tuple[str, ...] = ()
     """What the body parts are called; `limb_of` points into it."""
+    seen: tuple[float, float, float, float] = (0.0, 0.0, 1.0, 1.0)
+    """Left, top, right and bottom of what the network sees, as parts of the frame; the rest is drawn dark."""
 
     @classmethod
-    def of_clip(cls, clip: Clip, numbers: Iterable[int] = ()) -> Film:
+    def of_clip(
+        cls, clip: Clip, numbers: Iterable[int] = (), seen: tuple[float, float, float, float] | None = None
+    ) -> Film:
         layout, cause = clip.layout, None if clip.cause is None else clip.cause.pixels
         return cls(
             clip.frames, clip.joints, clip.score, layout.bones, layout.limb_of, layout.joints, tuple(numbers), cause,
-            tuple(name for name, _ in layout.limbs),
+            tuple(name for name, _ in layout.limbs), seen or cls.seen,
         )  # fmt: skip
 
     @classmethod
@@ -65,13 +71,16 @@ class Film:
         wide, high, columns, length = sprite["width"], sprite["height"], sprite["columns"], about["frames"]
         corners = [(t // columns * high, t % columns * wide) for t in range(length)]
         frames = np.stack([sheet[y : y + high, x : x + wide, ::-1] for y, x in corners])
+        box = np.clip((np.array(about["box"]) + 0.5) / (about["width"], about["height"]), 0, 1)
+        left, top, right, low = map(float, (*box.min(0), *box.max(0)))
+        seen = left, top, right, low
         if skeleton is None:
-            return cls(frames, np.zeros((length, 0, 0, 2)), np.zeros((length, 0, 0)))
+            return cls(frames, np.zeros((length, 0, 0, 2)), np.zeros((length, 0, 0)), seen=seen)
         scale = np.array([wide / about["width"], high / about["height"]])
         joints = scale * (unpack(skeleton["place"]) + 0.5) - 0.5
         return cls(
             frames, joints, unpack(skeleton["score"]), tuple(tuple(bone) for bone in skeleton["bones"]),
-            tuple(skeleton["limb"]), tuple(skeleton["names"]), limbs=tuple(skeleton["limbs"]),
+            tuple(skeleton["limb"]), tuple(skeleton["names"]), limbs=tuple(skeleton["limbs"]), seen=seen,
         )  # fmt: skip
 
     def __len__(self) -> int:
@@ -116,7 +125,13 @@ class Film:
         zoom = self.zoom(side)
         size = (max(1, round(width * zoom)), max(1, round(height * zoom)))
         how = cv2.INTER_AREA if zoom < 1 else cv2.INTER_CUBIC
-        return np.ascontiguousarray(cv2.resize(self.frames[t], size, interpolation=how))
+        image = np.ascontiguousarray(cv2.resize(self.frames[t], size, interpolation=how))
+        if self.seen != Film.seen:
+            edges = (np.array(self.seen) * [*size, *size]).round().astype(int)
+            dark = np.ones(image.shape[:2], bool)
+            dark[edges[1] : edges[3], edges[0] : edges[2]] = False
+            image[dark] = (UNREAD * image[dark]).astype(np.uint8)
+        return image
 
 
 def at(places: np.ndarray, zoom: float) -> np.ndarray:

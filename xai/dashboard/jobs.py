@@ -16,6 +16,7 @@ nobody waits for somebody else's four hundred passes to see the result of one. W
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from collections import OrderedDict
@@ -25,7 +26,7 @@ from typing import Any, Literal
 
 import streamlit as st
 
-from xai.dashboard.kept import Kept, kept
+from xai.dashboard.kept import GivenUp, Kept, kept
 from xai.dashboard.limits import limits
 
 Progress = Callable[[int, int], None]
@@ -36,10 +37,12 @@ KINDS = 500
 """Kinds of jobs whose usual time is remembered."""
 PATIENCE = 90.0
 """Seconds without a question after which somebody who waits is taken to be gone; browsers slow down hidden tabs."""
+AGAIN = 10.0
+"""Seconds after which a job is forgotten that may well succeed another time: the queue was full, memory ran out."""
 _log = logging.getLogger(__name__)
 
 
-class Cancelled(Exception):  # noqa: N818  (nothing went wrong)
+class Cancelled(GivenUp):
     """Nobody waits for this computation any more."""
 
 
@@ -74,6 +77,8 @@ class _Job:
     """Which worker runs it: the one for quick jobs, or the other."""
     part: float = 0.0
     sentence: str = ""
+    ends: float = math.inf
+    """When its failure is forgotten."""
     seen: dict[str, float] = field(default_factory=dict)
     """When each of those who wait asked last."""
 
@@ -114,6 +119,7 @@ class Jobs:
                 job = self._jobs[key] = _Job(key, work, quick, kind)
                 if full:
                     job.sentence = f"{self._most} computations wait already; ask again in a minute."
+                    job.ends = self._clock() + AGAIN
                     self._end(job, "failed", 0.0)
             job.seen[who] = self._clock()
             self._changed.notify_all()
@@ -122,6 +128,9 @@ class Jobs:
         """How the job stands; None when nobody asked for it. `who` says that somebody still waits for it."""
         with self._changed:
             if (job := self._jobs.get(key)) is None:
+                return None
+            if job.state == "failed" and self._clock() >= job.ends:
+                del self._jobs[key]
                 return None
             if who in job.seen:
                 job.seen[who] = self._clock()
@@ -229,6 +238,7 @@ class Jobs:
         except Exception as error:
             _log.exception("A job failed.")
             sentence = f"This could not be computed ({type(error).__name__}); ask for something smaller, or again."
+            job.ends = self._clock() + AGAIN
         with self._changed:
             job.sentence = sentence
             if not sentence:

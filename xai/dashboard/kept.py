@@ -29,7 +29,7 @@ SMALL = 64
 
 
 class GivenUp(Exception):  # noqa: N818  (nothing went wrong)
-    """Who computed it went away before it was there; the next one computes it."""
+    """Who computed it went away, or was cancelled, before it was there; the next one computes it."""
 
 
 class Kept:
@@ -64,7 +64,9 @@ class Kept:
         except BaseException as error:
             with self._lock:
                 del self._made[key]
-            future.set_exception(error if isinstance(error, Exception) else GivenUp())
+            future.set_exception(
+                error if isinstance(error, Exception) and not isinstance(error, GivenUp) else GivenUp()
+            )
             raise
         self._hold(key, value, made=True)
         future.set_result(value)

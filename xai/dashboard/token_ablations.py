@@ -139,6 +139,13 @@ def titled(tables: Mapping[str, tuple[str, str]], folder: Path) -> dict[str, tup
     return titles
 
 
+def framewise(table: str) -> bool:
+    """Does a table compare frame-wise networks?"""
+    from training.ablate import TABLES
+
+    return table in TABLES and TABLES[table].architecture == "framewise"
+
+
 @st.fragment
 def ablations_panel() -> None:
     """The section of the page Tokens."""
@@ -192,7 +199,7 @@ def ablations_panel() -> None:
         "Clips on which these rows part", names, key="rows", bind="query-params",
         help="A click on a row of the chart chooses it too. Of a single row, the clips that it gets wrong.",
     )  # fmt: skip
-    parted_clips(answers, chosen)
+    parted_clips(answers, chosen, framewise(table))
 
 
 def _row_clicked() -> None:

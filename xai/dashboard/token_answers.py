@@ -15,6 +15,7 @@ import numpy as np
 import streamlit as st
 
 from xai.dashboard.data_grid import Tile
+from xai.dashboard.library import compared, open_library
 from xai.dashboard.shown import plain
 
 if TYPE_CHECKING:
@@ -107,24 +108,33 @@ def read_answers(folder: Path, table: str) -> RowAnswers | None:
     return None
 
 
-def row_tile(answers: RowAnswers, rows: Sequence[str], split: Split) -> Any:
-    """What each row says of a clip, and a link to it."""
-    from xai.dashboard.data_choice import member_link, member_query
+def row_tile(answers: RowAnswers, rows: Sequence[str], split: Split, framewise: bool = False) -> Any:
+    """What each row says of a clip, and a link to it: to Tokens, or for frame-wise networks to Temporal."""
+    from xai.dashboard.data_choice import SEVERAL, member_link, member_query
     from xai.dashboard.data_panels import shape_of
 
+    page = "temporal" if framewise else "tokens"
+    shipped = _shipped(rows) if framewise else []
+    lanes: dict[str, Sequence[str]] = {SEVERAL: shipped} if shipped else {}
     at = {int(position): i for i, position in enumerate(answers.position)}
 
     def tile(position: int, picture: Thumbnail | None) -> Tile:
         i, label = at[position], split.label(position)
         lines = tuple(f"{row}: {answers.labels[answers.said[row][i]]}" for row in rows)
-        words = f"Clip {position + 1}: {label}. {'; '.join(lines)}. Opens in Tokens."
-        link = member_link("tokens", member_query(split, position))
+        words = f"Clip {position + 1}: {label}. {'; '.join(lines)}. Opens in {page.capitalize()}."
+        link = member_link(page, {**member_query(split, position), **lanes})
         return Tile(position + 1, link, label, lines, "", words, **shape_of(split, picture))
 
     return tile
 
 
-def parted_clips(answers: RowAnswers | None, chosen: Sequence[str]) -> None:
+def _shipped(rows: Sequence[str]) -> list[str]:
+    """What the page Temporal calls the networks of these rows that ship: three at most."""
+    known = {each.name for each in (*open_library().checkpoints, *compared())}
+    return [name for row in rows for name in (row, f"gym-{row}") if name in known][:3]
+
+
+def parted_clips(answers: RowAnswers | None, chosen: Sequence[str], framewise: bool = False) -> None:
     """Under the chart of a table: the clips on which the chosen rows part."""
     if answers is None:
         st.caption("What each row says clip by clip was not kept; `python -m training ablate` keeps it now.")
@@ -148,4 +158,10 @@ def parted_clips(answers: RowAnswers | None, chosen: Sequence[str]) -> None:
         return
     from xai.dashboard.data_panels import clips
 
-    clips(split, [int(answers.position[i]) for i in parted], row_tile(answers, rows, split), "tokens rows", "row_sheet")
+    st.caption(
+        "A clip opens in Temporal, with the networks of these rows as far as they ship."
+        if framewise
+        else "A clip opens in the lanes above, with the networks that ship; those of the table are not kept."
+    )
+    tile = row_tile(answers, rows, split, framewise)
+    clips(split, [int(answers.position[i]) for i in parted], tile, "tokens rows", "row_sheet")

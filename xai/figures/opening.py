@@ -186,7 +186,11 @@ def _said(evidence: Evidence, seen: bool, people: list[int]) -> dict[str, str]:
         return f"This query takes no part in {attention}; choose {' or '.join(map(token_name, queries_of(part)))}."
 
     no_joints = ABSENT["joints"] if seen else NO_SKELETON
-    warnings = [SEEN.get(model.get("reads", ""), ""), WHOLE_POSE if model.get("whole_pose") and seen else ""]
+    warnings = [
+        square_said(evidence) if model.get("fit") == "person" and seen else "",
+        SEEN.get(model.get("reads", ""), ""),
+        WHOLE_POSE if model.get("whole_pose") and seen else "",
+    ]
     return {
         "name": str(model.get("name") or model["token_mode"]),
         "frames": f"{len(clip)} of {width}×{height}",
@@ -206,6 +210,22 @@ def _said(evidence: Evidence, seen: bool, people: list[int]) -> dict[str, str]:
     }
 
 
+def square_said(evidence: Evidence) -> str:
+    """What a network sees whose pictures are cut out around the joints."""
+    out = 1 - _inside(evidence)
+    black = f", {100 * out:.0f} % of it beyond the frame, which is black for the network" if out >= 0.005 else ""
+    return f"It sees a square around the joints, the same in all frames{black}; what is darkened it does not see."
+
+
+def _inside(evidence: Evidence) -> float:
+    """Which part of what the network sees lies in the frame."""
+    box = np.asarray(evidence.box, float)
+    low, high = box.min(0), box.max(0)
+    frame = np.array(evidence.clip.size[::-1]) - 0.5
+    shared = np.maximum(np.minimum(high, frame) - np.maximum(low, -0.5), 0)
+    return float(np.prod(shared) / np.prod(high - low))
+
+
 def lattice(evidence: Evidence) -> dict[str, str]:
     """Where the features and patches of a frame lie, as a style: one tile of its background is one of them."""
     size, patch = evidence.model.get("size"), evidence.model.get("patch")
@@ -221,7 +241,17 @@ def lattice(evidence: Evidence) -> dict[str, str]:
         pixel = (corners[1] - corners[0]) / (size[1], size[0])
         (left, top), (width, height) = 100 * (corners[0] + shift * pixel), 100 * count * step * pixel
         tiles = " ".join(f"calc(100% / {n})" for n in count)
-        found[name] = f"left:{left:.3f}%;top:{top:.3f}%;width:{width:.3f}%;height:{height:.3f}%;background-size:{tiles}"
+        cut = (
+            -top / height,
+            (left + width - 100) / width,
+            (top + height - 100) / height,
+            -left / width,
+        )  # by the frame
+        edges = " ".join(f"{100 * max(part, 0):.2f}%" for part in cut)
+        found[name] = (
+            f"left:{left:.3f}%;top:{top:.3f}%;width:{width:.3f}%;height:{height:.3f}%;background-size:{tiles};"
+            f"clip-path:inset({edges})"
+        )
     return found
 
 
@@ -289,6 +319,8 @@ def points_said(about: Mapping[str, float], uniform: float, left_out: int) -> st
     """What is said of the points of one layer."""
     shift = f"{times(about['frames'])} frames, {times(about['x'])} × {times(about['y'])} px"
     kept = f" {left_out} points with the least mass were not sent." if left_out else ""
+    if about["beyond"]:
+        kept += f" {about['beyond']:.0f} of the points lie beyond the frame and are not drawn."
     return (
         f"Uniform: {times(uniform)} each. Hair: dot to reference, mean shift {shift}. Square: held at the edge "
         f"({about['clamped']:.0f}). Another query weighs the same points anew.{kept}"

@@ -104,7 +104,7 @@ def player_payload(evidence: Evidence, *, budget: int = 2_000_000, longest_side:
     }
     points = evidence.sampling_points
     if points is not None:
-        payload["points"] = _points(points, keep=None, by_query_frame=True)
+        payload["points"] = _points(points, evidence.clip.size, keep=None, by_query_frame=True)
     asked = payload["looks"] is not None
     if asked and size(payload) > budget:
         payload["looks"]["heads"] = None
@@ -113,7 +113,7 @@ def player_payload(evidence: Evidence, *, budget: int = 2_000_000, longest_side:
     payload["said"]["trust"] = f"Trust: {trust or 'not measured'}"
     payload["said"]["looks"] = looks_said(payload["looks"], budget) if asked else ""
     if points is not None and size(payload) > budget:
-        payload["points"] = _points(points, keep=None, by_query_frame=False)
+        payload["points"] = _points(points, evidence.clip.size, keep=None, by_query_frame=False)
     side, quality = longest_side, 90
     while size(payload) > budget and quality > 50:
         side, quality = max(160, int(side * 0.8)), quality - 10
@@ -121,7 +121,7 @@ def player_payload(evidence: Evidence, *, budget: int = 2_000_000, longest_side:
     keep = points.values.shape[-1] if points is not None else 0
     while points is not None and size(payload) > budget and keep > 64:
         keep //= 2
-        payload["points"] = _points(points, keep, by_query_frame=False)
+        payload["points"] = _points(points, evidence.clip.size, keep, by_query_frame=False)
     if (bytes_ := size(payload)) > budget:
         raise ValueError(
             f"The player's payload takes {bytes_ / 1e6:.1f} MB and {budget / 1e6:.1f} MB are allowed; explain fewer "
@@ -314,16 +314,18 @@ def _looks(evidence: Evidence) -> Payload | None:
     }
 
 
-def _points(points: Explanation, keep: int | None, by_query_frame: bool) -> Payload:
+def _points(points: Explanation, size: tuple[int, int], keep: int | None, by_query_frame: bool) -> Payload:
     """`mass` [layer, head, query, point] is the mean over query frames; `sums` its sum over all points, kept or not."""
     place, reference = points.companions["place"], points.companions["reference"]
     clamped = np.asarray(points.companions["clamped"], dtype=bool)
     mass = points.values.mean(axis=3)
     moved = np.abs(place - reference)
     base = np.broadcast_to(points.base_rate, points.values.shape)
+    edge = np.array(size[::-1]) - 0.5
+    beyond = np.any((place[..., 1:] < -0.5) | (place[..., 1:] > edge), axis=-1)
     about = [
-        dict(zip(("frames", "x", "y"), m.mean(0), strict=True)) | {"clamped": c.sum()}
-        for m, c in zip(moved, clamped, strict=True)
+        dict(zip(("frames", "x", "y"), m.mean(0), strict=True)) | {"clamped": c.sum(), "beyond": b.sum()}
+        for m, c, b in zip(moved, clamped, beyond, strict=True)
     ]
     uniform = base.mean((1, 2, 3, 4))
     count = int(mass.shape[-1])

@@ -10,7 +10,7 @@ from xai.figures.sheet import Area, Drawn, Entry, Table
 from xai.figures.sources import Changed
 from xai.figures.strip import draw_skeleton, picture, strip, strongest
 from xai.figures.style import SMALL, text_width
-from xai.removal_words import in_words
+from xai.removal_words import words_of
 
 ROW, BESIDE = 0.2, 0.3
 """Inches of two bars, and between two charts."""
@@ -21,7 +21,7 @@ def without(
 ) -> Drawn:
     """What is left of the clip; probabilities and the sums of the ledger, hollow before and solid now."""
     before, now, shown = changed.before, changed.now, changed.shown
-    words = "; ".join(in_words(removal, changed.rerun.index) for removal in changed.removals) or "nothing taken away"
+    words = "; ".join(words_of(changed.removals, changed.rerun)) or "nothing taken away"
     target = class_of(before.labels, label, int(before.logits.argmax()))
     name = before.labels[target]
     top = area.heading(f"{words[0].upper()}{words[1:]}: {_says(before)} before, {_says(now)} now.")

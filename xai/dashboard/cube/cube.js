@@ -7,6 +7,9 @@ const EDGES = [[0, 1], [2, 3], [4, 5], [6, 7], [0, 2], [1, 3], [4, 6], [5, 7], [
 const KEYS = { ArrowLeft: [-0.15, 0], ArrowRight: [0.15, 0], ArrowUp: [0, 0.1], ArrowDown: [0, -0.1] };
 const GREY = [150, 156, 166], BLUE = [37, 99, 217], ORANGE = [224, 108, 0];
 
+// Points, joints and looks count pixel centres; the cube is drawn from edge to edge.
+const middle = (t, x, y) => [t, x + 0.5, y + 0.5];
+
 // Colour of a displacement in time, as in the player: blue is earlier, orange later.
 function timeColour(moved, most) {
   const share = Math.min(1, Math.abs(moved) / most);
@@ -67,7 +70,7 @@ class Cube {
     this.player?.store.preview(near ? { point: near.index, frame: Math.round(near.t) } : {});
   }
 
-  // From a place in the clip to a place on the canvas and its depth: parallel lines stay parallel.
+  // From a place in the clip (x, y from edge to edge) to a place on the canvas and its depth: parallel lines stay so.
   place(t, x, y) {
     const { clip, T } = this.reading, { width, height } = clip, longest = Math.max(width, height);
     const [a, b, c] = [(x - width / 2) / longest, (height / 2 - y) / longest, ((t + 0.5) / T - 0.5) * DEEP];
@@ -161,7 +164,7 @@ class Cube {
   skeletons({ frame, joint, lit }) {
     const { context, reading } = this, { skeleton, T, M, J } = reading;
     for (const person of skeleton?.people ?? []) {
-      const at = (t, j) => [t, ...skeleton.place.at(t, person, j)];
+      const at = (t, j) => middle(t, ...skeleton.place.at(t, person, j));
       const seen = (t, j) => skeleton.score.values[(t * M + person) * J + j] > 0;
       for (let t = 0; t < T; t++) {
         context.globalAlpha = t === frame ? 0.9 : 0.22;
@@ -185,7 +188,7 @@ class Cube {
     const { place, reference, most } = reading.pointPlaces(state);
     const shown = new Set([...found.order.slice(0, state.count), state.point ?? found.order[0]]);
     this.dots = [...shown].map((index) => {
-      const [to, from] = [place, reference].map((values) => [...values.subarray(3 * index, 3 * index + 3)]);
+      const [to, from] = [place, reference].map((values) => middle(...values.subarray(3 * index, 3 * index + 3)));
       const [x, y, depth] = this.place(...to);
       const radius = Math.max(1.2, 8 * Math.sqrt(found.mass[index] / (found.max || 1)));
       return { index, x, y, depth, radius, from, to, t: to[0], colour: timeColour(to[0] - from[0], most) };
@@ -203,7 +206,7 @@ class Cube {
   // Where the token that is hovered in the player looks.
   look(state, accent) {
     for (const { t, x, y, share, own } of this.reading.look(state) ?? []) {
-      const [left, top] = this.place(t, x, y);
+      const [left, top] = this.place(...middle(t, x, y));
       this.disc(left, top, own ? 6 : 2 + 5 * Math.sqrt(share), own ? null : accent, own ? accent : this.ink);
     }
   }

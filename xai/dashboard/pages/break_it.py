@@ -165,8 +165,8 @@ def page() -> None:
     found = clip.open()
     scene = Scene.of(payload, found, tuple(c.name for c in library.clips if c != clip.bundled))
     untouched = Film.of_payload(payload)
-    film = Film.of_clip(changed.shown.clip, changed.numbers) if changed else untouched
-    same = Film.of_clip(changed.before, changed.numbers) if changed else untouched
+    film = Film.of_clip(changed.shown.clip, changed.numbers, untouched.seen) if changed else untouched
+    same = Film.of_clip(changed.before, changed.numbers, untouched.seen) if changed else untouched
     show, do, answer = st.columns([4, 4, 4], gap="medium")
     with do:
         kind = controls(scene)
