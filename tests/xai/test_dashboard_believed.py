@@ -64,6 +64,11 @@ def test_the_badge_leads_down_the_page_or_to_explore_and_says_the_verdict() -> N
     assert away["href"] == "./?clip=wave+left+hand&checkpoint=gym-cross#trust"
     (own,) = badges([payload], ClipChoice(own=load_clip(library.clips[0].path)))
     assert "href" not in own  # Explore, loaded anew, would not have that clip
+    for checkpoint in library.checkpoints:
+        assert library.key_of(checkpoint_hash(checkpoint.path)) == checkpoint.key
+    stranger = {**payload, "model": {**payload["model"], "checkpoint": "0" * 16}}  # of the same name
+    (other,) = badges([stranger], choice)
+    assert "href" not in other
 
 
 def test_explore_shows_the_verdict_with_its_curves_and_asks_where_there_is_none(

@@ -33,6 +33,40 @@ def test_a_link_chooses(page: str, link: dict[str, str], kind: str, value: Any) 
         assert next(each for each in app.get(kind) if each.key == key).value == value
 
 
+@pytest.mark.parametrize(
+    ("page", "link", "said"),
+    [
+        ("explore", {"checkpoint": "msca-k"}, "There is no checkpoint “msca-k” here; shown instead: gym-cross."),
+        ("explore", {"clip": "cartwheel"}, "There is no clip of the gym “cartwheel” here; shown instead: "),
+        (
+            "explore", {"source": "Data", "set": "Judo", "number": "2"},
+            "There is no data set “Judo” here; shown instead: Gym.",
+        ),
+        (
+            "explore", {"ask": "true", "method": "telepathy"},
+            "There is no method for this network “telepathy” here; shown instead: limb removal.",
+        ),
+        (
+            "explore", {"ask": "true", "why": "clap"},
+            "There is no class “clap” here; shown instead: ",
+        ),
+        ("tokens", {"clip": "cartwheel"}, "There is no clip of the gym “cartwheel” here; shown instead: "),
+    ],
+)  # fmt: skip
+def test_a_link_to_what_is_not_there_says_what_is_shown_instead(page: str, link: dict[str, str], said: str) -> None:
+    app = run_app(f"{PAGES}/{page}.py", **link)
+    assert not app.exception, app.exception
+    assert [each.value for each in app.info if each.value.replace("\\", "").startswith(said)]
+    assert not [each.value for each in run_app(f"{PAGES}/{page}.py").info if "There is no" in each.value]
+
+
+def test_what_a_link_missed_is_forgotten_when_somebody_chooses() -> None:
+    app = run_app(f"{PAGES}/explore.py", checkpoint="msca-k")
+    assert [each for each in app.info if "msca" in each.value]
+    app.selectbox(key="checkpoint").select("gym-none").run()
+    assert not [each for each in app.info if "msca" in each.value]
+
+
 def _parts() -> None:
     """Parts of pages that come after a computation, without it."""
     import streamlit as st

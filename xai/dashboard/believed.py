@@ -13,6 +13,7 @@ import streamlit as st
 
 from xai.dashboard.choose import ClipChoice, open_checkpoint
 from xai.dashboard.jobs import Progress
+from xai.dashboard.library import open_library
 from xai.dashboard.methods_panel import Ask, followed, known_trust, trust_key
 from xai.dashboard.trust_badge import measure_button, show_behind, show_verdict
 from xai.figures.player import main_method
@@ -39,7 +40,8 @@ def known(payload: Payload, clip: Clip) -> Mapping[str, Any] | None:
 def badges(payloads: Sequence[Payload], clip: ClipChoice, *, on_page: bool = False) -> list[dict[str, str]]:
     """What the players say of their trust, and where a click on it leads: down this page, or to Explore.
 
-    A file that only this visit holds is not there when Explore is loaded, so then there is nowhere to lead to.
+    A file that only this visit holds is not there when Explore is loaded, nor is a network that does not ship, so then
+    there is nowhere to lead to.
     """
     said = []
     for payload in payloads:
@@ -47,9 +49,9 @@ def badges(payloads: Sequence[Payload], clip: ClipChoice, *, on_page: bool = Fal
         badge = {} if found is None else {"textContent": in_short(found)}
         if on_page:
             badge["href"] = f"#{ANCHOR}"
-        elif not (clip.upload or clip.own):
+        elif not (clip.upload or clip.own) and (shipped := open_library().key_of(payload["model"]["checkpoint"])):
             here = {"clip": clip.bundled.name} if clip.bundled else st.query_params.to_dict()
-            query = urlencode({**here, "checkpoint": payload["model"]["name"]})
+            query = urlencode({**here, "checkpoint": shipped})
             badge |= {"href": f"./?{query}#{ANCHOR}", "target": "_blank"}
         said.append(badge)
     return said

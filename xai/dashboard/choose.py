@@ -82,6 +82,27 @@ def chosen_among(key: str, options: Sequence[Any]) -> None:
         st.session_state[key] = st.session_state[key]
 
 
+def look_for(key: str, options: Sequence[str]) -> None:
+    """Before a choice is shown: does the address ask for what there is not? It forgets that as soon as it is shown."""
+    asked = st.query_params.get(key)
+    if asked is not None and asked not in options:
+        st.session_state[f"lost {key}"] = asked, None
+
+
+def say_lost(key: str, what: str, shown: str, place: Any = st) -> None:
+    """After it: what a link asked for and was not found, until somebody chooses."""
+    asked, instead = st.session_state.get(f"lost {key}", (None, None))
+    if asked is None:
+        return
+    if instead not in (None, shown):
+        del st.session_state[f"lost {key}"]
+        return
+    st.session_state[f"lost {key}"] = asked, shown
+    from xai.dashboard.shown import plain
+
+    place.info(f"There is no {what} “{plain(asked[:80])}” here; shown instead: {plain(shown)}.")
+
+
 def mine(*clip: Clip | None) -> Clip | None:
     """The clip that was made on My clip, held in this session only; with an argument, remember that one (or None)."""
     if clip:
@@ -135,7 +156,9 @@ def _choose_of(source: str, library: Library, right: Any, first: str) -> ClipCho
         from xai.dashboard import live
 
         names = live.jhmdb_names()
+        look_for("jhmdb", names)
         chosen = right.selectbox("Clip", names, key="jhmdb", bind="query-params")
+        say_lost("jhmdb", "clip of JHMDB", str(chosen))
         label, _, name = str(chosen).partition("/")
         return ClipChoice(jhmdb=(label, name))
     if source == "Data":
@@ -151,10 +174,12 @@ def _choose_of(source: str, library: Library, right: Any, first: str) -> ClipCho
     names = [clip.name for clip in library.clips]
     if first in names and "clip" not in st.query_params and "clip was chosen" not in st.session_state:
         st.session_state["clip"] = first  # what another page shows by itself was nobody's choice
+    look_for("clip", names)
     name = right.selectbox(
         "Clip", names, key="clip", bind="query-params", on_change=_chosen,
         help=f"What tells each class from its twin, by construction. {causes}.",
     )  # fmt: skip
+    say_lost("clip", "clip of the gym", str(name))
     return ClipChoice(bundled=next(clip for clip in library.clips if clip.name == name))
 
 
@@ -176,7 +201,9 @@ def choose_checkpoint(library: Library) -> BundledCheckpoint | Any:
     """The checkpoint selector: a bundled one, or an `Upload`, or None while nothing was uploaded."""
     keys = [checkpoint.key for checkpoint in library.checkpoints] + [OWN]
     chosen_among("checkpoint", keys)
+    look_for("checkpoint", keys)
     key = str(st.selectbox("Checkpoint", keys, key="checkpoint", bind="query-params"))
+    say_lost("checkpoint", "checkpoint", key)
     if key != OWN:
         return library.checkpoint(key)
     return held_upload(

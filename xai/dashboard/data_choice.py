@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl, urlencode
 import streamlit as st
 from streamlit.errors import StreamlitAPIException
 
-from xai.dashboard.choose import OWN, PAGES, ClipChoice, chosen_among
+from xai.dashboard.choose import OWN, PAGES, ClipChoice, chosen_among, look_for, say_lost
 from xai.dashboard.data_sets import offers, splits_of
 from xai.dashboard.shown import plain
 
@@ -36,12 +36,14 @@ def choose_split(set_place: Any, split_place: Any, keys: tuple[str, str] = ("set
         st.error(plain(error))
         return None
     chosen_among(keys[0], titles)
+    look_for(keys[0], titles)
     title = str(
         set_place.selectbox(
             "Data set", titles, key=keys[0], bind="query-params",
             help="Gym clips are drawn as they are asked for. Whoever runs this server can add others.",
         )
     )  # fmt: skip
+    say_lost(keys[0], "data set", title)
     try:
         names = splits_of(data_live.dataset(title))
         chosen_among(keys[1], names)

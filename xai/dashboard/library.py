@@ -6,6 +6,7 @@ never waits. `python -m xai bundle` writes the index.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import lzma
 import os
@@ -56,10 +57,19 @@ class Library:
     def checkpoint(self, key: str) -> BundledCheckpoint:
         return next(checkpoint for checkpoint in self.checkpoints if checkpoint.key == key)
 
+    def key_of(self, content: str) -> str | None:
+        """Which checkpoint has this content (`model.checkpoint_hash`, which would import torch); None if none does."""
+        return next((each.key for each in self.checkpoints if _hash(each.path) == content), None)
+
     def payload(self, checkpoint: str, clip: str) -> dict[str, Any] | None:
         """The precomputed payload, or None when this pair was not bundled."""
         path = self.traces.get((checkpoint, clip))
         return None if path is None else _read_payload(path)
+
+
+@lru_cache(maxsize=64)
+def _hash(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
 
 
 @lru_cache(maxsize=64)

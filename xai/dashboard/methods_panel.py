@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from xai.dashboard.basket import opened_pair
-from xai.dashboard.choose import ClipChoice, open_checkpoint
+from xai.dashboard.choose import ClipChoice, look_for, open_checkpoint, say_lost
 from xai.dashboard.jobs import Progress, Standing, shared_jobs
 from xai.dashboard.shown import plain
 from xai.known_trust import shipped_trust
@@ -131,6 +131,9 @@ def choose_ask(
     names = list(known)
     wide = (st.columns(2), st.columns(2)) if narrow else (st.columns([3, 3, 3, 3]),)
     places = [place for row in wide for place in row]
+    labels = list(network.card.labels)
+    look_for(f"method{panel}", names)
+    look_for(f"why{panel}", [MODEL_CHOICE, *labels])
     name = places[0].selectbox(
         "Method", names, key=f"method{panel}", bind="query-params",
         index=names.index(first) if first in names else 0,
@@ -140,10 +143,11 @@ def choose_ask(
         "On", sites(method, network, clip), key=f"on{panel}", bind="query-params", format_func=ON_WORDS.__getitem__,
         help="What the map is over: pixels, joints, frames, or tokens inside the network.",
     )  # fmt: skip
-    labels = list(network.card.labels)
     target = places[2].selectbox("Why", [MODEL_CHOICE, *labels], key=f"why{panel}", bind="query-params")
     others = [NOBODY, *(label for label in labels if label != target)]
     against = places[3].selectbox("rather than", others, key=f"rather{panel}", bind="query-params")
+    say_lost(f"method{panel}", "method for this network", method.name)
+    say_lost(f"why{panel}", "class", str(target))
     options = _options(method, panel)
     ask = Ask(
         method.name, str(on), None if target == MODEL_CHOICE else str(target),
