@@ -159,6 +159,30 @@ def test_the_address_keeps_the_view_and_restores_it(show: Any, open_page: OpenPa
     again.wait_for_function("() => !/joint=|query=|layer=/.test(location.search) && /frame=1/.test(location.search)")
 
 
+@pytest.mark.parametrize(
+    ("link", "view", "freed"),
+    [
+        ("point=3", {"point": 2}, "point"),
+        ("lit=early", {"lit": "early"}, "early"),
+        ("lit=skeleton&ghost=true&heat=true", {"lit": "skeleton", "ghost": True, "heat": True}, "skeleton"),
+    ],
+)
+def test_the_address_keeps_points_boxes_and_switches(
+    serve: Serve, open_page: OpenPage, link: str, view: dict[str, Any], freed: str
+) -> None:
+    page = open_page(f"{serve(APP)}/?case=one&frame=2&{link}")
+    page.wait_for_function(f"() => ({PLAYER})?.lanes.every((lane) => lane.images)")
+    settle(page)
+    page.wait_for_timeout(600)
+    for name, value in view.items():
+        assert ask(page, f"player.store.view().{name}") == value
+    assert ask(page, "new URLSearchParams(location.search).toString()") == f"case=one&frame=2&{link}"
+    expect(page.get_by_role("button", name=re.compile(f"Free .*{freed}"))).to_be_visible()
+    press(page, "Escape")
+    page.wait_for_function("() => !/point=|lit=/.test(location.search)")
+    assert ask(page, f"player.store.view().{next(iter(view))}") is None
+
+
 def test_a_link_to_what_is_not_there_opens_the_clip(serve: Serve, open_page: OpenPage) -> None:
     page = open_page(f"{serve(APP)}/?case=one&frame=99&joint=400&layer=-2&head=x&query=%3Cb%3E&label=nothing")
     page.locator(".player .sentence").first.wait_for()

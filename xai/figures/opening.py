@@ -42,6 +42,8 @@ PIXELS_ONLY = (
 )
 NO_SKELETON = "No joint was seen in this clip, so there is no attention on joints to show."
 UNTRAINED = "These weights were never trained: what they read explains nothing."
+BOXES = ("frame", "early", "late", "point", "skeleton", "joint", "patch", "head")
+"""Of the drawn model, that light what they stand for."""
 MODES = {"none": "M: none, tokens are averaged", FRAMEWISE: "one for each frame:"}
 ATTENTIONS = {
     "deformable": (
@@ -68,8 +70,9 @@ ATTENTIONS = {
 
 
 def opening(evidence: Evidence, seen: bool, labels: list[str]) -> dict[str, Any]:
-    """`lists`: what can be chosen, and its `names` where they are more than numbers; `start`: the first state; `said`:
-    words by their place on the page; `sentences` [layer][head][query]: `Pieces`, head 0 is the mean of the heads."""
+    """`boxes`: what the boxes of the drawn model light; `lists`: what can be chosen, and its `names` where they are
+    more than numbers; `start`: the first state; `said`: words by their place on the page; `sentences`
+    [layer][head][query]: `Pieces`, head 0 is the mean of the heads."""
     points, curves = evidence.sampling_points, evidence.joint_curves if seen else None
     both = [part for part in (points, curves) if part]
     parts = [part for part in (evidence.temporal_windows, *both) if part]
@@ -119,6 +122,7 @@ def opening(evidence: Evidence, seen: bool, labels: list[str]) -> dict[str, Any]
         "sentences": [[[start + pieces for pieces, _ in row] for row in rows] for rows in views],
         "said": _said(evidence, seen, people),
         "lattice": lattice(evidence),
+        "boxes": [None, *BOXES],
         "lists": lists,
         "start": {
             "frame": 0 if over is None else int(over.argmax()),

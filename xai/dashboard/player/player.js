@@ -154,20 +154,21 @@ export class Player {
 
   // Goes to a place of a link or of a lesson, counted from 0; what it does not name, or is not there, stays.
   go(view) {
-    const there = Object.entries(view).filter(([name, value]) => value != null && this.lists[name]?.includes(value));
-    for (const [name, value] of there) this.store[name in { frame: 0, joint: 0 } ? "pin" : "choose"]({ [name]: value });
+    for (const [name, value] of Object.entries(view))
+      if (value != null && (name === "lit" ? this.lead.boxes : this.lists[name])?.includes(value))
+        this.store[/^(frame|joint|point|patch)$/.test(name) ? "pin" : "choose"]({ [name]: value });
   }
-
   // The link of the page names what differs from the opening, counted from 1 as on screen; head 0 is the mean of heads.
   fromLink() {
-    const read = ([name, text]) => [name, /^\d+$/.test(text) && !/label|query/.test(name) ? text - 1 : text];
-    return Object.fromEntries([...new URLSearchParams(location.search)].map(read));
+    const read = (name, text) => text === "true" || (/^\d+$/.test(text) && !/label|query/.test(name) ? text - 1 : text);
+    return Object.fromEntries([...new URLSearchParams(location.search)].map(([name, text]) => [name, read(name, text)]));
   }
   toLink() {
     const url = new URL(location.href);
     const { chosen: at } = this.store, opening = { ...this.store.start, ...this.view };
     const moved = (name) => at[name] !== opening[name];
-    const held = this.view ? Object.keys(this.lists).filter(moved) : [...this.store.held(), ...["frame"].filter(moved)];
+    const names = this.view ? Object.keys(this.lists) : ["frame", "person", "ghost", "eachFrame", "heat"];
+    const held = [...(this.view ? [] : this.store.held()), ...names.filter(moved)];
     for (const name of Object.keys(this.lists)) url.searchParams.delete(name);
     for (const name of held) url.searchParams.set(name, Number.isInteger(at[name]) ? at[name] + 1 : at[name]);
     const here = Object.entries(this.linked || {}).every(([name, value]) => url.searchParams.get(name) === value);
@@ -266,7 +267,6 @@ export class Player {
       if (this.linked) this.toLink();
     }, 400);
   }
-
   // What is pinned or differs from the start; a click frees it.
   chips(host, store) {
     const held = store.held().map((name) => [name, this.lead.called(name, store.chosen[name])]);
