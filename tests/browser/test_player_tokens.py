@@ -315,14 +315,14 @@ def test_the_cube_follows_the_player_and_the_player_the_cube(serve: Serve, open_
     settle(page)
     assert (now(page, "point"), now(page, "frame")) == (dot["index"], round(dot["t"]))
     expect(page.locator(".readout")).to_contain_text("Point at frame")
-    # It is where it was sampled: looked at straight from the front, x and y are those of the clip.
+    # It is where it was sampled: looked at straight from the front, x and y are those of the clip: pixel 0 has its centre at 0.5.
     front = page.evaluate(f"() => {{ const cube = {CUBE}; cube.turn = [0, 0]; cube.draw();"
                           " return cube.dots.map(({ index, x, y }) => [index, x, y]); }")  # fmt: skip
     centre, scale = page.evaluate(f"() => [({CUBE}).centre, ({CUBE}).scale]")
     places = evidence.sampling_points.companions["place"][-1]
     for index, x, y in front:
-        assert x == pytest.approx(centre[0] + scale * (places[index, 1] - 50) / 100, abs=0.05)
-        assert y == pytest.approx(centre[1] + scale * (places[index, 2] - 30) / 100, abs=0.05)
+        assert x == pytest.approx(centre[0] + scale * (places[index, 1] + 0.5 - 50) / 100, abs=0.05)
+        assert y == pytest.approx(centre[1] + scale * (places[index, 2] + 0.5 - 30) / 100, abs=0.05)
     page.locator(".cube").focus()
     page.keyboard.press("ArrowLeft")
     assert page.evaluate(f"() => ({CUBE}).turn[0]") == pytest.approx(-0.15)

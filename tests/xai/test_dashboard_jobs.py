@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from xai.dashboard.jobs import Jobs, Progress
+from xai.dashboard.jobs import Cancelled, Jobs, Progress
 from xai.dashboard.kept import Kept
 from xai.dashboard.turnstile import Turnstile
 
@@ -143,6 +143,33 @@ def test_a_full_queue_says_so_and_takes_the_same_again_when_there_is_room() -> N
     assert jobs.usual("") is None
 
 
+def test_what_may_succeed_another_time_is_forgotten_and_what_may_not_is_kept() -> None:
+    now = [0.0]
+    jobs, gate = Jobs(queue=1, clock=lambda: now[0]), Gate()
+    jobs.ask("running", gate, "a")
+    until(lambda: jobs.standing("running", "a").state == "running")  # type: ignore[union-attr]
+    jobs.ask("waits", lambda progress: "soon", "b")
+    jobs.ask("refused", lambda progress: "later", "c")
+    assert jobs.standing("refused").state == "failed"  # type: ignore[union-attr]
+    gate.open.set()
+    until(lambda: jobs.standing("waits", "b").state == "done")  # type: ignore[union-attr]
+
+    def no_memory(progress: Progress) -> None:
+        raise MemoryError
+
+    def senseless(progress: Progress) -> None:
+        raise ValueError("This clip has no joints.")
+
+    for name, work in (("memory", no_memory), ("sense", senseless)):
+        jobs.ask(name, work, name)
+        jobs.wait(name, SOON)
+    assert jobs.standing("refused").state == "failed"  # type: ignore[union-attr]
+    now[0] = 11.0
+    assert jobs.standing("refused") is None
+    assert jobs.standing("memory") is None
+    assert jobs.standing("sense").sentence == "This clip has no joints."  # type: ignore[union-attr]
+
+
 def test_long_jobs_run_beside_each_other_where_the_server_allows() -> None:
     jobs, gates = Jobs(long=2), [Gate(), Gate(), Gate()]
     for name, gate in zip("abc", gates, strict=True):
@@ -240,16 +267,17 @@ def test_who_waits_for_somebody_else_is_told_and_may_leave() -> None:
     assert found == ["made"]
 
 
-def test_who_waits_for_somebody_who_gave_up_computes_it() -> None:
+@pytest.mark.parametrize("gone", [KeyboardInterrupt, Cancelled])
+def test_who_waits_for_somebody_who_gave_up_computes_it(gone: type[BaseException]) -> None:
     kept, begun, found = Kept(4, 1 << 20), threading.Event(), []
 
     def leaves() -> str:
         begun.set()
         time.sleep(0.1)
-        raise KeyboardInterrupt
+        raise gone
 
     def first() -> None:
-        with pytest.raises(KeyboardInterrupt):
+        with pytest.raises(gone):
             kept.get("x", leaves)
 
     threads = [threading.Thread(target=first)]

@@ -141,6 +141,22 @@ def test_a_planted_tubelet_is_found(how: str) -> None:
     assert values[[0, 1, 4, 5]].max() <= 0
 
 
+def test_cells_beyond_the_frame_are_not_taken_away_and_dilute_no_base_rate() -> None:
+    known, clip = linear_recognizer(frames=[1.0] * 4), noise_clip(4, 60, 90, people=1)
+    around = replace(known, card=replace(known.card, fit="person"))
+    question = Question.ask(around, clip, target="b")
+    height = np.ptp(question.view.box()[:, 1])
+    assert height > 100  # the joints fill the frame, so a third of the rows of the grid lies beyond it
+    explanation = run(question, "tubelet removal", how="mean", cells=6, window=4)
+    values = explanation.values[0]
+    assert (values[[0, -1]] == 0).all()
+    inside = np.abs(values) > 0
+    assert 6 < inside.sum() < 36
+    rate = float(np.mean(explanation.base_rate))
+    cells = [values[row, column] for row in range(6) for column in range(6) if inside[row, column]]
+    assert rate == pytest.approx(np.mean(cells), rel=1e-3)
+
+
 def test_cells_lie_where_the_view_is() -> None:
     """The view is the centre square of a wide clip; the grid and its box follow it."""
     clip = noise_clip(4, 60, 90, people=0)

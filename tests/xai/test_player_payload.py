@@ -132,6 +132,33 @@ def test_the_same_evidence_has_the_same_name() -> None:
     assert first["id"] == second["id"] != other["id"]
 
 
+def test_what_lies_beyond_the_frame_is_said_and_the_lattice_ends_with_it() -> None:
+    known, clip = random_recognizer(), noise_clip()
+    known = replace(known, card=replace(known.card, trained_on="noise"))
+    around = replace(known, card=replace(known.card, fit="person"))
+    evidence = gather_evidence(around, clip)
+    payload = player_payload(evidence)
+    (left, top), (right, low) = evidence.box.min(0) + 0.5, evidence.box.max(0) + 0.5
+    height, width = clip.size
+    assert left < 0
+    assert top < 0
+    out = 1 - width * height / ((right - left) * (low - top))
+    assert f"a square around the joints, the same in all frames, {100 * out:.0f} % of it" in payload["said"]["warning"]
+    assert "square" not in player_payload(gather_evidence(known, clip))["said"]["warning"]
+    assert evidence.sampling_points is not None
+    place = evidence.sampling_points.companions["place"][-1]
+    count = sum(not (-0.5 <= x <= width - 0.5 and -0.5 <= y <= height - 0.5) for _, x, y in place)
+    assert count > 0
+    assert f" {count} of the points lie beyond the frame and are not drawn." in payload["points"]["about"][-1]
+    style = payload["lattice"]["late"]
+    box = [float(style.partition(f"{name}:")[2].partition("%")[0]) for name in ("left", "top", "width", "height")]
+    cut = [float(part.strip("%)")) for part in style.partition("inset(")[2].split()]
+    assert box[1] + box[3] * cut[0] / 100 == pytest.approx(0, abs=0.05)  # cut off at the upper edge of the frame
+    assert box[0] + box[2] * (1 - cut[1] / 100) == pytest.approx(100, abs=0.05)
+    assert box[1] + box[3] * (1 - cut[2] / 100) == pytest.approx(100, abs=0.05)
+    assert box[0] + box[2] * cut[3] / 100 == pytest.approx(0, abs=0.05)
+
+
 def test_a_place_survives_a_link() -> None:
     place = Place(frame=0, joint=11, person=1, layer=2, head=-1, query="cls", label="golf")
     assert place.to_query() == {

@@ -86,6 +86,40 @@ def test_tubelets_cover_what_the_map_means() -> None:
     assert not changed[3, :22].any()
 
 
+def test_tubelets_that_hold_no_pixel_are_no_units() -> None:
+    known = random_recognizer(size=32, frames=4, width=4)
+    around = replace(known, card=replace(known.card, fit="person"))
+    question = Question.ask(around, noise_clip(8, 16, 56, 1), 1)  # the square is as high as the frame is wide
+    low, high = question.view.box().min(0), question.view.box().max(0)
+    height, width = question.clip.size
+    cell = (high - low) / 4
+    held = 0
+    for row in range(4):  # one by one: does any pixel's centre lie in it?
+        for column in range(4):
+            left, top = low + cell * [column, row]
+            inside = [
+                (x, y)
+                for x in range(width)
+                for y in range(height)
+                if left <= x < left + cell[0] and top <= y < top + cell[1]
+            ]
+            held += bool(inside)
+    assert held < 16
+    units = Units(question, "tubelets")
+    assert len(units) == 3 * held
+    assert np.array_equal(np.unique(units.cells), np.arange(len(units)))  # the square holds the whole frame
+    for number in range(len(units)):
+        gone = np.zeros(len(units), bool)
+        gone[number] = True
+        left = units.without(gone).frames
+        assert left is not None
+        assert (left != question.tensors[0]).any()
+    drawn = np.random.default_rng(0).random((4, 8, 8)).astype(np.float32)
+    values = units.values(question.pixel_map(drawn, question.made_by("drawn"), "1"))
+    assert values.shape == (len(units),)
+    assert (values > 0).all()
+
+
 def test_true_effects_beat_random_and_their_opposite_does_not() -> None:
     question = ask()
     effects = true_effects(question)

@@ -160,8 +160,9 @@ export class Player {
   }
   // The link of the page names what differs from the opening, counted from 1 as on screen; head 0 is the mean of heads.
   fromLink() {
-    const read = (name, text) => text === "true" || (/^\d+$/.test(text) && !/label|query/.test(name) ? text - 1 : text);
-    return Object.fromEntries([...new URLSearchParams(location.search)].map(([name, text]) => [name, read(name, text)]));
+    const count = ([name, text]) => /^\d+$/.test(text) && !/label|query/.test(name);
+    const read = (pair) => [pair[0], count(pair) ? pair[1] - 1 : pair[1] === "true" || pair[1]];
+    return Object.fromEntries([...new URLSearchParams(location.search)].map(read));
   }
   toLink() {
     const url = new URL(location.href);
@@ -175,7 +176,6 @@ export class Player {
     if (here && url.href !== location.href) history.replaceState(history.state, "", url);
     return url.href;
   }
-
   // The next of the tokens that are lit, on the frame that is shown; patches stand in rows.
   step(to) {
     const [{ stage, reading }] = this.lanes;
