@@ -315,7 +315,7 @@ def test_the_cube_follows_the_player_and_the_player_the_cube(serve: Serve, open_
     settle(page)
     assert (now(page, "point"), now(page, "frame")) == (dot["index"], round(dot["t"]))
     expect(page.locator(".readout")).to_contain_text("Point at frame")
-    # It is where it was sampled: looked at straight from the front, x and y are those of the clip: pixel 0 has its centre at 0.5.
+    # It is where it was sampled: seen from the front, x and y are those of the clip, half a pixel from its edges.
     front = page.evaluate(f"() => {{ const cube = {CUBE}; cube.turn = [0, 0]; cube.draw();"
                           " return cube.dots.map(({ index, x, y }) => [index, x, y]); }")  # fmt: skip
     centre, scale = page.evaluate(f"() => [({CUBE}).centre, ({CUBE}).scale]")
