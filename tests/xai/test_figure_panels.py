@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from matplotlib.text import Text
 
-from tests.xai.figure_checks import SIZE, collisions, shown
+from tests.xai.figure_checks import SIZE, collisions, pixel, shown
 from tests.xai.synthetic import WRIST, one_point, synthetic_evidence
 from xai.evidence import Evidence
 from xai.figures.block import block, project
@@ -48,6 +48,32 @@ SPECS = {
     "[0.8]], of: Table 4}, ledger]",
     "narrow variants": "width: column\ncheckpoints: {none: a, cross: c}\npanels: [variants: {classes: 3}]",
 }
+
+
+def test_a_strip_is_dark_where_the_network_does_not_look_and_says_what_lies_beyond_the_frame() -> None:
+    evidence = synthetic_evidence(height=96, width=128)
+    grey = replace(evidence.clip, frames=np.full_like(evidence.clip.frames, 200), score=0 * evidence.clip.score)
+    box = np.array([[19.5, -30.5], [89.5, -30.5], [89.5, 39.5], [19.5, 39.5]])
+    around = replace(evidence, clip=grey, box=box, model=evidence.model | {"fit": "person"})
+    figure, drawn = shown(lambda area: film(area, around, points=1))
+    figure.canvas.draw()
+    axes = next(each for each in figure.axes if each.images)
+    for x, y, dark in ((25, 3, False), (85, 35, False), (8, 20, True), (120, 5, True), (50, 60, True), (85, 45, True)):
+        assert (pixel(figure, axes, x, y).max() < 120) == dark, (x, y)
+    assert "darkened it does not see" in drawn.caption
+    whole = replace(evidence, clip=grey, box=np.array([[-0.5, -0.5], [127.5, -0.5], [127.5, 95.5], [-0.5, 95.5]]))
+    assert "darkened" not in shown(lambda area: film(area, whole))[1].caption
+    seen = replace(around, clip=replace(evidence.clip, frames=grey.frames))
+    assert (
+        "a square around the joints, the same in all frames, 43 % of it beyond"
+        in shown(lambda area: film(area, seen))[1].caption
+    )
+    points = evidence.sampling_points
+    assert points is not None
+    place = points.companions["place"].copy()
+    place[..., 1] = 200
+    far = replace(seen, sampling_points=replace(points, companions=dict(points.companions) | {"place": place}))
+    assert " 48 of the points lie beyond the frame" in shown(lambda area: film(area, far))[1].caption
 
 
 def test_the_check_sees_what_lies_over_something() -> None:

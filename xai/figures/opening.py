@@ -221,6 +221,12 @@ def square_said(evidence: Evidence) -> str:
     return f"It sees a square around the joints, the same in all frames{black}; what is darkened it does not see."
 
 
+def points_beyond(place: np.ndarray, size: tuple[int, int]) -> int:
+    """How many points [P, 3] (t, x, y) lie outside a frame of `size` (height, width)."""
+    edge = np.array(size[::-1]) - 0.5
+    return int(np.any((place[:, 1:] < -0.5) | (place[:, 1:] > edge), axis=-1).sum())
+
+
 def _inside(evidence: Evidence) -> float:
     """Which part of what the network sees lies in the frame."""
     box = np.asarray(evidence.box, float)

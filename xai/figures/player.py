@@ -27,7 +27,7 @@ from training.clip import Clip
 from xai.explanation import FRAMEWISE, Explanation
 from xai.figures.flow import flow_numbers
 from xai.figures.hues import reach
-from xai.figures.opening import flow, frames_said, looks_said, opening, points_said, unread
+from xai.figures.opening import flow, frames_said, looks_said, opening, points_beyond, points_said, unread
 from xai.figures.player_looks import Table, look_tables
 from xai.figures.sentence import probability as shortly
 from xai.figures.sentence import times, token_name
@@ -321,11 +321,9 @@ def _points(points: Explanation, size: tuple[int, int], keep: int | None, by_que
     mass = points.values.mean(axis=3)
     moved = np.abs(place - reference)
     base = np.broadcast_to(points.base_rate, points.values.shape)
-    edge = np.array(size[::-1]) - 0.5
-    beyond = np.any((place[..., 1:] < -0.5) | (place[..., 1:] > edge), axis=-1)
     about = [
-        dict(zip(("frames", "x", "y"), m.mean(0), strict=True)) | {"clamped": c.sum(), "beyond": b.sum()}
-        for m, c, b in zip(moved, clamped, beyond, strict=True)
+        dict(zip(("frames", "x", "y"), m.mean(0), strict=True)) | {"clamped": c.sum(), "beyond": points_beyond(p, size)}
+        for m, c, p in zip(moved, clamped, place, strict=True)
     ]
     uniform = base.mean((1, 2, 3, 4))
     count = int(mass.shape[-1])

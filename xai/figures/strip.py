@@ -10,11 +10,13 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.colors import Colormap, Normalize, TwoSlopeNorm
+from matplotlib.patches import Rectangle
 from matplotlib.patheffects import AbstractPathEffect, withStroke
 
 from training.clip import Clip
 from xai.evidence import Evidence
 from xai.figures.hues import reach
+from xai.figures.opening import points_beyond, square_said
 from xai.figures.reads import heaviest, joints_read, of_heads, over_uniform, peak, shown_frame, uniform_on
 from xai.figures.sentence import token_name
 from xai.figures.sheet import LABEL, Area, Drawn, Table
@@ -98,6 +100,22 @@ def picture(axes: Axes, frame: np.ndarray, grey: bool = False) -> None:
         frame = np.repeat((0.25 * 255 + 0.72 * light)[..., None], 3, axis=-1).clip(0, 255).astype(np.uint8)
     height, width = frame.shape[:2]
     axes.imshow(frame, interpolation="lanczos", extent=(-0.5, width - 0.5, height - 0.5, -0.5), aspect="auto")
+
+
+def darken(axes: Axes, evidence: Evidence) -> bool:
+    """Shade what the network does not see of a frame; False if that is nothing."""
+    height, width = evidence.clip.size
+    (left, top), (right, bottom) = (np.asarray(evidence.box, float).min(0), np.asarray(evidence.box, float).max(0))
+    left, right = np.clip((left, right), -0.5, width - 0.5)
+    top, bottom = np.clip((top, bottom), -0.5, height - 0.5)
+    parts = [
+        (-0.5, -0.5, width, top + 0.5), (-0.5, bottom, width, height - 0.5 - bottom),
+        (-0.5, top, left + 0.5, bottom - top), (right, top, width - 0.5 - right, bottom - top),
+    ]  # fmt: skip
+    dark = [part for part in parts if min(part[2:]) > 0.01]
+    for x, y, wide, high in dark:
+        axes.add_patch(Rectangle((x, y), wide, high, facecolor="black", edgecolor="none", alpha=0.55, zorder=0.5))
+    return bool(dark)
 
 
 def draw_skeleton(
@@ -220,8 +238,10 @@ def film(
         joint_norm = Normalize(0, most)
     if with_points:
         norm, ends = time_norm(both)
+    dark = False
     for t, axes in grid.axes.items():
         picture(axes, clip.frames[t])
+        dark = darken(axes, evidence)
         draw_skeleton(axes, clip, t, None if times is None else times[t], joint_norm, scale=grid.scale)
         if with_points:
             draw_points(axes, both[0, chosen], both[1, chosen], mass[chosen], t, norm, look.theme, grid.scale)
@@ -242,7 +262,14 @@ def film(
         used = max(used, row * 0.4 + key(x, y + row * 0.4))
     tables = []
     caption = f"Frames that the network read, with its skeleton. {_sentence(about[0])}."
+    if evidence.model.get("fit") == "person" and clip.score.any():
+        caption += f" {square_said(evidence)}"
+    elif dark:
+        caption += " What is darkened it does not see."
     if with_points:
+        beyond = points_beyond(both[0, chosen], clip.size)
+        if beyond:
+            caption += f" {beyond} of the points lie beyond the frame and are not drawn."
         tables.append(points_table(chosen, mass, both))
         caption += (
             " Dot: where a token was read; hair: to its reference (zero offset); colour: frames between the two; area: "
