@@ -106,7 +106,9 @@ def test_the_lattice_of_the_drawn_model_has_the_patches_in_its_tiles(taken) -> N
     """What the player draws as a background, against where the view says that the patches are."""
     evidence = taken[0]
     (height, width), places = evidence.clip.size, evidence.looks.places
-    numbers = [float(v) for v in re.findall(r"(-?[\d.]+)(?:%|\))", lattice(evidence)["patch"])]
+    numbers = [
+        float(v) for v in re.findall(r"(-?[\d.]+)(?:%|\))", lattice(evidence)["patch"].partition(";clip-path")[0])
+    ]
     left, top, wide, high, full, columns, again, rows = numbers
     assert full == again == 100
     assert columns * rows == len(places)
