@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from training.config import PRESETS, ConfigError, TrainConfig, check_recipe, resolve, without_place
+from training.datasets.parts import COMPARED_ON
 
 SOURCES = "gym, jhmdb:FOLDER, penn:FOLDER, ntu:FOLDER, finegym:FOLDER, skeletons:FILE, folder:FOLDER or pack:FILE"
 
@@ -81,6 +82,7 @@ def _parser() -> argparse.ArgumentParser:
     rows.add_argument("--out", type=Path, required=True, metavar="FOLDER")
     rows.add_argument("--table", nargs="*", default=[], metavar="TABLE", help="all by default")
     rows.add_argument("--seeds", type=int, default=3)
+    rows.add_argument("--split", default="val", choices=tuple(COMPARED_ON), help="clips that the rows are compared on")
     rows.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change the recipe of all rows")
     rows.add_argument("--quiet", action="store_true", help="no progress bar")
 
@@ -176,7 +178,7 @@ def _ablate(options: argparse.Namespace) -> int:
     from training.engine import train_whole
     from training.evaluate import evaluate, predict
     from training.process import choose_device, keep_freed_memory
-    from training.sources import training_data, validation_positions
+    from training.sources import compared_on
     from training.transforms import Normalisation
 
     alone("ablate")
@@ -191,28 +193,31 @@ def _ablate(options: argparse.Namespace) -> int:
 
     def test(config: TrainConfig, checkpoint: Path, arguments: Mapping[str, int]) -> float:
         network, card = model.load(checkpoint, choose_device(config.run.device))
-        data, frames = training_data(config.data)[1], arguments.get("frames", card.frames)
+        data, frames = compared_on(config.data, options.split)[0], arguments.get("frames", card.frames)
         colours = Normalisation(card.mean, card.std)
         return evaluate(network, data, size=card.size, frames=frames, normalisation=colours, fit=card.fit).top1
 
     def answer(config: TrainConfig, checkpoint: Path) -> Answers | None:
         network, card = model.load(checkpoint, choose_device(config.run.device))
-        data, places = training_data(config.data)[1], validation_positions(config.data)
-        if len(places) != len(data):  # a pack leaves damaged clips out
+        data, places = compared_on(config.data, options.split)
+        if not places:
             return None
         colours = Normalisation(card.mean, card.std)
         found = predict(network, data, size=card.size, frames=card.frames, normalisation=colours, fit=card.fit)
         said = tuple(found.logits.argmax(1).tolist())
         target = tuple(data.targets[i] for i in found.index)
-        return Answers(config.data.source, data.labels, tuple(places[i] for i in found.index), target, said)
+        clips = tuple(places[i] for i in found.index)
+        return Answers(config.data.source, data.labels, clips, target, said, options.split)
 
     done: list = []
     recipe = f"{base.name} on {without_place(base.data.source)}, {recipe_in_words(base, seed=False)}"
     try:
-        for result in ablate(tables, options.base, options.set, options.seeds, options.out, train, test, answer):
+        for result in ablate(
+            tables, options.base, options.set, options.seeds, options.out, train, test, answer, options.split
+        ):
             done.append(result)
-            write_answers(options.out, done, recipe)
-            write_tables(options.out, done, " ".join([options.base, *options.set]))
+            write_answers(options.out, done, recipe, options.split)
+            write_tables(options.out, done, " ".join([options.base, *options.set]), options.split)
     except KeyboardInterrupt:
         print("Stopped; the same command goes on.")
         return 130

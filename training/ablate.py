@@ -6,7 +6,8 @@ A row is the base recipe with a few changes. Every run lies in OUT/<table>/<row>
 was stopped, and is not run again when it is done; rows of several tables that come to the same recipe are one run. The
 table is written after each, so it can be read while others still run. All rows of a table have the same clips, budget
 and seeds. The base may be made cheaper with --set, for all alike.
-What each run says of every validation clip is kept beside it, so that rows can be compared clip by clip.
+Rows are compared on the validation clips; with `--split test` on the test clips, once there is nothing left to choose.
+What each run says of every clip is kept beside it, so that rows can be compared clip by clip.
 """
 
 from __future__ import annotations
@@ -23,10 +24,12 @@ from typing import Any
 from model import VARIANTS
 from training.checkpointing import read_log, write_atomically
 from training.config import TrainConfig, check_recipe, recipe_of, resolve, saved_values, without_place
+from training.datasets.parts import COMPARED_ON
 from training.interval import spread_of
 from training.order import Told, told_apart
 
 ANSWERS = "answers.json"
+"""Of one run, about its validation clips (see `kept_in` for others); of all runs, about the clips of the tables."""
 Changes = tuple[str, ...]
 """`a.b=c` as of --set."""
 
@@ -182,7 +185,7 @@ def configured(base: str, shared: Sequence[str], row: Changes, seed: int, name: 
 
 @dataclass(frozen=True)
 class Result:
-    """Accuracy of one run on the validation clips of its data, at its last epoch (nothing is picked)."""
+    """Accuracy of one run at its last epoch (nothing is picked)."""
 
     row: str
     seed: int
@@ -204,14 +207,15 @@ def result_of(folder: Path, row: str, seed: int) -> Result | None:
 
 
 def markdown(
-    table: Table, results: Sequence[Result], base: str, told: Mapping[str, Mapping[str, Told]] | None = None
-) -> str:
+    table: Table, results: Sequence[Result], base: str, told: Mapping[str, Mapping[str, Told]] | None = None,
+    split: str = "val",
+) -> str:  # fmt: skip
     """The table as it stands: mean, interval, runs and minutes of each row.
 
     `told`: row -> pairs of classes that only time tells apart -> how often the networks of the row did.
     """
     pairs = list(dict.fromkeys(pair for found in (told or {}).values() for pair in found))
-    lines = [f"### {table.title}\n", f"{table.about} Recipe: `{base}`.\n"]
+    lines = [f"### {table.title}\n", f"{table.about} Last epoch, {COMPARED_ON[split]}. Recipe: `{base}`.\n"]
     if pairs:
         lines.append(
             "Pairs: the right one of the two, of the clips given one of them, with the 95 % interval for so many clips "
@@ -231,33 +235,39 @@ def markdown(
 
 @dataclass(frozen=True)
 class Answers:
-    """What one network says of the validation clips."""
+    """What one network says of the clips of a split."""
 
     source: str
     """The data set, as the configuration names it."""
     labels: tuple[str, ...]
     positions: tuple[int, ...]
-    """Of the clips in the split `val` of the source."""
+    """Of the clips in that split of the source."""
     target: tuple[int, ...]
     """Their classes in `labels`."""
     said: tuple[int, ...]
     """The class that the network gives to each."""
+    split: str = "val"
 
 
 Answer = Callable[[TrainConfig, Path], Answers | None]
-"""(configuration, checkpoint): what it says of the validation clips; None if it is not known which clips they are."""
+"""(configuration, checkpoint): what it says of the clips; None if it is not known which clips they are."""
 Train = Callable[[TrainConfig, Path, bool], None]
 """(configuration, folder, whether to go on): trains one run to its end."""
 Test = Callable[[TrainConfig, Path, Mapping[str, int]], float]
-"""(configuration, checkpoint, arguments): accuracy on the validation clips, shown as the arguments say."""
+"""(configuration, checkpoint, arguments): accuracy on the clips, shown as the arguments say."""
 
 
-def tested(config: TrainConfig, folder: Path, table: Table, result: Result, test: Test) -> Iterator[Result]:
+def kept_in(name: str, split: str) -> str:
+    """The file of a run about its validation clips, or what it is called for another split."""
+    return name if split == "val" else name.replace(".", f"-{split}.")
+
+
+def tested(config: TrainConfig, folder: Path, table: Table, result: Result, test: Test, split: str) -> Iterator[Result]:
     """The result as it is, and for a table with tests what they found (kept in the folder of the run)."""
     if table.tests is None:
         yield result
         return
-    path = folder / "tests.json"
+    path = folder / kept_in("tests.json", split)
     known: dict[str, float] = json.loads(path.read_text()) if path.is_file() else {}
     for name, arguments in table.tests.items():
         if name not in known:
@@ -267,18 +277,29 @@ def tested(config: TrainConfig, folder: Path, table: Table, result: Result, test
     yield Result("as in training", result.seed, result.accuracy, result.seconds)
 
 
-def answered(config: TrainConfig, folder: Path, answer: Answer) -> None:
-    """Keep what a finished run says of the validation clips, unless it is kept."""
-    path = folder / ANSWERS
+def answered(config: TrainConfig, folder: Path, result: Result, answer: Answer, split: str) -> Result:
+    """Keep what a finished run says of the clips, unless it is kept. Returns its result on them; that on the validation
+    clips is known from training. Raises ValueError if the clips of another split are not known."""
+    path = folder / kept_in(ANSWERS, split)
     if not path.is_file() and (found := answer(config, folder / "last.safetensors")) is not None:
         write_atomically(path, json.dumps(vars(found)).encode())
+    if split == "val":
+        return result
+    if not path.is_file():
+        raise ValueError(f"It is not known which clips are those of split {split!r} of {config.data.source}.")
+    kept = json.loads(path.read_text(encoding="utf-8"))
+    right = sum(said == target for said, target in zip(kept["said"], kept["target"], strict=True))
+    return replace(result, accuracy=right / len(kept["target"]))
 
 
 def ablate(
     tables: Sequence[str], base: str, shared: Sequence[str], seeds: int, out: Path, train: Train, test: Test,
-    answer: Answer | None = None,
+    answer: Answer | None = None, split: str = "val",
 ) -> Iterator[tuple[str, Result]]:  # fmt: skip
-    """Train what is missing, seed by seed so that all rows grow alike, and yield (table, result) of every run."""
+    """Train what is missing, seed by seed so that all rows grow alike, and yield (table, result) of every run.
+
+    split: of the clips that `test` and `answer` are about.
+    """
     places = _finished(out)
     for seed in range(seeds):
         for name in tables:
@@ -292,8 +313,8 @@ def ablate(
                     result = result_of(folder, row, seed)
                 if result is not None:
                     if answer is not None:
-                        answered(config, folder, answer)
-                    yield from ((name, each) for each in tested(config, folder, TABLES[name], result, test))
+                        result = answered(config, folder, result, answer, split)
+                    yield from ((name, each) for each in tested(config, folder, TABLES[name], result, test, split))
 
 
 def _finished(out: Path) -> dict[str, Path]:
@@ -319,7 +340,7 @@ def folder_of(out: Path, table: str, row: str, seed: int) -> Path:
     return out / table / row.replace(" ", "-").replace(",", "") / str(seed)
 
 
-def write_answers(out: Path, results: Sequence[tuple[str, Result]], recipe: str = "") -> None:
+def write_answers(out: Path, results: Sequence[tuple[str, Result]], recipe: str = "", split: str = "val") -> None:
     """`answers.json`: what every run that is done says, clip by clip; without runs on other clips than the first.
 
     recipe: in words, what all rows have in common.
@@ -327,10 +348,10 @@ def write_answers(out: Path, results: Sequence[tuple[str, Result]], recipe: str 
     head: dict[str, Any] | None = None
     runs = []
     for name, result in results:
-        path = folder_of(out, name, result.row, result.seed) / ANSWERS
+        path = folder_of(out, name, result.row, result.seed) / kept_in(ANSWERS, split)
         if not path.is_file():
             continue
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = {"split": "val", **json.loads(path.read_text(encoding="utf-8"))}
         found["source"] = without_place(found["source"])
         said = found.pop("said")
         head = head or found
@@ -340,11 +361,11 @@ def write_answers(out: Path, results: Sequence[tuple[str, Result]], recipe: str 
         write_atomically(out / ANSWERS, (json.dumps({**head, "recipe": recipe, "runs": runs}) + "\n").encode())
 
 
-def _told(out: Path, table: str, results: Sequence[tuple[str, Result]]) -> dict[str, dict[str, Told]]:
+def _told(out: Path, table: str, results: Sequence[tuple[str, Result]], split: str) -> dict[str, dict[str, Told]]:
     """Row -> pair of classes that only time tells apart -> how often its runs did, all seeds together."""
     found: dict[str, dict[str, Told]] = {}
     for name, result in results:
-        path = folder_of(out, table, result.row, result.seed) / ANSWERS
+        path = folder_of(out, table, result.row, result.seed) / kept_in(ANSWERS, split)
         if name == table and path.is_file():
             kept = json.loads(path.read_text(encoding="utf-8"))
             row = found.setdefault(result.row, {})
@@ -353,12 +374,13 @@ def _told(out: Path, table: str, results: Sequence[tuple[str, Result]]) -> dict[
     return found
 
 
-def write_tables(out: Path, results: Sequence[tuple[str, Result]], base: str) -> None:
+def write_tables(out: Path, results: Sequence[tuple[str, Result]], base: str, split: str = "val") -> None:
     """`tables.md` and `results.json` of everything that is done."""
     names = list(dict.fromkeys(name for name, _ in results))
     text = "\n".join(
-        markdown(TABLES[name], [r for n, r in results if n == name], base, _told(out, name, results)) for name in names
+        markdown(TABLES[name], [r for n, r in results if n == name], base, _told(out, name, results, split), split)
+        for name in names
     )
     write_atomically(out / "tables.md", text.encode())
-    plain: list[dict[str, Any]] = [{"table": name, **vars(result)} for name, result in results]
+    plain: list[dict[str, Any]] = [{"table": name, **vars(result), "split": split} for name, result in results]
     write_atomically(out / "results.json", (json.dumps(plain, indent=1) + "\n").encode())

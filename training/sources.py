@@ -158,11 +158,16 @@ def joined(first: ClipSet, second: ClipSet) -> ClipSet:
     )
 
 
-def validation_positions(config: DataConfig) -> tuple[int, ...]:
-    """Where the validation clips of a configuration are in the split `val` of its source, packed or not."""
-    whole = split_of(open_source(config.source), "val")
+def compared_on(config: DataConfig, split: str) -> tuple[ClipSet, tuple[int, ...]]:
+    """The clips on which networks of a configuration are compared: its validation clips, as training reads them, or
+    the test clips of its labels; and where each is in that split of the source, packed or not. No places if it is not
+    known which clips they are: a pack leaves damaged ones out."""
+    whole = split_of(open_source(config.source), split)
     place = {index: position for position, index in enumerate(whole.clips.indices)}
-    return tuple(place[index] for index in _chosen(whole, config, "val").clips.indices)
+    chosen = _chosen(whole, config, split)
+    places = tuple(place[index] for index in chosen.clips.indices)
+    data = training_data(config)[1] if split == "val" else chosen
+    return data, places if len(places) == len(data) else ()
 
 
 def repeated(data: ClipSet, times: Mapping[str, int]) -> ClipSet:
@@ -252,4 +257,5 @@ def _part(dataset: Dataset, config: DataConfig, split: str) -> ClipSet:
 
 def _chosen(data: ClipSet, config: DataConfig, split: str) -> ClipSet:
     data = with_labels(data, config.labels)
-    return choose(data, spread(data.targets, config.train_clips if split == "train" else config.val_clips))
+    count = {"train": config.train_clips, "val": config.val_clips}.get(split, 0)
+    return choose(data, spread(data.targets, count))

@@ -25,7 +25,7 @@ from training.ablate import (
 from training.config import DataConfig, TrainConfig
 from training.interval import spread_of
 from training.order import Told, told_apart
-from training.sources import open_source, split_of, training_data, validation_positions
+from training.sources import compared_on, open_source, split_of, training_data
 
 
 @pytest.mark.parametrize("table", list(TABLES))
@@ -156,15 +156,54 @@ def test_what_each_run_says_is_kept_clip_by_clip(tmp_path: Path) -> None:
     assert [run["said"] for run in found["runs"][:2]] == [[0, 1], [0, 0]]
 
 
+def test_rows_may_be_compared_on_test_clips(tmp_path: Path) -> None:
+    """The accuracies are those of what each network says of the test clips, and nothing is overwritten."""
+
+    def train(config: TrainConfig, folder: Path, resume: bool) -> None:
+        fake_run(folder, 0.5)
+
+    def run(split: str) -> list[tuple[str, Result]]:
+        def answer(config: TrainConfig, checkpoint: Path) -> Answers:
+            said = {"none": (1, 1, 0), "single": (0, 1, 0), "cross": (0, 1, 1)}[config.model.token_mode]
+            return Answers("folder:/here", ("a", "b"), (0, 1, 2), (0, 1, 1), said, split)
+
+        return list(ablate(["tokens"], "gym-cross", [], 1, tmp_path, train, lambda *_: 0.0, answer, split))
+
+    assert [result.accuracy for _, result in run("val")] == [0.5, 0.5, 0.5]
+    before = (tmp_path / "tokens/none/0/answers.json").read_bytes()
+    results = run("test")
+    assert [result.accuracy for _, result in results] == pytest.approx([1 / 3, 2 / 3, 1])
+    assert (tmp_path / "tokens/none/0/answers.json").read_bytes() == before
+    write_answers(tmp_path, results, "", "test")
+    write_tables(tmp_path, results, "gym-cross", "test")
+    kept = json.loads((tmp_path / "answers.json").read_text())
+    assert (kept["split"], [run["said"] for run in kept["runs"]]) == ("test", [[1, 1, 0], [0, 1, 0], [0, 1, 1]])
+    assert {run["split"] for run in json.loads((tmp_path / "results.json").read_text())} == {"test"}
+    text = (tmp_path / "tables.md").read_text()
+    assert "Last epoch, test clips." in text
+    assert "| single | 66.7 % |" in text
+
+    def silent(config: TrainConfig, checkpoint: Path) -> None:
+        return None
+
+    with pytest.raises(ValueError, match="not known which clips are those of split 'test'"):
+        list(ablate(["blocks"], "gym-cross", [], 1, tmp_path, train, lambda *_: 0.0, silent, "test"))
+
+
 def test_positions_are_those_of_the_whole_split() -> None:
     config = DataConfig(
-        source="gym?train=36&val=72&size=32&frames=4", val_clips=4, labels=("bow", "look up"), pack=False
+        source="gym?train=36&val=72&test=54&size=32&frames=4", val_clips=4, labels=("bow", "look up"), pack=False
     )
-    places, val = validation_positions(config), training_data(config)[1]
-    whole = split_of(open_source(config.source), "val")
-    assert len(places) == len(val) == 4
-    assert [whole.labels[whole.targets[place]] for place in places] == [val.labels[t] for t in val.targets]
-    assert [whole.clips[place].fingerprint for place in places] == [val.clips[i].fingerprint for i in range(4)]
+    val, places = compared_on(config, "val")
+    assert val.clips.indices == training_data(config)[1].clips.indices
+    test, test_places = compared_on(config, "test")
+    for split, found, at, count in (("val", val, places, 4), ("test", test, test_places, 6)):
+        whole = split_of(open_source(config.source), split)
+        assert len(at) == len(found) == count, split  # the limit of validation clips is none of test clips
+        assert [whole.labels[whole.targets[place]] for place in at] == [found.labels[t] for t in found.targets]
+        assert [whole.clips[place].fingerprint for place in at] == [
+            found.clips[i].fingerprint for i in range(count)
+        ]  # fmt: skip
 
 
 def test_spread_by_hand() -> None:

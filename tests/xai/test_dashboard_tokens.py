@@ -145,6 +145,9 @@ def test_ablations_are_those_of_the_command(tmp_path: Path) -> None:
     assert cross.words == "80.0 % (1 seed)"
     assert math.isnan(cross.half)
     figure = ablation_figure([none, cross])
+    assert figure.layout.xaxis.title.text == "accuracy on validation clips"
+    write_tables(tmp_path / "first", results, "gym-cross", "test")
+    assert {run.split for run in read_runs(tmp_path)} == {"test"}
     assert list(figure.data[0].x) == [0.5, 0.6, 0.8]
     assert list(figure.data[1].x) == pytest.approx([0.55, 0.8])
     assert list(figure.layout.yaxis.categoryarray) == ["cross", "none"]  # the first row on top
@@ -265,6 +268,15 @@ def test_a_row_opens_its_clips_where_the_server_has_them(tmp_path: Path, monkeyp
     label = gym.labels[target[1]]
     assert (tile.number, tile.title, tile.lines[1]) == (1, label, f"cross: {label}")
     assert tile.link == "./tokens?source=Data&set=Gym&split=val&number=1"
+    late = [gym.label(gym.splits["test"][p]) for p in (4, 0, 7)]
+    of_test = [run | {"said": late} for run in runs]
+    kept_answers(tmp_path, labels=list(gym.labels), target=late, runs=of_test, source="gym", split="test")
+    test = read_answers(tmp_path, "tokens")
+    assert test is not None
+    there = test.split()
+    assert there is not None
+    assert row_tile(test, ["none"], there)(0, None).link == "./tokens?source=Data&set=Gym&split=test&number=1"
+    kept_answers(tmp_path, labels=list(gym.labels), target=target, runs=runs, source="gym?val=360")
     write_tables(tmp_path, [("tokens", Result(row, 0, 0.5, 60.0)) for row in ("none", "cross")], "gym-cross")
     monkeypatch.setattr(token_ablations, "FOLDER", tmp_path)
     app = run_app(PAGE, ablations="true", rows=["none", "cross"])

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Literal
 
+COMPARED_ON: Mapping[str, Literal["validation clips", "test clips"]] = {"val": "validation clips", "test": "test clips"}
+"""The parts that no network learns from, in words."""
 HELD_OUT = 8
 """Every eighth source of the training part is validation."""
 

@@ -16,6 +16,7 @@ from pathlib import Path
 import plotly.graph_objects as go
 import streamlit as st
 
+from training.datasets.parts import COMPARED_ON
 from xai.dashboard.basket import add_of_data
 from xai.dashboard.choose import within
 from xai.dashboard.colours import ACCENT, GREY
@@ -33,7 +34,7 @@ FOLDER = ASSETS / "ablations"
 
 @dataclass(frozen=True)
 class Run:
-    """One trained network: accuracy on the validation clips at its last epoch."""
+    """One trained network: accuracy at its last epoch."""
 
     measured: str
     """Folder of its file, `.` for the outermost: the same table may be there of several data sets."""
@@ -42,6 +43,8 @@ class Run:
     seed: int
     accuracy: float
     seconds: float
+    split: str = "val"
+    """Of the clips: "val" or "test"."""
 
 
 def read_runs(folder: Path) -> list[Run]:
@@ -53,8 +56,9 @@ def read_runs(folder: Path) -> list[Run]:
                 run = Run(
                     path.parent.relative_to(folder).as_posix(), str(entry["table"]), str(entry["row"]),
                     int(entry["seed"]), float(entry["accuracy"]), float(entry["seconds"]),
+                    str(entry.get("split", "val")),
                 )  # fmt: skip
-                if not 0 <= run.accuracy <= 1 or not math.isfinite(run.seconds):
+                if not 0 <= run.accuracy <= 1 or not math.isfinite(run.seconds) or run.split not in COMPARED_ON:
                     raise ValueError
                 found.append(run)
         except (ValueError, KeyError, TypeError) as error:
@@ -96,7 +100,7 @@ def rows_of(runs: Sequence[Run], table: str) -> list[Row]:
     return rows
 
 
-def ablation_figure(rows: Sequence[Row]) -> go.Figure:
+def ablation_figure(rows: Sequence[Row], clips: str = "validation clips") -> go.Figure:
     """The mean of each row with its interval, and every seed as a small ring."""
     names = [row.name for row in rows]
     figure = go.Figure()
@@ -111,7 +115,7 @@ def ablation_figure(rows: Sequence[Row]) -> go.Figure:
         marker={"size": 10, "color": ACCENT}, customdata=[[row.words, row.minutes] for row in rows],
         hovertemplate="%{y}<br>%{customdata[0]}<br>%{customdata[1]:.1f} min a run<extra></extra>",
     )  # fmt: skip
-    figure.update_xaxes(title="accuracy on validation clips", tickformat=".0%", showgrid=True)
+    figure.update_xaxes(title=f"accuracy on {clips}", tickformat=".0%", showgrid=True)
     figure.update_yaxes(
         categoryorder="array", categoryarray=names[::-1], tickvals=names,
         ticktext=[f"{row.name}<br>{row.words}" for row in rows], tickfont={"size": 12},
@@ -174,9 +178,10 @@ def ablations_panel() -> None:
     )
     measured, table = tables[name]
     title, about = titles[name]
-    rows = rows_of([run for run in runs if run.measured == measured], table)
+    found = [run for run in runs if (run.measured, run.table) == (measured, table)]
+    rows, kind = rows_of(found, table), COMPARED_ON[found[0].split]
     st.plotly_chart(
-        ablation_figure(rows), key="ablation", on_select=_row_clicked, selection_mode="points",
+        ablation_figure(rows, kind), key="ablation", on_select=_row_clicked, selection_mode="points",
         config={"displayModeBar": False},
         alt=f"{title}: accuracy of each row. " + "; ".join(f"{row.name} {row.words}" for row in rows),
     )  # fmt: skip
@@ -187,12 +192,12 @@ def ablations_panel() -> None:
     except ValueError as error:
         st.error(plain(error))
         answers = None
-    clips = f" on {len(answers.position):,} validation clips" if answers else ""
+    clips = f" on {len(answers.position):,} {kind}" if answers else f" on {kind}"
     st.caption(f"{about} Accuracy{clips} at the last epoch; nothing is picked.{caveat}")
     if answers and answers.recipe:
         st.caption(f"Every row: {plain(answers.recipe)}.")
     names = [row.name for row in rows]
-    panel = Ablation(tuple(names), tuple(row.accuracies for row in rows), title)
+    panel = Ablation(tuple(names), tuple(row.accuracies for row in rows), title, kind)
     add_of_data("ablation", lambda: panel, [])
     within("rows", names)
     chosen = st.multiselect(

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import streamlit as st
 
+from training.datasets.parts import COMPARED_ON
 from xai.dashboard.data_grid import Tile
 from xai.dashboard.library import compared, open_library
 from xai.dashboard.shown import plain
@@ -32,11 +33,13 @@ class RowAnswers:
     """In words, what all rows have in common; "" if it was not kept."""
     labels: tuple[str, ...]
     position: np.ndarray
-    """[n] of the clips in the split `val` of the source."""
+    """[n] of the clips in their split of the source."""
     target: np.ndarray
     """[n] class of each."""
     said: dict[str, np.ndarray]
     """Row -> [n] class that its network gives."""
+    of: str = "val"
+    """The split: "val" or "test"."""
 
     def parted(self, rows: Sequence[str]) -> list[int]:
         """Which of the n clips the rows disagree on, those with most answers first; of one row, those it gets wrong."""
@@ -58,7 +61,7 @@ class RowAnswers:
             if kind_of(offer.source) != kind:
                 continue
             try:
-                split = data_live.split(offer.title, "val")
+                split = data_live.split(offer.title, self.of)
             except ValueError:
                 continue
             if int(self.position.max(initial=0)) >= len(split):
@@ -101,7 +104,11 @@ def read_answers(folder: Path, table: str) -> RowAnswers | None:
                     raise ValueError
             if (position < 0).any():
                 raise ValueError
-            return RowAnswers(str(found["source"]), str(found.get("recipe", "")), labels, position, target, said)
+            split = str(found.get("split", "val"))
+            if split not in COMPARED_ON:
+                raise ValueError
+            recipe = str(found.get("recipe", ""))
+            return RowAnswers(str(found["source"]), recipe, labels, position, target, said, split)
         except (ValueError, KeyError, TypeError) as error:
             name = path.relative_to(folder).as_posix()
             raise ValueError(f"{name} is not what `python -m training ablate` writes; run it again.") from error
@@ -144,7 +151,7 @@ def parted_clips(answers: RowAnswers | None, chosen: Sequence[str], framewise: b
         st.caption("Choose rows, here or in the chart, to see the clips on which they part.")
         return
     parted = answers.parted(rows)
-    share = f"{len(parted):,} of {len(answers.position):,} validation clips"
+    share = f"{len(parted):,} of {len(answers.position):,} {COMPARED_ON[answers.of]}"
     said = f"{plain(rows[0])} is wrong on {share}" if len(rows) == 1 else f"They part on {share}"
     st.markdown(f"**{said}** :gray[(one seed)]")
     if not parted:

@@ -40,13 +40,13 @@ def ablation(area: Area, options: Ablation) -> Drawn:
     axes.tick_params(axis="y", length=0)
     axes.grid(axis="x", lw=0.3, color=theme.line)
     axes.set_axisbelow(True)
-    axes.set_xlabel("accuracy on validation clips, %")
+    axes.set_xlabel(f"accuracy on {options.clips}, %")
     means = np.array(spreads)
     table = Table("ablation", {"row": options.rows}, {"mean": means[:, 0], "half of the interval": means[:, 1]})
     seeds = sorted({len(values) for values in options.accuracies})
     count = f"{seeds[0]}" if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"
     caption = (
-        f"{options.of or 'Ablation'}: accuracy on the validation clips at the last epoch, mean of {count} seeds with "
+        f"{options.of or 'Ablation'}: accuracy on the {options.clips} at the last epoch, mean of {count} seeds with "
         "the 95 % interval over seeds (Student's t; none for one seed); each ring is one trained network."
     )
     return Drawn(top + ROW * len(options.rows) + FOOT, caption, (table,))

@@ -180,6 +180,7 @@ class Ablation:
     accuracies: tuple[tuple[float, ...], ...] = field()
     """Of each row, seed by seed."""
     of: str | None = None
+    clips: Literal["validation clips", "test clips"] = "validation clips"
 
 
 @dataclass(frozen=True)
