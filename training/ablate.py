@@ -210,7 +210,7 @@ def markdown(
     table: Table, results: Sequence[Result], base: str, told: Mapping[str, Mapping[str, Told]] | None = None,
     split: str = "val",
 ) -> str:  # fmt: skip
-    """The table as it stands: mean, interval, runs and minutes of each row.
+    """The table as it stands: mean, interval, runs and minutes (median: a run may have waited) of each row.
 
     `told`: row -> pairs of classes that only time tells apart -> how often the networks of the row did.
     """
@@ -227,7 +227,7 @@ def markdown(
         found = [result for result in results if result.row == row]
         mean, half = spread_of([result.accuracy for result in found])
         interval = "" if math.isnan(half) else f" ± {100 * half:.1f}"
-        minutes = statistics.fmean(result.seconds for result in found) / 60
+        minutes = statistics.median(result.seconds for result in found) / 60
         apart = "".join(f" {(told or {}).get(row, {}).get(pair, '')} |" for pair in pairs)
         lines.append(f"| {row} | {100 * mean:.1f}{interval} % | {len(found)} | {minutes:.1f} |{apart}")
     return "\n".join(lines) + "\n"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import statistics
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -77,7 +78,7 @@ class Row:
     half: float
     """Half of the 95 % interval over seeds; NaN for one seed."""
     minutes: float
-    """Of training, a run."""
+    """Of training, the median of its runs: one may have been held up."""
 
     @property
     def words(self) -> str:
@@ -95,7 +96,7 @@ def rows_of(runs: Sequence[Run], table: str) -> list[Row]:
         found = {run.seed: run for run in runs if (run.table, run.row) == (table, name)}
         accuracies = tuple(found[seed].accuracy for seed in sorted(found))
         mean, half = spread_of(accuracies)
-        minutes = sum(run.seconds for run in found.values()) / len(found) / 60
+        minutes = statistics.median(run.seconds for run in found.values()) / 60
         rows.append(Row(name, accuracies, mean, half, minutes))
     return rows
 
