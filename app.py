@@ -1,8 +1,14 @@
 """Kinescope: see what a video transformer looks at. Run with `streamlit run app.py`, or `make app`."""
 
+import pandas  # noqa: F401
 import streamlit as st
 
+from training.malloc import share_heaps
+
+# Plotly asks every value whether it is of pandas as soon as a module of that name exists, also while another session is
+# still importing it. Here each session waits for the whole of it.
 st.set_page_config(page_title="Kinescope", layout="wide", initial_sidebar_state="collapsed")
+share_heaps()
 
 PAGES = "xai/dashboard/pages"
 page = st.navigation(

@@ -144,7 +144,7 @@ def _train(options: argparse.Namespace) -> int:
     from training.checkpointing import RunError
     from training.distributed import joined
     from training.engine import Run
-    from training.process import keep_freed_memory
+    from training.malloc import keep_freed_memory
     from training.sources import training_data
 
     saved = options.out / "config.yaml"
@@ -177,7 +177,8 @@ def _ablate(options: argparse.Namespace) -> int:
     from training.distributed import alone
     from training.engine import train_whole
     from training.evaluate import evaluate, predict
-    from training.process import choose_device, keep_freed_memory
+    from training.malloc import keep_freed_memory
+    from training.process import choose_device
     from training.sources import compared_on
     from training.transforms import Normalisation
 

@@ -1,11 +1,10 @@
 """What a run asks of its process: a device, threads, determinism, and to be told when it should stop.
 
-Everything here is put back when the run ends, but for `keep_freed_memory`, which is for processes that do nothing else.
+Everything here is put back when the run ends.
 """
 
 from __future__ import annotations
 
-import ctypes
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,8 +17,6 @@ from training.config import ConfigError, RunConfig
 
 FILL = "fill_uninitialized_memory"
 """Torch fills new memory in deterministic mode if this is set: it costs time, and nothing here reads such memory."""
-M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
-"""Of glibc's malloc.h: how much free memory is given back to the system, how many blocks are mapped each on its own."""
 
 
 def choose_device(name: str) -> torch.device:
@@ -32,20 +29,6 @@ def choose_device(name: str) -> torch.device:
     if device.type == "cuda" and not torch.cuda.is_available():
         raise ConfigError("run.device is cuda, but there is no CUDA device; choose cpu or auto.")
     return device
-
-
-def keep_freed_memory() -> None:
-    """Let malloc keep what tensors free, for the life of the process; nothing happens where it is not glibc's.
-
-    By default glibc maps the memory of every large tensor anew and gives it back when it is freed, so a step on the CPU
-    waits for the system to clear pages that it had a step before.
-    """
-    try:
-        mallopt = ctypes.CDLL(None).mallopt
-    except (AttributeError, OSError, TypeError):
-        return
-    mallopt(M_MMAP_MAX, 0)
-    mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
 
 
 @contextmanager

@@ -93,7 +93,8 @@ def run(options: argparse.Namespace) -> int:
     from training.distributed import alone
     from training.engine import train_whole
     from training.evaluate import evaluate
-    from training.process import choose_device, keep_freed_memory
+    from training.malloc import keep_freed_memory
+    from training.process import choose_device
     from training.sources import for_labels, open_data, with_labels
     from training.transforms import Normalisation
 

@@ -86,7 +86,7 @@ def trained(preset: str, keep: bool) -> Case:
     """A step forwards and backwards in the first stage of a preset, on random clips; with `keep`, in a process that
     keeps the memory that it frees, as that of a training command does."""
     from training.config import resolve
-    from training.process import keep_freed_memory
+    from training.malloc import keep_freed_memory
     from training.trail import PLACES
 
     if keep:

@@ -34,6 +34,7 @@ import numpy as np
 
 from tests.benchmarks.visitor import LostError, Seen, Visitor
 from xai.dashboard.library import Library, open_library
+from xai.explanation import FRAMEWISE
 from xai.lessons import Lesson, lessons_of
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -42,11 +43,12 @@ LOG = OUT / "crowd-server.log"
 REMOVALS = (
     '[{"kind":"limbs","limbs":["left leg"]}]',
     '[{"kind":"limbs","limbs":["right arm"]}]',
-    '[{"kind":"offsets"}]',
     '[{"kind":"order","order":"reverse"}]',
 )
+NO_OFFSETS = '[{"kind":"offsets"}]'
+"""Only for networks that search tokens; the others answer that they have none."""
 METHODS = ("limb removal", "joint attention", "saliency")
-QUIET = ("trust", "data", "export", "my_clip", "temporal")
+QUIET = ("trust", "data", "export", "my_clip")
 SAMPLE = 2.0
 WARM_UP = 1 / 3
 """Of the run: the first third fills the caches."""
@@ -164,7 +166,16 @@ class Guest:
         await asyncio.sleep(self.draw.expovariate(1 / self.pause))
 
     async def act(self) -> None:
-        acts = [self.explore, self.explore, self.tokens, self.break_it, self.lesson, self.method, self.quiet]
+        acts = [
+            self.explore,
+            self.explore,
+            self.tokens,
+            self.temporal,
+            self.break_it,
+            self.lesson,
+            self.method,
+            self.quiet,
+        ]
         if self.planted:
             acts.append(self.upload)
         await self.draw.choice(acts)()
@@ -193,19 +204,24 @@ class Guest:
         self.known.arrived(f"explore?{checkpoint.key}&{clip.key}", seen, expected)
 
     async def tokens(self) -> None:
-        lanes = [next(c.key for c in self.checkpoints if c.token_mode == mode and c.key.startswith("gym"))
-                 for mode in ("none", "single", "cross")]  # fmt: skip
+        await self.lanes("tokens", [next(c.key for c in self.checkpoints if c.token_mode == mode and
+                                         c.key.startswith("gym")) for mode in ("none", "single", "cross")])  # fmt: skip
+
+    async def temporal(self) -> None:
+        await self.lanes("temporal", [c.key for c in self.checkpoints if c.token_mode == FRAMEWISE][:3])
+
+    async def lanes(self, page: str, checkpoints: list[str]) -> None:
         clip = self.draw.choice(self.clips)
-        seen = await self.visitor.link("tokens", clip=clip.name)
-        self.known.arrived(f"tokens?{clip.key}", seen, [self.known.expected(key, clip.key) for key in lanes])
+        seen = await self.visitor.link(page, clip=clip.name)
+        self.known.arrived(f"{page}?{clip.key}", seen, [self.known.expected(key, clip.key) for key in checkpoints])
         await self.think()
         clip = self.draw.choice(self.clips)
         seen = await self.visitor.choose(seen, "Clip", clip.name)
-        self.known.arrived(f"tokens?{clip.key}", seen, [self.known.expected(key, clip.key) for key in lanes])
+        self.known.arrived(f"{page}?{clip.key}", seen, [self.known.expected(key, clip.key) for key in checkpoints])
 
     async def break_it(self) -> None:
         checkpoint, clip = self.pair()
-        removal = self.draw.choice(REMOVALS)
+        removal = self.draw.choice(REMOVALS if checkpoint.token_mode == FRAMEWISE else (*REMOVALS, NO_OFFSETS))
         seen = await self.visitor.link("break_it", clip=clip.name, checkpoint=checkpoint.key, without=removal)
         words = tuple(each.body for each in seen.of("markdown") if each.body.startswith("#####"))
         view = f"break_it?{checkpoint.key}&{clip.key}&{removal}"

@@ -115,13 +115,24 @@ class Visitor:
 
     async def again(self) -> Seen:
         """The same page once more, with the widgets as they are."""
+        self._widgets |= self._shown_choices()
         return await self._run()
 
     async def choose(self, seen: Seen, label: str, value: str) -> Seen:
         """Another option of a select box."""
         box = next(each for each in seen.of("selectbox") if each.label == label)
+        self._widgets |= self._shown_choices()
         self._widgets[box.id] = WidgetState(id=box.id, string_value=value)
         return await self._run()
+
+    def _shown_choices(self) -> dict[str, WidgetState]:
+        """What the select boxes of the page show: a front end sends the state of all its widgets, touched or not."""
+        boxes = [each.selectbox for each in self._elements.values() if each.WhichOneof("type") == "selectbox"]
+        values = {each.id: each.raw_value if each.set_value else each.options[each.default] for each in boxes
+                  if each.set_value or each.HasField("default")}  # fmt: skip
+        return {
+            key: WidgetState(id=key, string_value=value) for key, value in values.items() if key not in self._widgets
+        }
 
     async def upload(self, seen: Seen, label: str, name: str, data: bytes) -> Seen:
         """Give a file to an uploader."""

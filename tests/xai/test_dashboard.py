@@ -34,6 +34,30 @@ def run_app(page: str = "app.py", **query: str | list[str]) -> AppTest:
     return app.run()
 
 
+HALF_IMPORTED = """
+import runpy, sys, threading
+from importlib import import_module
+import streamlit
+
+def configure(**_):
+    raise SystemExit(0 if hasattr(sys.modules.get("pandas"), "Series") else 1)
+
+streamlit.set_page_config = configure
+threading.Thread(target=import_module, args=("pandas",), daemon=True).start()
+while "pandas" not in sys.modules:
+    pass
+runpy.run_path("app.py")
+"""
+"""Another session has begun to import pandas; is it whole when this one shows its first element?"""
+
+
+def test_no_session_draws_while_another_imports_pandas() -> None:
+    found = subprocess.run(
+        [sys.executable, "-c", HALF_IMPORTED], check=False, cwd=ROOT, capture_output=True, timeout=120
+    )
+    assert found.returncode == 0, found.stderr.decode()
+
+
 def test_the_library_lists_what_is_there() -> None:
     library = open_library()
     assert len(library.clips) >= 12
