@@ -77,6 +77,8 @@ class Visitor:
     session: str = ""
     query: str = ""
     page: str = ""
+    _script: str = ""
+    """Of the page that is shown: a run that does not name it is a change of page, which forgets what widgets say."""
     _socket: ClientConnection | None = None
     _widgets: dict[str, WidgetState] = field(default_factory=dict)
     _kept: dict[str, bytes] = field(default_factory=dict)
@@ -105,12 +107,14 @@ class Visitor:
             await self.__aenter__()
         self.page, self.query = page, urllib.parse.urlencode(query)
         self._widgets.clear()
+        self._script = ""
         return await self._run()
 
     async def go(self, page: str) -> Seen:
         """Another page of the same session, by the navigation."""
         self.page, self.query = page, ""
         self._widgets.clear()
+        self._script = ""
         return await self._run()
 
     async def again(self) -> Seen:
@@ -123,6 +127,8 @@ class Visitor:
         box = next(each for each in seen.of("selectbox") if each.label == label)
         self._widgets |= self._shown_choices()
         self._widgets[box.id] = WidgetState(id=box.id, string_value=value)
+        if box.query_param_key:  # a front end writes a choice into the address before it asks for the run
+            self.query = urllib.parse.urlencode(dict(urllib.parse.parse_qsl(self.query)) | {box.query_param_key: value})
         return await self._run()
 
     def _shown_choices(self) -> dict[str, WidgetState]:
@@ -172,7 +178,11 @@ class Visitor:
     async def _run(self) -> Seen:
         message = BackMsg()
         state = message.rerun_script
-        state.query_string, state.page_name = self.query, self.page
+        state.query_string = self.query
+        if self._script:
+            state.page_script_hash = self._script
+        else:
+            state.page_name = self.page
         state.widget_states.widgets.extend(self._widgets.values())
         state.cached_message_hashes.extend(self._kept)
         state.context_info.timezone, state.context_info.locale, state.context_info.color_scheme = "UTC", "en", "light"
@@ -219,6 +229,8 @@ class Visitor:
             self._kept[message.hash] = data
         if kind == "new_session":
             self.session = message.new_session.initialize.session_id
+        elif kind == "navigation":
+            self._script = message.navigation.page_script_hash
         elif kind == "page_info_changed":
             self.query = message.page_info_changed.query_string
         elif kind == "delta" and message.delta.WhichOneof("type") == "new_element":
